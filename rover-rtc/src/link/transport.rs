@@ -1,0 +1,340 @@
+//! One transport: a [`Session`] over a [`PathSet`].
+//!
+//! Datagrams go in by [`Transport::handle_datagram`] and come out by [`Transport::poll_transmit`];
+//! in between STUN is answered, records are routed over the best path, and the transport's clock
+//! is warped when a path has died under messages in flight.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use str0m::channel::ChannelId;
+use str0m::{Candidate, IceCreds};
+
+use crate::error::SdpError;
+use crate::path::stun::Generation;
+use crate::path::{PathConfig, PathEvent, PathSet, StunVerdict, SwitchCause};
+use crate::session::{Negotiated, Session, SessionConfig, SessionEvent, is_record};
+
+/// A datagram to send.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// The local socket's address.
+    pub local: SocketAddr,
+    /// Where to.
+    pub remote: SocketAddr,
+    /// The datagram.
+    pub datagram: Vec<u8>,
+}
+
+/// What a transport tells its link.
+#[derive(Debug)]
+pub enum TransportEvent {
+    /// From ICE, DTLS or SCTP.
+    Session(SessionEvent),
+    /// From the paths.
+    Path(PathEvent),
+}
+
+/// ICE, DTLS and SCTP over all paths between two ends.
+#[derive(Debug)]
+pub struct Transport {
+    session: Session,
+    paths: PathSet,
+    outgoing: VecDeque<Outgoing>,
+    events: VecDeque<TransportEvent>,
+    /// Where str0m sent its last record.
+    proposed: Option<(SocketAddr, SocketAddr)>,
+    warp: Option<Warp>,
+    warps: u64,
+    refused: u64,
+    receiving: bool,
+    restart_answer: Option<(IceCreds, String)>,
+}
+
+/// Retransmissions to force until acknowledgements move again.
+#[derive(Debug, Clone, Copy)]
+struct Warp {
+    next: Instant,
+    tries: u32,
+    /// Bytes in SCTP when the last one was forced.
+    buffered: usize,
+}
+
+impl Transport {
+    /// A transport without candidates. `controlling` is true on the side that offers.
+    #[must_use]
+    pub fn new(
+        now: Instant,
+        session: SessionConfig,
+        paths: PathConfig,
+        controlling: bool,
+        tie_breaker: u64,
+    ) -> Self {
+        Self {
+            session: Session::new(now, session),
+            paths: PathSet::new(paths, controlling, tie_breaker),
+            outgoing: VecDeque::new(),
+            events: VecDeque::new(),
+            proposed: None,
+            warp: None,
+            warps: 0,
+            refused: 0,
+            receiving: true,
+            restart_answer: None,
+        }
+    }
+
+    /// Adds a local socket, seen by others under `address`.
+    pub fn add_local(&mut self, now: Instant, address: SocketAddr) {
+        let Ok(candidate) = Candidate::host(address, "udp") else { return };
+        self.session.add_local_candidate(now, candidate);
+        self.paths.add_local(address);
+        self.collect(now);
+    }
+
+    /// Forgets a local socket whose address is gone.
+    pub fn remove_local(&mut self, now: Instant, address: SocketAddr) {
+        if let Ok(candidate) = Candidate::host(address, "udp") {
+            self.session.remove_local_candidate(now, &candidate);
+        }
+        self.paths.remove_local(now, address);
+        self.collect(now);
+    }
+
+    /// Adds a candidate of the other side.
+    pub fn add_remote(&mut self, now: Instant, candidate: Candidate, address: SocketAddr) {
+        self.session.add_remote_candidate(now, candidate);
+        self.paths.add_remote(address);
+        self.collect(now);
+    }
+
+    /// Takes an offer and returns the answer. The same restart offer again gets the same answer:
+    /// the first one may have been lost.
+    ///
+    /// # Errors
+    ///
+    /// If the offer is not usable.
+    pub fn answer(
+        &mut self,
+        now: Instant,
+        offer: &str,
+        new: IceCreds,
+    ) -> Result<String, SdpError> {
+        let remote = crate::session::sdp::read(offer, Default::default())?.credentials;
+        if let Some((seen, answer)) = &self.restart_answer
+            && *seen == remote
+        {
+            return Ok(answer.clone());
+        }
+        let negotiated = self.session.answer(now, offer, new)?;
+        self.negotiated(now, &negotiated);
+        self.restart_answer = Some((remote, negotiated.answer.clone()));
+        Ok(negotiated.answer)
+    }
+
+    /// Takes the answer to this side's offer.
+    ///
+    /// # Errors
+    ///
+    /// If it is not usable, or no offer is open.
+    pub fn accept_answer(&mut self, now: Instant, answer: &str) -> Result<(), SdpError> {
+        let negotiated = self.session.accept_answer(now, answer)?;
+        self.negotiated(now, &negotiated);
+        Ok(())
+    }
+
+    /// Offers an ICE restart with new credentials and the candidates of now.
+    ///
+    /// # Errors
+    ///
+    /// Before the first negotiation.
+    pub fn restart_offer(&mut self, now: Instant, new: IceCreds) -> Result<String, SdpError> {
+        let offer = self.session.restart_offer(now, new);
+        self.collect(now);
+        offer
+    }
+
+    /// Takes a datagram. False if it is refused: of no kind that belongs here, or from a place
+    /// that no STUN exchange has validated.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        datagram: &[u8],
+    ) -> bool {
+        let taken = match datagram.first() {
+            Some(0..=3) => match self.paths.handle_stun(now, local, remote, datagram) {
+                StunVerdict::Consumed => true,
+                StunVerdict::ForSession => {
+                    self.session.handle_datagram(now, local, remote, datagram)
+                }
+            },
+            Some(20..=63) if self.paths.accepts_record(local, remote) => {
+                self.paths.record_received(local, remote, datagram.len());
+                // Unread messages fill the inbox: the other side's SCTP will send this again.
+                !self.receiving || self.session.handle_datagram(now, local, remote, datagram)
+            }
+            _ => false,
+        };
+        self.refused += u64::from(!taken);
+        self.collect(now);
+        taken
+    }
+
+    /// Lets time pass.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.paths.handle_timeout(now);
+        if self.session.poll_timeout().is_some_and(|t| t <= now) {
+            self.session.handle_timeout(now);
+        }
+        self.collect(now);
+    }
+
+    /// Forces the retransmissions that are due, given the bytes that SCTP holds.
+    pub fn drive_warp(&mut self, now: Instant, buffered: usize) {
+        self.paths.set_outstanding(buffered > 0);
+        let Some(warp) = &mut self.warp else { return };
+        let moved = buffered < warp.buffered && warp.tries > 0;
+        if buffered == 0 || moved || warp.tries >= MAX_WARPS {
+            self.warp = None;
+            return;
+        }
+        if warp.next > now {
+            return;
+        }
+        let rtt = self.paths.carrying().and_then(|p| p.rtt()).unwrap_or_default();
+        warp.next = now + (2 * rtt).max(MIN_WARP_INTERVAL);
+        warp.tries += 1;
+        warp.buffered = buffered;
+        self.warps += 1;
+        let sent = self.session.warp(now);
+        tracing::debug!(buffered, sent, "clock warped");
+        self.collect(now);
+    }
+
+    /// When [`Transport::handle_timeout`] or [`Transport::drive_warp`] is due.
+    pub fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
+        let warp = self.warp.map(|w| w.next);
+        [self.session.poll_timeout(), self.paths.poll_timeout(now), warp].into_iter().flatten().min()
+    }
+
+    /// Sends a message. False if SCTP did not take it.
+    pub fn write(&mut self, now: Instant, id: ChannelId, binary: bool, data: &[u8]) -> bool {
+        let written = self.session.write(now, id, binary, data);
+        if written {
+            self.paths.message_sent(now);
+        }
+        self.collect(now);
+        written
+    }
+
+    /// Stops or resumes taking records; while stopped, the other side keeps what it sends.
+    pub fn set_receiving(&mut self, receiving: bool) {
+        self.receiving = receiving;
+    }
+
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Outgoing> {
+        self.outgoing.pop_front()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<TransportEvent> {
+        self.events.pop_front()
+    }
+
+    /// Says good-bye and ends.
+    pub fn close(&mut self, now: Instant) {
+        self.session.close(now);
+        self.collect(now);
+    }
+
+    /// The session.
+    pub fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    /// The paths.
+    #[must_use]
+    pub fn paths(&self) -> &PathSet {
+        &self.paths
+    }
+
+    /// Datagrams refused, and retransmissions forced.
+    #[must_use]
+    pub fn counters(&self) -> (u64, u64) {
+        (self.refused, self.warps)
+    }
+
+    fn negotiated(&mut self, now: Instant, negotiated: &Negotiated) {
+        self.paths.add_generation(Generation {
+            local: negotiated.local.clone(),
+            remote: negotiated.remote.clone(),
+        });
+        for address in &negotiated.addresses {
+            self.paths.add_remote(*address);
+        }
+        self.collect(now);
+    }
+
+    /// Moves what session and paths have to say to where the link finds it.
+    pub(crate) fn collect(&mut self, now: Instant) {
+        while let Some(transmit) = self.session.poll_transmit() {
+            let proposed = (transmit.source, transmit.destination);
+            let datagram: Vec<u8> = transmit.contents.into();
+            if !is_record(&datagram) {
+                let (local, remote) = proposed;
+                self.outgoing.push_back(Outgoing { local, remote, datagram });
+                continue;
+            }
+            self.proposed = Some(proposed);
+            let route = self.paths.route(now, proposed, &datagram);
+            if let Some((local, remote)) = route.copy {
+                let datagram = datagram.clone();
+                self.outgoing.push_back(Outgoing { local, remote, datagram });
+            }
+            let (local, remote) = route.path;
+            self.outgoing.push_back(Outgoing { local, remote, datagram });
+        }
+        while let Some(event) = self.session.poll_event() {
+            match &event {
+                SessionEvent::Connected => {
+                    if let Some((local, remote)) = self.proposed {
+                        self.paths.connected(now, local, remote);
+                    }
+                }
+                SessionEvent::Message(..) => self.paths.message_received(now),
+                _ => {}
+            }
+            self.events.push_back(TransportEvent::Session(event));
+        }
+        while let Some(event) = self.paths.poll_event() {
+            if wants_warp(&event) {
+                self.warp = Some(Warp { next: now, tries: 0, buffered: usize::MAX });
+            }
+            self.events.push_back(TransportEvent::Path(event));
+        }
+        while let Some(t) = self.paths.poll_transmit() {
+            let (local, remote, datagram) = (t.local, t.remote, t.datagram);
+            self.outgoing.push_back(Outgoing { local, remote, datagram });
+        }
+    }
+}
+
+/// After these, what was in flight is lost, and waiting for its timer helps nobody. A switch away
+/// from a path that works is none of them: each forced retransmission costs the congestion window.
+fn wants_warp(event: &PathEvent) -> bool {
+    use SwitchCause::{CameBack, Died};
+    matches!(
+        event,
+        PathEvent::Revived { .. } | PathEvent::Switched { cause: Died | CameBack, .. }
+    )
+}
+
+/// Between forced retransmissions at least; twice the round-trip time if that is longer.
+const MIN_WARP_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A single retransmission may be lost too; but a peer that is gone acknowledges nothing at all.
+const MAX_WARPS: u32 = 20;

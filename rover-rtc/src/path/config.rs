@@ -1,0 +1,56 @@
+//! Settings of the path layer.
+
+use std::time::Duration;
+
+/// Whether DTLS records are sent twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Redundancy {
+    /// Never.
+    Off,
+    /// While the carrying path is suspect (a probe is late), lossy or not yet known to be clean,
+    /// and as long as the copies fit a budget ([`PathConfig::copy_budget`]): on the second path,
+    /// or some milliseconds later on the same one where there is no second.
+    #[default]
+    Auto,
+    /// Each record on the two best paths: when one dies, nothing is even late. Costs the traffic
+    /// twice. With one living path only, as `Auto`.
+    Always,
+}
+
+/// Settings of the path layer. Times are real time.
+#[derive(Debug, Clone)]
+pub struct PathConfig {
+    /// Between probes of the carrying path while the link is in use. Default 50 ms, at least
+    /// 10 ms. A dead path is noticed after about three of them; each costs about 200 bytes both
+    /// ways together.
+    pub probe_interval: Duration,
+    /// Between probes of the other paths while the link is in use. Default 1 s.
+    pub standby_interval: Duration,
+    /// Between probes of an idle link, on the side that keeps it alive. Default 15 s, below the
+    /// 30 s after which the most forgetful NATs drop a mapping (RFC 4787 section 4.3 asks for
+    /// 2 minutes).
+    pub idle_interval: Duration,
+    /// Whether this side probes an idle or dead link of its own accord. Default true; the hub
+    /// leaves it to its clients.
+    pub keeps_alive: bool,
+    /// Whether records are sent twice. Default [`Redundancy::Auto`].
+    pub redundancy: Redundancy,
+    /// Most that [`Redundancy::Auto`] adds, in bytes per second. Default 32,000 (256 kbit/s).
+    pub copy_budget: u32,
+    /// Most paths that one transport keeps. Default 32; a stranger cannot make more.
+    pub max_paths: usize,
+}
+
+impl Default for PathConfig {
+    fn default() -> Self {
+        Self {
+            probe_interval: Duration::from_millis(50),
+            standby_interval: Duration::from_secs(1),
+            idle_interval: Duration::from_secs(15),
+            keeps_alive: true,
+            redundancy: Redundancy::default(),
+            copy_budget: 32_000,
+            max_paths: 32,
+        }
+    }
+}

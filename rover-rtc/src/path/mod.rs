@@ -1,0 +1,456 @@
+//! Paths: a smart socket under a transport.
+//!
+//! str0m says where it would send each datagram; this layer decides where it goes. It probes every
+//! pair of a local socket and a remote address with STUN Binding requests of its own, which any
+//! ICE agent answers. **Only an answer to our own probe keeps a path alive for sending**: what
+//! comes in proves the other direction. The best living path carries the DTLS records; if none
+//! lives, the last one stays. Records are accepted only from a path that STUN has validated.
+//!
+//! Sans-IO, in the five verbs of str0m: [`PathSet::handle_stun`], [`PathSet::handle_timeout`],
+//! [`PathSet::poll_timeout`], [`PathSet::poll_transmit`], [`PathSet::poll_event`].
+
+mod config;
+mod estimate;
+mod one;
+mod redundancy;
+mod schedule;
+mod select;
+pub mod stun;
+mod usage;
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use str0m::ice::{StunMessage, TransId};
+
+pub use config::{PathConfig, Redundancy};
+pub use one::{Path, PathId, PathState};
+pub use select::SwitchCause;
+
+use crate::stats::StunStats;
+use one::Answered;
+use redundancy::Copies;
+use select::Selection;
+use stun::{Generation, Role};
+use usage::Usage;
+
+/// A datagram to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathTransmit {
+    /// The local socket's address.
+    pub local: SocketAddr,
+    /// Where to.
+    pub remote: SocketAddr,
+    /// The datagram.
+    pub datagram: Vec<u8>,
+}
+
+/// What happened to the paths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PathEvent {
+    /// Another path carries the records from now on.
+    Switched {
+        /// It carried them before.
+        from: Option<PathId>,
+        /// It carries them now.
+        to: PathId,
+        /// Why.
+        cause: SwitchCause,
+    },
+    /// No path lives any more.
+    AllDead,
+    /// A path lives again after none did.
+    Revived {
+        /// How long none did.
+        outage: Duration,
+    },
+    /// An answer has shown the address under which the other side sees one of our sockets.
+    Mapped {
+        /// The socket.
+        local: SocketAddr,
+        /// The address that the other side sees.
+        public: SocketAddr,
+    },
+}
+
+/// What becomes of a STUN message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StunVerdict {
+    /// It was one of ours, or none that anybody should see.
+    Consumed,
+    /// The session's ICE agent wants it.
+    ForSession,
+}
+
+/// Where a record goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// The path it is sent on now.
+    pub path: (SocketAddr, SocketAddr),
+    /// A second path that gets a copy now.
+    pub copy: Option<(SocketAddr, SocketAddr)>,
+}
+
+/// The paths of one transport.
+#[derive(Debug)]
+pub struct PathSet {
+    config: PathConfig,
+    paths: Vec<Path>,
+    next_id: u32,
+    locals: Vec<SocketAddr>,
+    remotes: Vec<SocketAddr>,
+    /// The newest last: those before a restart go on until it has proven itself.
+    generations: Vec<Generation>,
+    role: Role,
+    connected: bool,
+    selection: Selection,
+    usage: Usage,
+    copies: Copies,
+    mapped: Vec<(SocketAddr, SocketAddr)>,
+    /// Last answer that timers ran for; tells when this process was late.
+    deadline: Option<Instant>,
+    transmits: VecDeque<PathTransmit>,
+    events: VecDeque<PathEvent>,
+    stats: StunStats,
+}
+
+impl PathSet {
+    /// No paths yet. `tie_breaker` is a random number.
+    #[must_use]
+    pub fn new(config: PathConfig, controlling: bool, tie_breaker: u64) -> Self {
+        let copies = Copies::new(config.copy_budget);
+        Self {
+            config,
+            paths: Vec::new(),
+            next_id: 0,
+            locals: Vec::new(),
+            remotes: Vec::new(),
+            generations: Vec::new(),
+            role: Role { controlling, tie_breaker },
+            connected: false,
+            selection: Selection::default(),
+            usage: Usage::default(),
+            copies,
+            mapped: Vec::new(),
+            deadline: None,
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            stats: StunStats::default(),
+        }
+    }
+
+    /// Adds the address of a local socket.
+    pub fn add_local(&mut self, local: SocketAddr) {
+        if !self.locals.contains(&local) {
+            self.locals.push(local);
+            for remote in self.remotes.clone() {
+                self.pair(local, remote);
+            }
+        }
+    }
+
+    /// Forgets a local socket whose address is gone, with its paths.
+    pub fn remove_local(&mut self, now: Instant, local: SocketAddr) {
+        self.locals.retain(|l| *l != local);
+        self.paths.retain(|p| p.local != local);
+        self.evaluate(now);
+    }
+
+    /// Adds an address of the other side.
+    pub fn add_remote(&mut self, remote: SocketAddr) {
+        if !self.remotes.contains(&remote) && self.remotes.len() < self.config.max_paths {
+            self.remotes.push(remote);
+            for local in self.locals.clone() {
+                self.pair(local, remote);
+            }
+        }
+    }
+
+    /// Takes new credentials, of the first negotiation or of an ICE restart. The generation before
+    /// stays valid: the answer of a restart may be lost, and living paths must not be.
+    pub fn add_generation(&mut self, generation: Generation) {
+        if self.generations.last() != Some(&generation) {
+            self.generations.retain(|g| *g != generation);
+            self.generations.push(generation);
+            let surplus = self.generations.len().saturating_sub(MAX_GENERATIONS);
+            self.generations.drain(..surplus);
+        }
+    }
+
+    /// The transport is connected, by way of this pair: probing begins.
+    pub fn connected(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr) {
+        self.connected = true;
+        self.selection.last_answer = Some(now);
+        if let Some(id) = self.pair(local, remote) {
+            self.select(now, id, SwitchCause::First);
+        }
+        self.evaluate(now);
+        self.probe_due(now);
+    }
+
+    /// Takes a STUN message that came from `remote` to `local`.
+    pub fn handle_stun(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        datagram: &[u8],
+    ) -> StunVerdict {
+        let Ok(message) = StunMessage::parse(datagram) else {
+            self.stats.refused += 1;
+            return StunVerdict::Consumed;
+        };
+        if message.is_binding_request() {
+            return self.handle_request(now, local, remote, datagram.len(), &message);
+        }
+        let owner = self.paths.iter().position(|p| p.owns(message.trans_id()));
+        let Some(index) = owner else { return StunVerdict::ForSession };
+        // RFC 8445 section 7.2.5.2.1: an answer that did not come from where the request went
+        // proves nothing about that path.
+        let path = &self.paths[index];
+        let symmetric = path.local == local && path.remote == remote;
+        let authentic = self.generations.iter().any(|g| stun::verify(&message, &g.remote.pass));
+        if !symmetric || !authentic {
+            self.stats.refused += 1;
+            return StunVerdict::Consumed;
+        }
+        self.paths[index].bytes_received += datagram.len() as u64;
+        if message.is_failed_binding_response() {
+            if message.error_code().is_none_or(|(code, _)| code != ROLE_CONFLICT) {
+                return StunVerdict::Consumed;
+            }
+            self.role.controlling = !self.role.controlling;
+        }
+        if let Some(public) = message.mapped_address() {
+            self.note_mapped(local, public);
+        }
+        self.handle_answer(now, index, message.trans_id());
+        StunVerdict::Consumed
+    }
+
+    /// Whether a DTLS record from there may be used.
+    #[must_use]
+    pub fn accepts_record(&self, local: SocketAddr, remote: SocketAddr) -> bool {
+        self.paths.iter().any(|p| p.validated && p.local == local && p.remote == remote)
+    }
+
+    /// Notes a record that came in and was used.
+    pub fn record_received(&mut self, local: SocketAddr, remote: SocketAddr, bytes: usize) {
+        if let Some(path) = self.paths.iter_mut().find(|p| p.is_between(local, remote)) {
+            path.bytes_received += bytes as u64;
+        }
+    }
+
+    /// Notes that the application sent a message: the carrying path must prove itself.
+    pub fn message_sent(&mut self, now: Instant) {
+        if !self.usage.note(now) && self.connected {
+            self.probe_carrying_soon(now);
+        }
+    }
+
+    /// Notes that a message came in.
+    pub fn message_received(&mut self, now: Instant) {
+        self.usage.note(now);
+    }
+
+    /// Says whether anything sent is not acknowledged: that keeps the link in use.
+    pub fn set_outstanding(&mut self, outstanding: bool) {
+        self.usage.outstanding = outstanding;
+    }
+
+    /// Where a record of this transport goes. `proposed` is where str0m would send it, which
+    /// holds until the transport is connected.
+    pub fn route(
+        &mut self,
+        now: Instant,
+        proposed: (SocketAddr, SocketAddr),
+        record: &[u8],
+    ) -> Route {
+        let Some(index) = self.carrying_index().filter(|_| self.connected) else {
+            return Route { path: proposed, copy: None };
+        };
+        self.selection.note_record(now);
+        let copy = self.copy_of(now, index, record);
+        let path = &mut self.paths[index];
+        path.bytes_sent += record.len() as u64;
+        Route { path: (path.local, path.remote), copy }
+    }
+
+    /// The path that carries the records.
+    #[must_use]
+    pub fn carrying(&self) -> Option<&Path> {
+        self.carrying_index().map(|i| &self.paths[i])
+    }
+
+    /// All paths.
+    pub fn iter(&self) -> impl Iterator<Item = &Path> {
+        self.paths.iter()
+    }
+
+    /// Since when no path lives; `None` while one does, or before the transport is connected.
+    #[must_use]
+    pub fn dead_since(&self) -> Option<Instant> {
+        self.selection.dead_since
+    }
+
+    /// When the last answer to a probe came.
+    #[must_use]
+    pub fn last_answer(&self) -> Option<Instant> {
+        self.paths.iter().filter_map(|p| p.last_answer).max()
+    }
+
+    /// Counters.
+    #[must_use]
+    pub fn stats(&self) -> StunStats {
+        StunStats { copies: self.copies.sent(), ..self.stats }
+    }
+
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<PathTransmit> {
+        self.transmits.pop_front()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<PathEvent> {
+        self.events.pop_front()
+    }
+
+    fn handle_request(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        length: usize,
+        message: &StunMessage<'_>,
+    ) -> StunVerdict {
+        let Some((user, _)) = message.split_username() else { return StunVerdict::Consumed };
+        let ours = self.generations.iter().rev().find(|g| g.local.ufrag == user);
+        // Before the other side's credentials are known the agent queues what is signed for us.
+        let Some(generation) = ours else { return StunVerdict::ForSession };
+        if !stun::verify(message, &generation.local.pass) {
+            self.stats.refused += 1;
+            return StunVerdict::Consumed;
+        }
+        let reply = (self.connected && !message.use_candidate())
+            .then(|| stun::answer(message.trans_id(), remote, &generation.local));
+        let known = self.paths.iter().position(|p| p.is_between(local, remote));
+        let index = known.or_else(|| {
+            let id = self.pair(local, remote)?;
+            self.paths.iter().position(|p| p.id == id)
+        });
+        let Some(index) = index else { return StunVerdict::Consumed };
+        let path = &mut self.paths[index];
+        path.validated = true;
+        path.bytes_received += length as u64;
+        self.stats.requests += 1;
+        if self.connected && !path.is_alive() {
+            self.probe_back(now, index);
+        }
+        let Some(datagram) = reply else { return StunVerdict::ForSession };
+        self.paths[index].bytes_sent += datagram.len() as u64;
+        self.transmits.push_back(PathTransmit { local, remote, datagram });
+        StunVerdict::Consumed
+    }
+
+    fn handle_answer(&mut self, now: Instant, index: usize, id: TransId) {
+        self.stats.answers += 1;
+        let answered = self.paths[index].answered(now, id);
+        if answered == Answered::NowAlive {
+            let path = &self.paths[index];
+            tracing::debug!(path = path.id.0, local = %path.local, remote = %path.remote,
+                rtt = ?path.rtt.latest(), "path alive");
+        }
+        self.evaluate(now);
+    }
+
+    fn note_mapped(&mut self, local: SocketAddr, public: SocketAddr) {
+        if !self.mapped.contains(&(local, public)) {
+            self.mapped.retain(|(l, _)| *l != local);
+            self.mapped.push((local, public));
+            self.events.push_back(PathEvent::Mapped { local, public });
+        }
+    }
+
+    /// Makes a path of two addresses that can reach each other. `None` if they cannot, or there is
+    /// no room.
+    fn pair(&mut self, local: SocketAddr, remote: SocketAddr) -> Option<PathId> {
+        if let Some(path) = self.paths.iter().find(|p| p.is_between(local, remote)) {
+            return Some(path.id);
+        }
+        if !can_reach(local.ip(), remote.ip()) {
+            return None;
+        }
+        if self.paths.len() >= self.config.max_paths {
+            // The least useful one makes room: never one that lives or carries.
+            let carrying = self.selection.carrying;
+            let victim = self.paths.iter().position(|p| !p.is_alive() && Some(p.id) != carrying)?;
+            self.paths.swap_remove(victim);
+        }
+        let id = PathId(self.next_id);
+        self.next_id += 1;
+        self.paths.push(Path::new(id, local, remote));
+        Some(id)
+    }
+
+    fn carrying_index(&self) -> Option<usize> {
+        let id = self.selection.carrying?;
+        self.paths.iter().position(|p| p.id == id)
+    }
+
+    /// Decides about a copy of a record that `index` carries; sends a delayed one by itself.
+    fn copy_of(
+        &mut self,
+        now: Instant,
+        index: usize,
+        record: &[u8],
+    ) -> Option<(SocketAddr, SocketAddr)> {
+        let path = &self.paths[index];
+        let suspicious = path.is_suspect() || path.loss.is_suspicious(now);
+        let second = self.second_best(index);
+        let wanted = match self.config.redundancy {
+            Redundancy::Off => false,
+            Redundancy::Auto => suspicious && self.copies.afford(now, record.len()),
+            Redundancy::Always => {
+                second.is_some() || (suspicious && self.copies.afford(now, record.len()))
+            }
+        };
+        if !wanted {
+            return None;
+        }
+        self.copies.count();
+        let Some(second) = second else {
+            let delay = path.rtt.smoothed().unwrap_or_default() / 8;
+            let due = now + delay.clamp(MIN_COPY_DELAY, MAX_COPY_DELAY);
+            let id = path.id;
+            self.copies.delay(due, id, record);
+            return None;
+        };
+        let second = &mut self.paths[second];
+        second.bytes_sent += record.len() as u64;
+        Some((second.local, second.remote))
+    }
+}
+
+impl Path {
+    pub(crate) fn is_between(&self, local: SocketAddr, remote: SocketAddr) -> bool {
+        self.local == local && self.remote == remote
+    }
+}
+
+/// Whether a datagram from one address can arrive at the other at all.
+fn can_reach(local: IpAddr, remote: IpAddr) -> bool {
+    local.is_ipv4() == remote.is_ipv4() && local.is_loopback() == remote.is_loopback()
+}
+
+/// The generation in use and the one before it.
+const MAX_GENERATIONS: usize = 2;
+
+/// RFC 8445 section 7.3.1.1.
+const ROLE_CONFLICT: u16 = 487;
+
+/// A copy on the same path leaves after an eighth of the round trip, within these bounds: bursts
+/// of loss on a radio link last milliseconds.
+const MIN_COPY_DELAY: Duration = Duration::from_millis(1);
+const MAX_COPY_DELAY: Duration = Duration::from_millis(10);

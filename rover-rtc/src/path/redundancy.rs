@@ -1,0 +1,84 @@
+//! Copies of records: whether to send one, and those that wait some milliseconds.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::one::PathId;
+
+/// A token bucket in bytes, and the copies that leave a little later.
+#[derive(Debug)]
+pub(super) struct Copies {
+    /// Bytes per second.
+    rate: f64,
+    tokens: f64,
+    filled: Option<Instant>,
+    waiting: VecDeque<(Instant, PathId, Vec<u8>)>,
+    sent: u64,
+}
+
+impl Copies {
+    pub(super) fn new(rate: u32) -> Self {
+        let rate = f64::from(rate);
+        Self { rate, tokens: rate * BURST, filled: None, waiting: VecDeque::new(), sent: 0 }
+    }
+
+    /// Takes `bytes` from the budget, if they are there.
+    pub(super) fn afford(&mut self, now: Instant, bytes: usize) -> bool {
+        let since = self.filled.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        self.filled = Some(now);
+        self.tokens = (self.tokens + since.as_secs_f64() * self.rate).min(self.rate * BURST);
+        let cost = bytes as f64;
+        let enough = self.tokens >= cost;
+        if enough {
+            self.tokens -= cost;
+        }
+        enough
+    }
+
+    /// Queues a copy for later. A full queue sends none: a copy is worth less than memory.
+    pub(super) fn delay(&mut self, due: Instant, path: PathId, record: &[u8]) {
+        if self.waiting.len() < MAX_WAITING {
+            self.waiting.push_back((due, path, record.to_vec()));
+        }
+    }
+
+    /// The next copy whose time has come.
+    pub(super) fn poll(&mut self, now: Instant) -> Option<(PathId, Vec<u8>)> {
+        if self.waiting.front()?.0 > now {
+            return None;
+        }
+        self.waiting.pop_front().map(|(_, path, record)| (path, record))
+    }
+
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.waiting.front().map(|(due, ..)| *due)
+    }
+
+    pub(super) fn count(&mut self) {
+        self.sent += 1;
+    }
+
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+}
+
+/// Seconds of the rate that may be spent at once.
+const BURST: f64 = 0.25;
+const MAX_WAITING: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_holds() {
+        let start = crate::util::clock::now();
+        let mut copies = Copies::new(1000);
+        let sent = (0..1000u32)
+            .filter(|i| copies.afford(start + Duration::from_millis(10) * *i, 100))
+            .count();
+        // 10 s at 1,000 B/s and a quarter of a second of burst.
+        assert!((100..=103).contains(&sent), "{sent}");
+    }
+}

@@ -1,0 +1,148 @@
+//! When paths are probed, and the timers of the path layer.
+
+use std::time::{Duration, Instant};
+
+use super::one::{Path, PathState};
+use super::{PathSet, PathTransmit, stun};
+
+impl PathSet {
+    /// Lets time pass: counts missed probes, sends due ones and due copies.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if !self.connected {
+            return;
+        }
+        // If this process was held up, answers may lie unread in the socket: the time lost is
+        // ours, not the network's.
+        if let Some(late) = self.deadline.take().map(|d| now.saturating_duration_since(d))
+            && late > LATE
+        {
+            self.paths.iter_mut().for_each(|p| p.forgive(late));
+        }
+        for path in &mut self.paths {
+            if path.count_missed(now) {
+                tracing::debug!(path = path.id.0, local = %path.local, remote = %path.remote,
+                    loss = path.loss.share(), "path dead");
+            }
+        }
+        self.evaluate(now);
+        self.probe_due(now);
+        while let Some((id, datagram)) = self.copies.poll(now) {
+            if let Some(path) = self.paths.iter_mut().find(|p| p.id == id) {
+                path.bytes_sent += datagram.len() as u64;
+                let (local, remote) = (path.local, path.remote);
+                self.transmits.push_back(PathTransmit { local, remote, datagram });
+            }
+        }
+    }
+
+    /// When [`PathSet::handle_timeout`] is due.
+    pub fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
+        if !self.connected {
+            return None;
+        }
+        let probe = self.paths.iter().filter_map(|p| self.next_probe(now, p)).min();
+        let miss = self.paths.iter().filter_map(Path::next_miss).min();
+        let wish = self.selection.wish_due();
+        let deadline = [probe, miss, wish, self.copies.next_due()].into_iter().flatten().min();
+        self.deadline = deadline.map(|d| d.max(now));
+        deadline
+    }
+
+    /// Sends the probes that are due.
+    pub(super) fn probe_due(&mut self, now: Instant) {
+        for index in 0..self.paths.len() {
+            if self.next_probe(now, &self.paths[index]).is_some_and(|due| due <= now) {
+                self.probe(now, index);
+            }
+        }
+    }
+
+    /// Probes the carrying path now, unless it has just been.
+    pub(super) fn probe_carrying_soon(&mut self, now: Instant) {
+        let Some(index) = self.carrying_index() else { return };
+        let fresh = |t: Instant| now.saturating_duration_since(t) < self.config.probe_interval;
+        if !self.paths[index].last_probe.is_some_and(fresh) {
+            self.probe(now, index);
+        }
+    }
+
+    /// Probes a path on which the other side has just proven its direction.
+    pub(super) fn probe_back(&mut self, now: Instant, index: usize) {
+        let fresh = |t: Instant| now.saturating_duration_since(t) < MIN_PROBE_BACK;
+        if !self.paths[index].last_probe.is_some_and(fresh) {
+            self.probe(now, index);
+        }
+    }
+
+    fn probe(&mut self, now: Instant, index: usize) {
+        let Some(generation) = self.generations.last() else { return };
+        let (id, datagram) = stun::request(generation, self.role);
+        let path = &mut self.paths[index];
+        path.probe_sent(now, id);
+        path.bytes_sent += datagram.len() as u64;
+        self.stats.probes += 1;
+        let (local, remote) = (path.local, path.remote);
+        self.transmits.push_back(PathTransmit { local, remote, datagram });
+    }
+
+    /// When a path is to be probed next; `None` if only the other side does.
+    fn next_probe(&self, now: Instant, path: &Path) -> Option<Instant> {
+        let interval = self.probe_interval(now, path)?;
+        Some(path.last_probe.map_or(now, |last| last + interval))
+    }
+
+    fn probe_interval(&self, now: Instant, path: &Path) -> Option<Duration> {
+        let config = &self.config;
+        let fast = config.probe_interval.max(MIN_INTERVAL);
+        let active = self.usage.is_active(now);
+        let idle = config.keeps_alive.then_some(config.idle_interval);
+        if let Some(since) = self.selection.dead_since {
+            // Nothing lives. The side that keeps the link alive looks for a way back; the other
+            // one answers, and looks only if it has something to say.
+            let outage = now.saturating_duration_since(since);
+            return match (config.keeps_alive, active) {
+                (true, _) => Some(seek_interval(fast, outage)),
+                (false, true) => Some(seek_interval(fast, outage).max(Duration::from_secs(1))),
+                (false, false) => None,
+            };
+        }
+        let carrying = self.selection.carrying == Some(path.id);
+        if path.state == PathState::Unproven && path.probes < UNPROVEN_PROBES {
+            return Some(fast * (1 << path.probes.min(6)));
+        }
+        if carrying && (active || path.has_unanswered()) {
+            return Some(fast);
+        }
+        let doubtful = self.carrying().is_some_and(Path::is_suspect);
+        match path.state {
+            PathState::Alive if !carrying && (doubtful || path.missed > 0) => Some(fast),
+            PathState::Alive | PathState::Dead if active => Some(config.standby_interval),
+            PathState::Alive | PathState::Dead => idle,
+            PathState::Unproven => idle.map(|d| d.max(UNPROVEN_INTERVAL)),
+        }
+    }
+}
+
+/// How often all paths are probed while none lives: quickly at first, for that is when it comes
+/// back; less for a network that is gone for hours.
+fn seek_interval(fast: Duration, outage: Duration) -> Duration {
+    let factor = match outage.as_secs() {
+        0..60 => 2,
+        60..600 => 5,
+        _ => 20,
+    };
+    fast * factor
+}
+
+/// A timer that comes later than this says something about this process.
+const LATE: Duration = Duration::from_millis(50);
+
+/// Whatever the settings say.
+const MIN_INTERVAL: Duration = Duration::from_millis(10);
+
+/// A request of the other side is answered with a probe of ours at most this often.
+const MIN_PROBE_BACK: Duration = Duration::from_millis(20);
+
+/// A pair that has never worked is tried some times in quick order, then rarely.
+const UNPROVEN_PROBES: u32 = 6;
+const UNPROVEN_INTERVAL: Duration = Duration::from_secs(5);

@@ -1,0 +1,159 @@
+//! Which path carries the records.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::one::{Path, PathId};
+use super::{PathEvent, PathSet};
+
+/// Why another path carries the records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SwitchCause {
+    /// The first one of the transport.
+    First,
+    /// The one before is dead or gone.
+    Died,
+    /// None lived, and this one came back.
+    CameBack,
+    /// It is clearly faster than the one before, which works.
+    Faster,
+}
+
+/// What selection remembers.
+#[derive(Debug, Default)]
+pub(super) struct Selection {
+    pub(super) carrying: Option<PathId>,
+    pub(super) dead_since: Option<Instant>,
+    pub(super) last_answer: Option<Instant>,
+    /// A faster path, and since when it is one.
+    wish: Option<(PathId, Instant)>,
+    /// When the last records went out, oldest first.
+    records: VecDeque<Instant>,
+}
+
+impl Selection {
+    /// Notes a record, for the replay window's sake.
+    pub(super) fn note_record(&mut self, now: Instant) {
+        if self.records.len() >= REPLAY_ROOM {
+            self.records.pop_front();
+        }
+        self.records.push_back(now);
+    }
+
+    /// Whether records sent from now on, `lead` earlier at the other side than those in flight,
+    /// leave these inside DTLS's replay window of 64 records (RFC 6347 section 4.1.2.6).
+    fn is_quiet(&self, now: Instant, lead: Duration) -> bool {
+        self.records.len() < REPLAY_ROOM
+            || self.records.front().is_some_and(|t| now.saturating_duration_since(*t) > lead)
+    }
+
+    pub(super) fn wish_due(&self) -> Option<Instant> {
+        self.wish.map(|(_, since)| since + WISH_TIME)
+    }
+}
+
+impl PathSet {
+    /// Looks at all paths anew, and switches if need be.
+    pub(super) fn evaluate(&mut self, now: Instant) {
+        if !self.connected {
+            return;
+        }
+        let current = self.carrying_index();
+        let best = self.best(None);
+        let Some(best) = best else {
+            if self.selection.dead_since.is_none() && current.is_none_or(|i| !self.unproven(i)) {
+                self.selection.dead_since = Some(now);
+                self.selection.wish = None;
+                self.events.push_back(PathEvent::AllDead);
+            }
+            return;
+        };
+        if let Some(since) = self.selection.dead_since.take() {
+            let outage = now.saturating_duration_since(since);
+            self.events.push_back(PathEvent::Revived { outage });
+            if current != Some(best) {
+                self.select(now, self.paths[best].id, SwitchCause::CameBack);
+            }
+            return;
+        }
+        match current {
+            Some(i) if self.paths[i].is_alive() => self.consider_faster(now, i, best),
+            // The pair that ICE connected by has a moment to answer its first probe.
+            Some(i) if self.unproven(i) && self.paths[i].missed == 0 => {}
+            _ => self.select(now, self.paths[best].id, SwitchCause::Died),
+        }
+    }
+
+    /// The index of the best living path beside `current`, on another socket if there is one.
+    pub(super) fn second_best(&self, current: usize) -> Option<usize> {
+        let local = self.paths[current].local;
+        let better = |i: &usize| (self.paths[*i].local == local, score(&self.paths[*i]));
+        let others = (0..self.paths.len()).filter(|i| *i != current && self.paths[*i].is_alive());
+        others.filter(|i| self.paths[*i].missed == 0).min_by_key(better)
+    }
+
+    pub(super) fn select(&mut self, now: Instant, to: PathId, cause: SwitchCause) {
+        let from = self.selection.carrying.replace(to);
+        self.selection.wish = None;
+        if from == Some(to) {
+            return;
+        }
+        self.stats.switches += u64::from(from.is_some());
+        self.events.push_back(PathEvent::Switched { from, to, cause });
+        // What is in doubt now is this one.
+        self.probe_carrying_soon(now);
+    }
+
+    fn best(&self, except: Option<usize>) -> Option<usize> {
+        let alive = (0..self.paths.len()).filter(|i| self.paths[*i].is_alive());
+        // A path that misses its probes is the last choice even before it counts as dead.
+        alive
+            .filter(|i| Some(*i) != except)
+            .min_by_key(|i| (self.paths[*i].missed, score(&self.paths[*i])))
+    }
+
+    fn unproven(&self, index: usize) -> bool {
+        let path = &self.paths[index];
+        path.last_answer.is_none() && path.missed < UNPROVEN_MISSES
+    }
+
+    /// A working path is left for a clearly faster one only after a while, and only when the
+    /// records in flight on it cannot fall out of DTLS's replay window.
+    fn consider_faster(&mut self, now: Instant, current: usize, best: usize) {
+        let (old, new) = (score(&self.paths[current]), score(&self.paths[best]));
+        let clearly = new + MIN_GAIN < old && new.mul_f64(GAIN) < old;
+        if best == current || !clearly || self.paths[best].is_suspect() {
+            self.selection.wish = None;
+            return;
+        }
+        let id = self.paths[best].id;
+        let since = match self.selection.wish {
+            Some((wished, since)) if wished == id => since,
+            _ => now,
+        };
+        self.selection.wish = Some((id, since));
+        let waited = now.saturating_duration_since(since);
+        let quiet = self.selection.is_quiet(now, old.saturating_sub(new));
+        if waited >= WISH_TIME && (quiet || waited >= WISH_PATIENCE) {
+            self.select(now, id, SwitchCause::Faster);
+        }
+    }
+}
+
+/// Lower is better.
+fn score(path: &Path) -> Duration {
+    path.rtt.smoothed().unwrap_or(Duration::MAX / 4)
+}
+
+/// Room kept in the replay window of 64 for what the new path overtakes.
+const REPLAY_ROOM: usize = 48;
+
+/// Misses after which the pair that ICE connected by counts as dead although it never answered.
+const UNPROVEN_MISSES: u32 = 3;
+
+/// A faster path must be so by these, for this long; a busy link goes over after the last.
+const MIN_GAIN: Duration = Duration::from_millis(5);
+const GAIN: f64 = 1.4;
+const WISH_TIME: Duration = Duration::from_secs(2);
+const WISH_PATIENCE: Duration = Duration::from_secs(10);

@@ -1,0 +1,70 @@
+//! Counters of a transport and a link.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::path::PathState;
+
+/// What the path layer sent and saw.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StunStats {
+    /// Probes sent.
+    pub probes: u64,
+    /// Answers to them.
+    pub answers: u64,
+    /// Authenticated requests of the other side.
+    pub requests: u64,
+    /// Messages refused: not authentic, not parsable or from the wrong place.
+    pub refused: u64,
+    /// Times that another path took over.
+    pub switches: u64,
+    /// Records sent a second time.
+    pub copies: u64,
+}
+
+/// One path as seen now.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct PathStats {
+    /// The local socket.
+    pub local: SocketAddr,
+    /// The other side.
+    pub remote: SocketAddr,
+    /// Whether it lives.
+    pub state: PathState,
+    /// Whether it carries the records.
+    pub carrying: bool,
+    /// Smoothed round-trip time.
+    pub rtt: Option<Duration>,
+    /// Share of probes lost, 0 to 1, both directions together.
+    pub loss: f64,
+    /// Bytes sent on it.
+    pub bytes_sent: u64,
+    /// Bytes received on it.
+    pub bytes_received: u64,
+}
+
+/// One link as seen now.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct LinkStats {
+    /// The paths of its transport.
+    pub paths: Vec<PathStats>,
+    /// Probes and switches.
+    pub stun: StunStats,
+    /// Transports that the link has had.
+    pub transports: u64,
+    /// Messages handed to the transport.
+    pub messages_sent: u64,
+    /// Messages handed to the application.
+    pub messages_received: u64,
+    /// Messages dropped by a full outbox or inbox.
+    pub messages_dropped: u64,
+    /// Messages that wait in the outboxes.
+    pub messages_queued: usize,
+    /// Datagrams refused: from an unknown source, or of no known kind.
+    pub datagrams_refused: u64,
+    /// Retransmissions forced by a step of the transport's clock.
+    pub warps: u64,
+}

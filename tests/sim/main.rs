@@ -1,0 +1,9 @@
+//! Two ends in virtual time over an emulated network: hours of bad weather in milliseconds.
+//!
+//! All randomness of the network comes from a seed that a failing test prints.
+
+#![allow(unreachable_pub, missing_debug_implementations, reason = "a test, not a library")]
+
+mod net;
+mod pair;
+mod weather;

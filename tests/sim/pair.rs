@@ -1,0 +1,268 @@
+//! Two links over the emulated network, a stream of numbered messages between them, and a checker.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use rover_rtc::link::{ChannelConfig, Link, LinkEvent, Message, Outbox, OutboxConfig, Transport};
+use rover_rtc::path::{PathConfig, PathEvent};
+use rover_rtc::session::SessionConfig;
+use rover_rtc::util::{clock, random};
+
+use crate::net::{Edge, Net};
+
+pub const MS: Duration = Duration::from_millis(1);
+pub const SECOND: Duration = Duration::from_secs(1);
+
+/// One end.
+pub struct End {
+    pub link: Link,
+    pub addresses: Vec<SocketAddr>,
+    outbox: Option<Outbox>,
+    pub received: Vec<(Instant, u64)>,
+    pub events: Vec<(Instant, PathEvent)>,
+    /// Sends back what it gets.
+    pub echo: bool,
+    pub closed: bool,
+}
+
+/// Offerer, answerer and the network between them.
+pub struct Pair {
+    pub start: Instant,
+    pub now: Instant,
+    pub net: Net,
+    pub ends: [End; 2],
+    pub sent: Vec<Instant>,
+    every: Option<Duration>,
+    next_send: Instant,
+    seed: u64,
+}
+
+pub const OFFERER: usize = 0;
+pub const ANSWERER: usize = 1;
+
+impl Pair {
+    /// Ends with `networks` addresses each, joined network by network, connected.
+    pub fn connected(seed: u64, networks: usize, config: &PathConfig, edge: &Edge) -> Self {
+        let mut pair = Self::unconnected(seed, networks, config, edge);
+        pair.negotiate();
+        pair.run(20 * SECOND, |p| p.ends.iter_mut().all(|e| e.outbox_is_open()));
+        assert!(pair.is_open(), "no connection, seed {seed}");
+        pair
+    }
+
+    pub fn unconnected(seed: u64, networks: usize, config: &PathConfig, edge: &Edge) -> Self {
+        let start = clock::now();
+        let mut net = Net::new(seed);
+        let ends = [1u8, 2].map(|side| {
+            let addresses: Vec<_> =
+                (1..=networks as u8).map(|n| SocketAddr::from(([10, 0, n, side], 4000))).collect();
+            let mut link = Link::new(OutboxConfig::default(), 16);
+            let config = PathConfig { keeps_alive: side == 1, ..config.clone() };
+            let session = SessionConfig::new(random::ice_credentials());
+            let mut transport = Transport::new(start, session, config, side == 1, seed);
+            for address in &addresses {
+                transport.add_local(start, *address);
+            }
+            link.attach(transport);
+            End {
+                link,
+                addresses,
+                outbox: None,
+                received: Vec::new(),
+                events: Vec::new(),
+                echo: false,
+                closed: false,
+            }
+        });
+        for n in 0..networks {
+            let (a, b) = (ends[0].addresses[n].ip(), ends[1].addresses[n].ip());
+            net.join(a, b, edge.clone());
+        }
+        let mut pair = Self {
+            start,
+            now: start,
+            net,
+            ends,
+            sent: Vec::new(),
+            every: None,
+            next_send: start,
+            seed,
+        };
+        let (_, outbox) = pair.ends[0].link.open(start, ChannelConfig::new("test"));
+        pair.ends[0].outbox = Some(outbox);
+        pair
+    }
+
+    pub fn negotiate(&mut self) {
+        let now = self.now;
+        let offer = self.ends[0].link.offer(now).unwrap();
+        let answer = self.ends[1].link.answer(now, &offer, random::ice_credentials()).unwrap();
+        self.ends[0].link.accept_answer(now, &answer).unwrap();
+    }
+
+    pub fn address(&self, end: usize, network: usize) -> IpAddr {
+        self.ends[end].addresses[network].ip()
+    }
+
+    /// Changes the edges of one network, both ways.
+    pub fn change(&mut self, network: usize, change: impl Fn(&mut Edge)) {
+        let (a, b) = (self.address(0, network), self.address(1, network));
+        self.net.change(a, b, change);
+    }
+
+    /// The network that carries the offerer's records.
+    pub fn carrying(&mut self, end: usize) -> usize {
+        let end = &mut self.ends[end];
+        let local = end.link.transport().unwrap().paths().carrying().unwrap().local();
+        end.addresses.iter().position(|a| *a == local).unwrap()
+    }
+
+    /// Sends numbered messages from the offerer from now on.
+    pub fn send_every(&mut self, every: Option<Duration>) {
+        self.every = every;
+        self.next_send = self.now;
+    }
+
+    pub fn run_for(&mut self, time: Duration) {
+        self.run(time, |_| false);
+    }
+
+    /// Runs until `done` or for `time`.
+    pub fn run(&mut self, time: Duration, mut done: impl FnMut(&mut Self) -> bool) -> bool {
+        let end = self.now + time;
+        loop {
+            self.turn();
+            if done(self) {
+                return true;
+            }
+            let mut next = end;
+            for e in &mut self.ends {
+                next = e.link.poll_timeout(self.now).map_or(next, |t| next.min(t));
+            }
+            next = self.net.next().map_or(next, |t| next.min(t));
+            if self.every.is_some() {
+                next = next.min(self.next_send);
+            }
+            if next >= end {
+                self.now = end;
+                self.turn();
+                return done(self);
+            }
+            self.now = next.max(self.now + Duration::from_nanos(100));
+        }
+    }
+
+    fn turn(&mut self) {
+        let now = self.now;
+        while let Some(packet) = self.net.pop(now) {
+            let to = self.ends.iter_mut().find(|e| e.addresses.contains(&packet.to));
+            if let Some(end) = to {
+                end.link.handle_datagram(now, packet.to, packet.from, &packet.data);
+            }
+        }
+        while self.every.is_some() && self.next_send <= now {
+            let outbox = self.ends[0].outbox.as_ref().unwrap();
+            let mut data = vec![0; 100];
+            data[..8].copy_from_slice(&(self.sent.len() as u64).to_le_bytes());
+            outbox.try_push(Message::binary(data)).unwrap();
+            self.sent.push(now);
+            self.next_send += self.every.unwrap_or_default();
+        }
+        for end in &mut self.ends {
+            if end.link.poll_timeout(now).is_some_and(|t| t <= now) {
+                end.link.handle_timeout(now);
+            }
+            end.turn(now);
+            while let Some(out) = end.link.poll_transmit() {
+                self.net.send(now, out.local, out.remote, out.datagram);
+            }
+        }
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.ends.iter_mut().all(End::outbox_is_open)
+    }
+
+    /// What the answerer got of what the offerer sent.
+    pub fn check(&self) -> Report {
+        Report::of(&self.ends[1].received, &self.sent, self.now, self.seed)
+    }
+
+    /// Lets what is under way arrive.
+    pub fn settle(&mut self, time: Duration) {
+        self.every = None;
+        let sent = self.sent.len();
+        self.run(time, |p| p.ends[1].received.len() >= sent);
+    }
+}
+
+impl End {
+    fn turn(&mut self, now: Instant) {
+        self.link.pump(now);
+        while let Some(event) = self.link.poll_event() {
+            match event {
+                LinkEvent::Message(key, message) => {
+                    let number = u64::from_le_bytes(message.data[..8].try_into().unwrap());
+                    self.received.push((now, number));
+                    if self.echo {
+                        self.link.outbox(key).unwrap().try_push(message).unwrap();
+                    }
+                }
+                LinkEvent::ChannelOpen { key, .. } => {
+                    self.outbox = self.link.outbox(key).cloned();
+                }
+                LinkEvent::Path(event) => self.events.push((now, event)),
+                LinkEvent::TransportClosed(_) => self.closed = true,
+                _ => {}
+            }
+        }
+        self.link.pump(now);
+    }
+
+    fn outbox_is_open(&mut self) -> bool {
+        self.link.channel("test").is_some_and(|key| self.link.is_open(key))
+    }
+}
+
+/// What became of a stream.
+#[derive(Debug)]
+pub struct Report {
+    pub lost: usize,
+    pub duplicated: usize,
+    pub reordered: usize,
+    pub longest_gap: Duration,
+    pub seed: u64,
+}
+
+impl Report {
+    fn of(received: &[(Instant, u64)], sent: &[Instant], now: Instant, seed: u64) -> Self {
+        let mut seen = vec![0u32; sent.len()];
+        let (mut reordered, mut highest) = (0, None);
+        for (_, number) in received {
+            seen[*number as usize] += 1;
+            reordered += usize::from(highest.is_some_and(|h| *number < h));
+            highest = highest.max(Some(*number));
+        }
+        let lost = seen.iter().filter(|n| **n == 0).count();
+        let mut times: Vec<_> = received.iter().map(|r| r.0).collect();
+        if lost > 0 {
+            times.push(now);
+        }
+        let longest_gap = times.windows(2).map(|w| w[1] - w[0]).max().unwrap_or_default();
+        let duplicated = seen.iter().filter(|n| **n > 1).count();
+        Self { lost, duplicated, reordered, longest_gap, seed }
+    }
+
+    /// Nothing lost, repeated or out of order.
+    #[track_caller]
+    pub fn assert_whole(&self) -> &Self {
+        assert_eq!((self.lost, self.duplicated, self.reordered), (0, 0, 0), "{self:?}");
+        self
+    }
+
+    #[track_caller]
+    pub fn assert_gap(&self, most: Duration) -> &Self {
+        assert!(self.longest_gap <= most, "longest gap above {most:?}: {self:?}");
+        self
+    }
+}
