@@ -1,7 +1,6 @@
 //! Errors, one type per operation.
 
 use std::io;
-use std::net::SocketAddr;
 
 /// What can go wrong on a peer or a hub.
 #[derive(Debug, thiserror::Error)]
@@ -48,16 +47,11 @@ pub enum SdpError {
 #[non_exhaustive]
 pub enum NetworkError {
     /// The machine has no interface with a usable address.
-    #[error("no usable network interface (all are down, or left out by the settings)")]
+    #[error("no usable network interface: all are down or left out by the settings")]
     NoInterface,
     /// An address could not be bound.
-    #[error("cannot use {address}: {source}")]
-    Bind {
-        /// The address that was asked for.
-        address: SocketAddr,
-        /// What the operating system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Bind(#[from] crate::net::BindError),
     /// Another call to the operating system failed.
     #[error(transparent)]
     Io(#[from] io::Error),

@@ -1,10 +1,60 @@
-//! rover-rtc
+//! # rover-rtc: the link that keeps a robot connected
+//!
+//! WebRTC data channels that carry on within a fraction of a second when the network under them
+//! dies: Wi-Fi fades, LTE takes over, a NAT forgets, the hub restarts.
+//!
+//! A [`Peer`] keeps a link to a hub, or to another peer; [`server::run`] serves a hub. Below them
+//! is a core without I/O, which takes time as an argument:
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`peer`], [`server`] | drivers: the only places where sockets, clock and state meet |
+//! | [`link`] | channels with bounded outboxes, over one transport after another |
+//! | [`session`] | sole owner of `str0m::Rtc`: ICE, DTLS, SCTP, on a clock of our own pace |
+//! | [`path`] | probes, liveness, selection and duplication of paths |
+//! | [`health`], [`recovery`] | the hub's rule and the peer's ladder, as data |
+//! | [`net`] | sockets in batches, faults for tests, the interface scan |
+//! | [`signal`] | signaling messages, HTTP client and guarded HTTP server |
+//!
+//! ```no_run
+//! use rover_rtc::{Peer, PeerConfig};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), rover_rtc::WebrtcError> {
+//! let peer = Peer::connect(PeerConfig::new("http://127.0.0.1:3000"))?;
+//! let test = peer.channel("test").expect("a default channel");
+//! test.send("hello, hub").await?;
+//! while let Some(message) = test.recv().await {
+//!     println!("{} bytes", message.data.len());
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 #![forbid(unsafe_code)]
 
-pub mod error;
+mod config;
+mod error;
+pub mod event;
+pub mod health;
 pub mod link;
+pub mod model;
+pub mod net;
 pub mod path;
+pub mod peer;
+pub mod recovery;
+pub mod server;
 pub mod session;
+pub mod signal;
 pub mod stats;
 pub mod util;
+
+pub use config::{PeerConfig, ServerConfig};
+pub use error::{NetworkError, SdpError, SendError, WebrtcError};
+pub use event::Event;
+pub use health::{ConnectionHealth, HealthConfig};
+pub use link::{ChannelConfig, Message, OutboxConfig, WhenFull};
+pub use path::{PathConfig, Redundancy};
+pub use peer::{Channel, Peer};
+pub use recovery::RecoveryConfig;
+pub use server::Server;

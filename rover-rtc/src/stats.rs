@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::path::PathState;
+use crate::path::{Path, PathState};
 
 /// What the path layer sent and saw.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -11,12 +11,16 @@ use crate::path::PathState;
 pub struct StunStats {
     /// Probes sent.
     pub probes: u64,
+    /// Probes not answered in time.
+    pub misses: u64,
     /// Answers to them.
     pub answers: u64,
     /// Authenticated requests of the other side.
     pub requests: u64,
     /// Messages refused: not authentic, not parsable or from the wrong place.
     pub refused: u64,
+    /// Datagrams that the operating system refused to send.
+    pub send_errors: u64,
     /// Times that another path took over.
     pub switches: u64,
     /// Records sent a second time.
@@ -43,6 +47,22 @@ pub struct PathStats {
     pub bytes_sent: u64,
     /// Bytes received on it.
     pub bytes_received: u64,
+}
+
+impl PathStats {
+    pub(crate) fn of(path: &Path, carrying: bool) -> Self {
+        let (bytes_sent, bytes_received) = path.bytes();
+        Self {
+            local: path.local(),
+            remote: path.remote(),
+            state: path.state(),
+            carrying,
+            rtt: path.rtt(),
+            loss: path.loss(),
+            bytes_sent,
+            bytes_received,
+        }
+    }
 }
 
 /// One link as seen now.

@@ -2,7 +2,12 @@
 //!
 //! All randomness of the network comes from a seed that a failing test prints.
 
-#![allow(unreachable_pub, missing_debug_implementations, reason = "a test, not a library")]
+#![allow(
+    unreachable_pub,
+    missing_debug_implementations,
+    clippy::disallowed_methods,
+    reason = "a test, not a library"
+)]
 
 mod net;
 mod pair;

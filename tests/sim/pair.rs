@@ -16,6 +16,7 @@ pub const SECOND: Duration = Duration::from_secs(1);
 /// One end.
 pub struct End {
     pub link: Link,
+    transport: Option<Transport>,
     pub addresses: Vec<SocketAddr>,
     outbox: Option<Outbox>,
     pub received: Vec<(Instant, u64)>,
@@ -63,9 +64,12 @@ impl Pair {
             for address in &addresses {
                 transport.add_local(start, *address);
             }
-            link.attach(transport);
+            if side == 1 {
+                link.open(start, ChannelConfig::new("test"));
+            }
             End {
                 link,
+                transport: Some(transport),
                 addresses,
                 outbox: None,
                 received: Vec::new(),
@@ -78,26 +82,16 @@ impl Pair {
             let (a, b) = (ends[0].addresses[n].ip(), ends[1].addresses[n].ip());
             net.join(a, b, edge.clone());
         }
-        let mut pair = Self {
-            start,
-            now: start,
-            net,
-            ends,
-            sent: Vec::new(),
-            every: None,
-            next_send: start,
-            seed,
-        };
-        let (_, outbox) = pair.ends[0].link.open(start, ChannelConfig::new("test"));
-        pair.ends[0].outbox = Some(outbox);
-        pair
+        let (sent, every) = (Vec::new(), None);
+        Self { start, now: start, net, ends, sent, every, next_send: start, seed }
     }
 
     pub fn negotiate(&mut self) {
         let now = self.now;
-        let offer = self.ends[0].link.offer(now).unwrap();
-        let answer = self.ends[1].link.answer(now, &offer, random::ice_credentials()).unwrap();
-        self.ends[0].link.accept_answer(now, &answer).unwrap();
+        let [offerer, answerer] = &mut self.ends;
+        let offer = offerer.link.dial(now, offerer.transport.take().unwrap()).unwrap();
+        let answer = answerer.link.answer(now, answerer.transport.take().unwrap(), &offer).unwrap();
+        offerer.link.accept_answer(now, &answer).unwrap();
     }
 
     pub fn address(&self, end: usize, network: usize) -> IpAddr {
@@ -201,15 +195,15 @@ impl End {
         self.link.pump(now);
         while let Some(event) = self.link.poll_event() {
             match event {
-                LinkEvent::Message(key, message) => {
+                LinkEvent::Message(id, message) => {
                     let number = u64::from_le_bytes(message.data[..8].try_into().unwrap());
                     self.received.push((now, number));
                     if self.echo {
-                        self.link.outbox(key).unwrap().try_push(message).unwrap();
+                        self.link.outbox(id).unwrap().try_push(message).unwrap();
                     }
                 }
-                LinkEvent::ChannelOpen { key, .. } => {
-                    self.outbox = self.link.outbox(key).cloned();
+                LinkEvent::ChannelOpen { id, .. } => {
+                    self.outbox = self.link.outbox(id).cloned();
                 }
                 LinkEvent::Path(event) => self.events.push((now, event)),
                 LinkEvent::TransportClosed(_) => self.closed = true,
@@ -220,7 +214,7 @@ impl End {
     }
 
     fn outbox_is_open(&mut self) -> bool {
-        self.link.channel("test").is_some_and(|key| self.link.is_open(key))
+        self.link.channel("test").is_some_and(|id| self.link.is_open(id))
     }
 }
 

@@ -95,8 +95,7 @@ fn heavy_loss_does_not_flap() {
         let mut pair = stream(seed, 2, &PathConfig::default(), &edge);
         pair.run_for(300 * SECOND);
         pair.settle(60 * SECOND);
-        let switches: Vec<_> =
-            pair.ends.iter_mut().map(|e| e.link.stats().stun.switches).collect();
+        let switches: Vec<_> = pair.ends.iter_mut().map(|e| e.link.stats().stun.switches).collect();
         println!("20 % loss: switches {switches:?}, {:?}", pair.check());
         pair.check().assert_whole();
         assert!(switches.iter().all(|s| *s <= 5), "{switches:?}, seed {seed}");
@@ -129,12 +128,8 @@ fn delays_loss_jitter_and_duplicates_lose_nothing() {
 fn a_long_queue_is_not_a_dead_path() {
     for (seed, queue) in [(0u64, 1u32), (1, 2), (2, 3)] {
         // 2 Mbit/s, filled by a bulk transfer in the other outbox.
-        let edge = Edge {
-            delay: 20 * MS,
-            rate: 250_000.0,
-            queue: queue * SECOND,
-            ..Edge::default()
-        };
+        let edge =
+            Edge { delay: 20 * MS, rate: 250_000.0, queue: queue * SECOND, ..Edge::default() };
         let mut pair = stream(seed, 2, &PathConfig::default(), &edge);
         pair.send_every(Some(Duration::from_micros(200)));
         for _ in 0..20 {

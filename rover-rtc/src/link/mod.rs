@@ -15,20 +15,29 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use str0m::IceCreds;
-use str0m::channel::{ChannelConfig as SctpChannelConfig, ChannelId, Reliability};
+use str0m::channel::{ChannelConfig as SctpChannelConfig, ChannelId as SctpChannelId, Reliability};
 
 pub use admission::Admission;
 pub use outbox::{Message, Outbox, OutboxConfig, WhenFull};
 pub use transport::{Outgoing, Transport, TransportEvent};
 
 use crate::error::SdpError;
-use crate::path::PathEvent;
+use crate::path::{Path, PathEvent};
 use crate::session::SessionEvent;
+use crate::session::sdp::{CandidatePolicy, read_candidate};
 use crate::stats::{LinkStats, PathStats};
 
 /// Names a channel within its link, on whichever transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ChannelKey(usize);
+pub struct ChannelId(usize);
+
+impl ChannelId {
+    /// Its place among the channels of its link, from 0.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
 
 /// Settings of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,24 +74,26 @@ impl ChannelConfig {
 #[non_exhaustive]
 pub enum LinkEvent {
     /// A message arrived.
-    Message(ChannelKey, Message),
+    Message(ChannelId, Message),
     /// A channel can be used on the transport of now. `new` if the other side opened it.
     ChannelOpen {
         /// The channel.
-        key: ChannelKey,
+        id: ChannelId,
         /// Its name.
         label: String,
         /// Whether it was not known before.
         new: bool,
     },
     /// A channel was closed by the other side.
-    ChannelClosed(ChannelKey),
+    ChannelClosed(ChannelId),
     /// ICE, as str0m sees it; for the log.
     Ice(str0m::IceConnectionState),
     /// DTLS is up.
     Connected,
     /// Something happened to the paths.
     Path(PathEvent),
+    /// The transport that was being negotiated has failed.
+    DialFailed(Option<String>),
     /// The transport is over; the text says why, if anything but the other side's good-bye.
     TransportClosed(Option<String>),
 }
@@ -90,8 +101,12 @@ pub enum LinkEvent {
 /// Channels over a transport.
 #[derive(Debug)]
 pub struct Link {
-    transport: Option<Transport>,
+    current: Option<Attached>,
+    /// Being negotiated beside the current one, which goes on until this is up.
+    next: Option<Attached>,
     channels: Vec<Channel>,
+    /// Good-byes of transports that were replaced.
+    last_words: VecDeque<Outgoing>,
     /// What channels that the other side opens get.
     defaults: OutboxConfig,
     max_channels: usize,
@@ -107,7 +122,18 @@ pub struct Link {
 struct Channel {
     config: ChannelConfig,
     outbox: Outbox,
-    id: Option<ChannelId>,
+}
+
+/// A transport and the link's channels on it, in the order of the link's.
+#[derive(Debug)]
+struct Attached {
+    transport: Transport,
+    streams: Vec<Stream>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Stream {
+    id: Option<SctpChannelId>,
     open: bool,
 }
 
@@ -117,8 +143,10 @@ impl Link {
     #[must_use]
     pub fn new(defaults: OutboxConfig, max_channels: usize) -> Self {
         Self {
-            transport: None,
+            current: None,
+            next: None,
             channels: Vec::new(),
+            last_words: VecDeque::new(),
             defaults,
             max_channels,
             admission: Admission::default(),
@@ -130,76 +158,111 @@ impl Link {
     }
 
     /// Adds a channel. On a connected transport it opens at once, else with the next one.
-    pub fn open(&mut self, now: Instant, config: ChannelConfig) -> (ChannelKey, Outbox) {
-        let mut id = None;
-        if let Some(transport) = &mut self.transport
-            && transport.session().is_connected()
+    pub fn open(&mut self, now: Instant, config: ChannelConfig) -> (ChannelId, Outbox) {
+        let mut stream = Stream::default();
+        if let Some(attached) = &mut self.current
+            && attached.transport.session().is_connected()
         {
-            id = Some(transport.session().open(now, config.sctp()));
-            transport.collect(now);
+            stream.id = Some(attached.transport.session().open(now, config.sctp()));
+            attached.transport.collect(now);
         }
-        self.add_channel(config, id)
+        self.add_channel(config, stream)
     }
 
-    /// Makes this the link's transport and returns the one before. Channels open on it anew.
-    pub fn attach(&mut self, transport: Transport) -> Option<Transport> {
-        for channel in &mut self.channels {
-            channel.id = None;
-            channel.open = false;
-        }
-        self.buffered = 0;
-        self.stats.transports += 1;
-        self.transport.replace(transport)
-    }
-
-    /// Takes the transport away, to be dropped.
-    pub fn detach(&mut self) -> Option<Transport> {
-        self.channels.iter_mut().for_each(|c| (c.id, c.open) = (None, false));
-        self.buffered = 0;
-        self.transport.take()
-    }
-
-    /// Writes the offer of a new transport, with all channels of this link.
+    /// Begins a new transport: returns its offer, with all channels of this link. A transport that
+    /// works goes on until the new one is connected; one that was being negotiated is dropped.
     ///
     /// # Errors
     ///
-    /// Without a transport or a channel.
-    pub fn offer(&mut self, now: Instant) -> Result<String, SdpError> {
-        let transport = self.transport.as_mut().ok_or(SdpError::NothingToOffer)?;
+    /// Without a channel.
+    pub fn dial(&mut self, now: Instant, mut transport: Transport) -> Result<String, SdpError> {
         let configs: Vec<_> = self.channels.iter().map(|c| c.config.sctp()).collect();
         let (offer, ids) = transport.session().offer(now, &configs)?;
         transport.collect(now);
-        for (channel, id) in self.channels.iter_mut().zip(ids) {
-            channel.id = Some(id);
-        }
+        let stream = |id| Stream { id: Some(id), open: false };
+        let streams = ids.into_iter().map(stream).collect();
+        self.next = Some(Attached { transport, streams });
         Ok(offer)
     }
 
-    /// Offers an ICE restart of the transport.
+    /// Takes the answer to the offer of [`Link::dial`].
     ///
     /// # Errors
     ///
-    /// Without a negotiated transport.
-    pub fn restart_offer(&mut self, now: Instant, new: IceCreds) -> Result<String, SdpError> {
-        self.transport.as_mut().ok_or(SdpError::NothingToOffer)?.restart_offer(now, new)
+    /// If there is none, or the answer is not usable.
+    pub fn accept_answer(&mut self, now: Instant, answer: &str) -> Result<(), SdpError> {
+        let next = self.next.as_mut().ok_or(SdpError::NoPendingOffer)?;
+        let accepted = next.transport.accept_answer(now, answer);
+        self.collect(now);
+        accepted
     }
 
-    /// Takes an offer for the transport and returns the answer.
+    /// Takes the other side's offer of a new transport and returns the answer.
+    ///
+    /// # Errors
+    ///
+    /// If the offer is not usable.
+    pub fn answer(
+        &mut self,
+        now: Instant,
+        mut transport: Transport,
+        offer: &str,
+    ) -> Result<String, SdpError> {
+        let new = transport.session().credentials().clone();
+        let answer = transport.answer(now, offer, new)?;
+        let streams = vec![Stream::default(); self.channels.len()];
+        self.next = Some(Attached { transport, streams });
+        Ok(answer)
+    }
+
+    /// Gives up the transport that is being negotiated.
+    pub fn hang_up(&mut self) {
+        self.next = None;
+    }
+
+    /// Offers an ICE restart of the transport in use.
+    ///
+    /// # Errors
+    ///
+    /// If there is none.
+    pub fn restart_offer(&mut self, now: Instant, new: IceCreds) -> Result<String, SdpError> {
+        self.transport().ok_or(SdpError::NothingToOffer)?.restart_offer(now, new)
+    }
+
+    /// Takes the answer to the offer of [`Link::restart_offer`].
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or the answer is not usable.
+    pub fn accept_restart(&mut self, now: Instant, answer: &str) -> Result<(), SdpError> {
+        self.transport().ok_or(SdpError::NoPendingOffer)?.accept_answer(now, answer)
+    }
+
+    /// Takes the other side's offer of an ICE restart and returns the answer.
     ///
     /// # Errors
     ///
     /// Without a transport, or if the offer is not usable.
-    pub fn answer(&mut self, now: Instant, offer: &str, new: IceCreds) -> Result<String, SdpError> {
-        self.transport.as_mut().ok_or(SdpError::NoPendingOffer)?.answer(now, offer, new)
+    pub fn answer_restart(
+        &mut self,
+        now: Instant,
+        offer: &str,
+        new: IceCreds,
+    ) -> Result<String, SdpError> {
+        self.transport().ok_or(SdpError::NoPendingOffer)?.answer(now, offer, new)
     }
 
-    /// Takes the answer to the transport's offer.
-    ///
-    /// # Errors
-    ///
-    /// Without a transport or an open offer, or if the answer is not usable.
-    pub fn accept_answer(&mut self, now: Instant, answer: &str) -> Result<(), SdpError> {
-        self.transport.as_mut().ok_or(SdpError::NoPendingOffer)?.accept_answer(now, answer)
+    /// Adds candidates of the other side (`candidate:...` lines) to the newest transport. What the
+    /// policy leaves out, or comes after the first 20, is ignored.
+    pub fn add_candidates(&mut self, now: Instant, lines: &[String]) {
+        let policy = CandidatePolicy::default();
+        let Some(attached) = self.attached().last() else { return };
+        for line in lines.iter().take(policy.max) {
+            if let Some((candidate, address)) = read_candidate(line, policy) {
+                attached.transport.add_remote(now, candidate, address);
+            }
+        }
+        self.collect(now);
     }
 
     /// Takes a datagram; false if it was refused.
@@ -210,46 +273,49 @@ impl Link {
         remote: SocketAddr,
         datagram: &[u8],
     ) -> bool {
-        let Some(transport) = &mut self.transport else { return false };
-        let taken = transport.handle_datagram(now, local, remote, datagram);
+        let owner = self.attached().find(|a| a.transport.paths().has_local(local));
+        let Some(attached) = owner else { return false };
+        let taken = attached.transport.handle_datagram(now, local, remote, datagram);
         self.collect(now);
         taken
     }
 
+    /// The operating system refused to send by this way: its path is in doubt at once.
+    pub fn send_failed(&mut self, local: SocketAddr, remote: SocketAddr) {
+        self.attached().for_each(|a| a.transport.send_failed(local, remote));
+    }
+
     /// Lets time pass.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if let Some(transport) = &mut self.transport {
-            transport.handle_timeout(now);
-            self.collect(now);
-        }
+        self.attached().for_each(|a| a.transport.handle_timeout(now));
+        self.collect(now);
     }
 
     /// Hands queued messages to SCTP as far as it is to have any, and follows its progress. To be
     /// called after each turn of input, and after messages were queued.
     pub fn pump(&mut self, now: Instant) {
-        let Some(transport) = &mut self.transport else { return };
-        let open = self.channels.iter().filter(|c| c.open).filter_map(|c| c.id);
+        let Some(Attached { transport, streams }) = &mut self.current else { return };
+        let open = streams.iter().filter(|s| s.open).filter_map(|s| s.id);
         let mut buffered: usize = open.map(|id| transport.session().buffered(id)).sum();
         if buffered < self.buffered {
             let rtt = transport.paths().carrying().and_then(|p| p.rtt()).unwrap_or_default();
             self.admission.acknowledged(now, self.buffered - buffered, rtt);
         }
         let limit = self.admission.limit();
-        let count = self.channels.len();
+        let count = streams.len();
         let mut refusals = 0;
         // One message of each channel in turn.
         while refusals < count && (buffered == 0 || buffered < limit) {
             self.turn = (self.turn + 1) % count;
-            let channel = &self.channels[self.turn];
+            let (stream, outbox) = (streams[self.turn], &self.channels[self.turn].outbox);
             let room = if buffered == 0 { usize::MAX } else { limit - buffered };
-            let next = channel.id.filter(|_| channel.open);
-            let next = next.and_then(|id| channel.outbox.pop_if(room).map(|m| (id, m)));
-            let Some((id, message)) = next else {
+            let id = stream.id.filter(|_| stream.open);
+            let Some((id, message)) = id.and_then(|id| Some((id, outbox.pop_if(room)?))) else {
                 refusals += 1;
                 continue;
             };
             if !transport.write(now, id, message.binary, &message.data) {
-                channel.outbox.unpop(message);
+                outbox.unpop(message);
                 refusals += 1;
                 continue;
             }
@@ -264,12 +330,13 @@ impl Link {
 
     /// When [`Link::handle_timeout`] is due.
     pub fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
-        self.transport.as_mut()?.poll_timeout(now)
+        self.attached().filter_map(|a| a.transport.poll_timeout(now)).min()
     }
 
     /// The next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Outgoing> {
-        self.transport.as_mut()?.poll_transmit()
+        let last_words = self.last_words.pop_front();
+        last_words.or_else(|| self.attached().find_map(|a| a.transport.poll_transmit()))
     }
 
     /// The next event.
@@ -277,54 +344,66 @@ impl Link {
         self.events.pop_front()
     }
 
-    /// The transport of now.
+    /// The transport in use.
     pub fn transport(&mut self) -> Option<&mut Transport> {
-        self.transport.as_mut()
+        self.current.as_mut().map(|a| &mut a.transport)
+    }
+
+    /// The transport in use, and the one that is being negotiated.
+    pub fn transports(&mut self) -> impl Iterator<Item = &mut Transport> {
+        self.attached().map(|a| &mut a.transport)
+    }
+
+    /// The transport that is being negotiated.
+    pub fn next_transport(&mut self) -> Option<&mut Transport> {
+        self.next.as_mut().map(|a| &mut a.transport)
+    }
+
+    /// Whether one of the transports uses this local socket.
+    #[must_use]
+    pub fn has_local(&self, local: SocketAddr) -> bool {
+        let mut attached = self.current.iter().chain(&self.next);
+        attached.any(|a| a.transport.paths().has_local(local))
     }
 
     /// Whether a transport is up, whatever its paths.
     #[must_use]
-    pub fn is_connected(&mut self) -> bool {
-        self.transport.as_mut().is_some_and(|t| t.session().is_connected())
+    pub fn is_connected(&self) -> bool {
+        self.current.as_ref().is_some_and(|a| a.transport.is_connected())
     }
 
     /// Since when no path lives, if so.
     #[must_use]
     pub fn dead_since(&self) -> Option<Instant> {
-        self.transport.as_ref()?.paths().dead_since()
+        self.current.as_ref()?.transport.paths().dead_since()
     }
 
     /// A channel by its name.
     #[must_use]
-    pub fn channel(&self, label: &str) -> Option<ChannelKey> {
-        self.channels.iter().position(|c| c.config.label == label).map(ChannelKey)
+    pub fn channel(&self, label: &str) -> Option<ChannelId> {
+        self.channels.iter().position(|c| c.config.label == label).map(ChannelId)
     }
 
     /// A channel's name.
     #[must_use]
-    pub fn label(&self, key: ChannelKey) -> Option<&str> {
-        self.channels.get(key.0).map(|c| c.config.label.as_str())
+    pub fn label(&self, id: ChannelId) -> Option<&str> {
+        self.channels.get(id.0).map(|c| c.config.label.as_str())
     }
 
     /// A channel's outbox.
     #[must_use]
-    pub fn outbox(&self, key: ChannelKey) -> Option<&Outbox> {
-        self.channels.get(key.0).map(|c| &c.outbox)
+    pub fn outbox(&self, id: ChannelId) -> Option<&Outbox> {
+        self.channels.get(id.0).map(|c| &c.outbox)
     }
 
-    /// Whether a channel is open on the transport of now.
+    /// Whether a channel is open on the transport in use.
     #[must_use]
-    pub fn is_open(&self, key: ChannelKey) -> bool {
-        self.channels.get(key.0).is_some_and(|c| c.open)
+    pub fn is_open(&self, id: ChannelId) -> bool {
+        let streams = self.current.as_ref().map(|a| &a.streams);
+        streams.and_then(|s| s.get(id.0)).is_some_and(|s| s.open)
     }
 
-    /// Bytes that the transport holds unacknowledged, as of the last pump.
-    #[must_use]
-    pub fn unacknowledged(&self) -> usize {
-        self.buffered
-    }
-
-    /// Whether all that was queued has been acknowledged.
+    /// Whether all that was queued has been acknowledged, as of the last pump.
     #[must_use]
     pub fn is_flushed(&self) -> bool {
         self.buffered == 0 && self.channels.iter().all(|c| c.outbox.is_empty())
@@ -336,110 +415,139 @@ impl Link {
         let mut stats = self.stats.clone();
         stats.messages_dropped = self.channels.iter().map(|c| c.outbox.dropped()).sum();
         stats.messages_queued = self.channels.iter().map(|c| c.outbox.len().0).sum();
-        let Some(transport) = &self.transport else { return stats };
+        let Some(Attached { transport, .. }) = &self.current else { return stats };
         (stats.datagrams_refused, stats.warps) = transport.counters();
-        let paths = transport.paths();
-        stats.stun = paths.stats();
-        let carrying = paths.carrying().map(|p| p.id());
-        stats.paths = paths
-            .iter()
-            .map(|p| PathStats {
-                local: p.local(),
-                remote: p.remote(),
-                state: p.state(),
-                carrying: Some(p.id()) == carrying,
-                rtt: p.rtt(),
-                loss: p.loss(),
-                bytes_sent: p.bytes().0,
-                bytes_received: p.bytes().1,
-            })
-            .collect();
+        stats.stun = transport.paths().stats();
+        let carrying = transport.paths().carrying().map(Path::id);
+        let path = |p: &Path| PathStats::of(p, Some(p.id()) == carrying);
+        stats.paths = transport.paths().iter().map(path).collect();
         stats
     }
 
     /// The smoothed round-trip time of the carrying path.
     #[must_use]
     pub fn rtt(&self) -> Option<Duration> {
-        self.transport.as_ref()?.paths().carrying()?.rtt()
+        self.current.as_ref()?.transport.paths().carrying()?.rtt()
     }
 
-    /// Says good-bye on the transport.
+    /// Stops or resumes taking messages; while stopped, the other side keeps what it sends.
+    pub fn set_receiving(&mut self, receiving: bool) {
+        self.attached().for_each(|a| a.transport.set_receiving(receiving));
+    }
+
+    /// Says good-bye on the transports.
     pub fn close(&mut self, now: Instant) {
         self.channels.iter().for_each(|c| c.outbox.close());
-        if let Some(transport) = &mut self.transport {
-            transport.close(now);
-        }
+        self.attached().for_each(|a| a.transport.close(now));
         self.collect(now);
     }
 
-    fn add_channel(
-        &mut self,
-        config: ChannelConfig,
-        id: Option<ChannelId>,
-    ) -> (ChannelKey, Outbox) {
+    fn attached(&mut self) -> impl Iterator<Item = &mut Attached> {
+        self.current.iter_mut().chain(&mut self.next)
+    }
+
+    fn add_channel(&mut self, config: ChannelConfig, stream: Stream) -> (ChannelId, Outbox) {
         let outbox = Outbox::new(config.outbox);
-        let key = ChannelKey(self.channels.len());
-        self.channels.push(Channel { config, outbox: outbox.clone(), id, open: false });
-        (key, outbox)
+        let id = ChannelId(self.channels.len());
+        self.channels.push(Channel { config, outbox: outbox.clone() });
+        if let Some(attached) = &mut self.current {
+            attached.streams.push(stream);
+        }
+        if let Some(next) = &mut self.next {
+            next.streams.push(Stream::default());
+        }
+        (id, outbox)
     }
 
     fn collect(&mut self, now: Instant) {
-        while let Some(event) = self.transport.as_mut().and_then(Transport::poll_event) {
-            let event = match event {
-                TransportEvent::Path(event) => LinkEvent::Path(event),
-                TransportEvent::Session(event) => match self.on_session(now, event) {
-                    Some(event) => event,
-                    None => continue,
-                },
-            };
-            self.events.push_back(event);
+        while let Some(event) = self.next.as_mut().and_then(|a| a.transport.poll_event()) {
+            match event {
+                TransportEvent::Session(SessionEvent::Connected) => self.promote(now),
+                TransportEvent::Session(SessionEvent::Ice(state)) => {
+                    self.events.push_back(LinkEvent::Ice(state));
+                }
+                TransportEvent::Session(SessionEvent::Closed(reason)) => {
+                    self.next = None;
+                    self.events.push_back(LinkEvent::DialFailed(reason));
+                }
+                // Paths and channels are of interest once it is in use.
+                _ => {}
+            }
         }
+        while let Some(event) = self.current.as_mut().and_then(|a| a.transport.poll_event()) {
+            match event {
+                TransportEvent::Path(event) => self.events.push_back(LinkEvent::Path(event)),
+                TransportEvent::Session(event) => {
+                    let event = self.on_session(now, event);
+                    self.events.extend(event);
+                }
+            }
+        }
+    }
+
+    /// The negotiated transport is up: it takes over, and the one before says good-bye.
+    fn promote(&mut self, now: Instant) {
+        let old = std::mem::replace(&mut self.current, self.next.take());
+        if let Some(mut old) = old {
+            old.transport.close(now);
+            while let Some(outgoing) = old.transport.poll_transmit() {
+                self.last_words.push_back(outgoing);
+            }
+        }
+        self.buffered = 0;
+        self.stats.transports += 1;
+        self.open_missing(now);
+        self.events.push_back(LinkEvent::Connected);
     }
 
     fn on_session(&mut self, now: Instant, event: SessionEvent) -> Option<LinkEvent> {
         Some(match event {
             SessionEvent::Ice(state) => LinkEvent::Ice(state),
-            SessionEvent::Connected => {
-                self.open_missing(now);
-                LinkEvent::Connected
-            }
+            SessionEvent::Connected => return None, // it was promoted by this
             SessionEvent::ChannelOpen(id, label, _) => return self.on_open(id, label),
             SessionEvent::Message(id, binary, data) => {
-                let index = self.channels.iter().position(|c| c.id == Some(id))?;
+                let index = self.stream_of(id)?;
                 self.stats.messages_received += 1;
-                LinkEvent::Message(ChannelKey(index), Message { binary, data: data.into() })
+                LinkEvent::Message(ChannelId(index), Message { binary, data: data.into() })
             }
             SessionEvent::ChannelClose(id) => {
-                let index = self.channels.iter().position(|c| c.id == Some(id))?;
-                let channel = &mut self.channels[index];
-                (channel.id, channel.open) = (None, false);
-                LinkEvent::ChannelClosed(ChannelKey(index))
+                let index = self.stream_of(id)?;
+                self.current.as_mut()?.streams[index] = Stream::default();
+                LinkEvent::ChannelClosed(ChannelId(index))
             }
             SessionEvent::Closed(reason) => {
-                self.channels.iter_mut().for_each(|c| c.open = false);
+                self.current = None;
+                self.buffered = 0;
+                tracing::debug!(?now, reason, "transport closed");
                 LinkEvent::TransportClosed(reason)
             }
         })
     }
 
+    fn stream_of(&self, id: SctpChannelId) -> Option<usize> {
+        self.current.as_ref()?.streams.iter().position(|s| s.id == Some(id))
+    }
+
     /// Opens channels that were added while the transport was being negotiated.
     fn open_missing(&mut self, now: Instant) {
-        let Some(transport) = &mut self.transport else { return };
+        let Some(Attached { transport, streams }) = &mut self.current else { return };
         // Those of the answerer wait for the other side to open them.
-        if !self.channels.iter().any(|c| c.id.is_some()) {
+        if !streams.iter().any(|s| s.id.is_some()) {
             return;
         }
-        for channel in self.channels.iter_mut().filter(|c| c.id.is_none()) {
-            channel.id = Some(transport.session().open(now, channel.config.sctp()));
+        for (channel, stream) in self.channels.iter().zip(streams) {
+            if stream.id.is_none() {
+                stream.id = Some(transport.session().open(now, channel.config.sctp()));
+            }
         }
         transport.collect(now);
     }
 
-    fn on_open(&mut self, id: ChannelId, label: String) -> Option<LinkEvent> {
-        let by_id = self.channels.iter().position(|c| c.id == Some(id));
-        let by_label =
-            || self.channels.iter().position(|c| c.id.is_none() && c.config.label == label);
-        let (index, new) = match by_id.or_else(by_label) {
+    fn on_open(&mut self, id: SctpChannelId, label: String) -> Option<LinkEvent> {
+        let streams = &self.current.as_ref()?.streams;
+        let free = |(c, s): (&Channel, &Stream)| s.id.is_none() && c.config.label == label;
+        let by_label = || self.channels.iter().zip(streams).position(free);
+        let (index, new) = match self.stream_of(id).or_else(by_label) {
             Some(index) => (index, false),
             None if self.channels.len() >= self.max_channels => {
                 tracing::warn!(max = self.max_channels, "channel refused: there are too many");
@@ -448,11 +556,10 @@ impl Link {
             None => {
                 let config =
                     ChannelConfig { outbox: self.defaults, ..ChannelConfig::new(label.clone()) };
-                (self.add_channel(config, Some(id)).0.0, true)
+                (self.add_channel(config, Stream::default()).0.0, true)
             }
         };
-        let channel = &mut self.channels[index];
-        (channel.id, channel.open) = (Some(id), true);
-        Some(LinkEvent::ChannelOpen { key: ChannelKey(index), label, new })
+        self.current.as_mut()?.streams[index] = Stream { id: Some(id), open: true };
+        Some(LinkEvent::ChannelOpen { id: ChannelId(index), label, new })
     }
 }

@@ -83,6 +83,8 @@ struct Queue {
     dropped: u64,
     closed: bool,
     waiting: Vec<Waker>,
+    /// Those who wait until no more bytes than this are queued.
+    drained: Vec<(usize, Waker)>,
 }
 
 impl Outbox {
@@ -96,6 +98,7 @@ impl Outbox {
             dropped: 0,
             closed: false,
             waiting: Vec::new(),
+            drained: Vec::new(),
         };
         Self { shared: Arc::new(Mutex::new(queue)) }
     }
@@ -130,6 +133,16 @@ impl Outbox {
         Poll::Ready(message.take().map_or(Ok(false), |m| queue.push(m)))
     }
 
+    /// Pending while more than `bytes` wait and the outbox is open.
+    pub fn poll_drained(&self, cx: &Context<'_>, bytes: usize) -> Poll<()> {
+        let mut queue = self.lock();
+        if queue.bytes <= bytes || queue.closed {
+            return Poll::Ready(());
+        }
+        queue.drained.push((bytes, cx.waker().clone()));
+        Poll::Pending
+    }
+
     /// Takes the oldest message if it has at most `max_bytes`.
     #[must_use]
     pub fn pop_if(&self, max_bytes: usize) -> Option<Message> {
@@ -139,12 +152,7 @@ impl Outbox {
         }
         let message = queue.messages.pop_front()?;
         queue.bytes -= message.data.len();
-        // Waking for every message would wake a thousand times for one full queue.
-        if !queue.waiting.is_empty() && queue.bytes <= queue.config.max_bytes / 2
-            && queue.messages.len() <= queue.config.max_messages / 2
-        {
-            queue.waiting.drain(..).for_each(Waker::wake);
-        }
+        queue.wake();
         Some(message)
     }
 
@@ -159,7 +167,7 @@ impl Outbox {
     pub fn close(&self) {
         let mut queue = self.lock();
         queue.closed = true;
-        queue.waiting.drain(..).for_each(Waker::wake);
+        queue.wake();
     }
 
     /// Messages and bytes that wait.
@@ -209,6 +217,23 @@ impl Queue {
         self.bytes += size;
         self.messages.push_back(message);
         Ok(was_empty)
+    }
+
+    fn wake(&mut self) {
+        let (bytes, closed) = (self.bytes, self.closed);
+        // Waking for every message would wake a thousand times for one full queue.
+        let roomy = bytes <= self.config.max_bytes / 2
+            && self.messages.len() <= self.config.max_messages / 2;
+        if roomy || closed {
+            self.waiting.drain(..).for_each(Waker::wake);
+        }
+        self.drained.retain(|(most, waker)| {
+            let waits = bytes > *most && !closed;
+            if !waits {
+                waker.wake_by_ref();
+            }
+            waits
+        });
     }
 
     fn has_room(&self, size: usize) -> bool {

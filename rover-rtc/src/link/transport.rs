@@ -115,12 +115,7 @@ impl Transport {
     /// # Errors
     ///
     /// If the offer is not usable.
-    pub fn answer(
-        &mut self,
-        now: Instant,
-        offer: &str,
-        new: IceCreds,
-    ) -> Result<String, SdpError> {
+    pub fn answer(&mut self, now: Instant, offer: &str, new: IceCreds) -> Result<String, SdpError> {
         let remote = crate::session::sdp::read(offer, Default::default())?.credentials;
         if let Some((seen, answer)) = &self.restart_answer
             && *seen == remote
@@ -217,7 +212,10 @@ impl Transport {
     /// When [`Transport::handle_timeout`] or [`Transport::drive_warp`] is due.
     pub fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
         let warp = self.warp.map(|w| w.next);
-        [self.session.poll_timeout(), self.paths.poll_timeout(now), warp].into_iter().flatten().min()
+        [self.session.poll_timeout(), self.paths.poll_timeout(now), warp]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Sends a message. False if SCTP did not take it.
@@ -260,6 +258,17 @@ impl Transport {
     #[must_use]
     pub fn paths(&self) -> &PathSet {
         &self.paths
+    }
+
+    /// The operating system refused to send by this way.
+    pub fn send_failed(&mut self, local: SocketAddr, remote: SocketAddr) {
+        self.paths.send_failed(local, remote);
+    }
+
+    /// Whether DTLS is up and the transport not over.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.session.is_connected()
     }
 
     /// Datagrams refused, and retransmissions forced.
@@ -327,10 +336,7 @@ impl Transport {
 /// from a path that works is none of them: each forced retransmission costs the congestion window.
 fn wants_warp(event: &PathEvent) -> bool {
     use SwitchCause::{CameBack, Died};
-    matches!(
-        event,
-        PathEvent::Revived { .. } | PathEvent::Switched { cause: Died | CameBack, .. }
-    )
+    matches!(event, PathEvent::Revived { .. } | PathEvent::Switched { cause: Died | CameBack, .. })
 }
 
 /// Between forced retransmissions at least; twice the round-trip time if that is longer.

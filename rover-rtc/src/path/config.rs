@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Whether DTLS records are sent twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Redundancy {
     /// Never.
     Off,

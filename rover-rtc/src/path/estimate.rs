@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// Smoothed round-trip time and its variation (RFC 6298 section 2).
 #[derive(Debug, Clone, Default)]
-pub struct Rtt {
+pub(super) struct Rtt {
     smoothed: Option<Duration>,
     variation: Duration,
     latest: Duration,
@@ -12,7 +12,7 @@ pub struct Rtt {
 
 impl Rtt {
     /// Takes one measured round trip.
-    pub fn sample(&mut self, rtt: Duration) {
+    pub(super) fn sample(&mut self, rtt: Duration) {
         self.latest = rtt;
         match self.smoothed {
             None => {
@@ -28,19 +28,19 @@ impl Rtt {
 
     /// The smoothed round-trip time, once there is a sample.
     #[must_use]
-    pub fn smoothed(&self) -> Option<Duration> {
+    pub(super) fn smoothed(&self) -> Option<Duration> {
         self.smoothed
     }
 
     /// The last sample.
     #[must_use]
-    pub fn latest(&self) -> Duration {
+    pub(super) fn latest(&self) -> Duration {
         self.latest
     }
 
     /// How long an answer may take before its probe counts as missed: SRTT + 4 RTTVAR.
     #[must_use]
-    pub fn patience(&self) -> Duration {
+    pub(super) fn patience(&self) -> Duration {
         self.smoothed.map_or(UNKNOWN, |srtt| srtt + 4 * self.variation)
     }
 }
@@ -50,7 +50,7 @@ impl Rtt {
 /// A probe counts once a later one has been answered. Those of a path that just died do not: they
 /// say that it is dead, not that it is lossy.
 #[derive(Debug, Clone, Default)]
-pub struct Loss {
+pub(super) struct Loss {
     share: f64,
     samples: u32,
     last_lost: Option<Instant>,
@@ -58,7 +58,7 @@ pub struct Loss {
 
 impl Loss {
     /// Takes the fate of one probe.
-    pub fn sample(&mut self, now: Instant, lost: bool) {
+    pub(super) fn sample(&mut self, now: Instant, lost: bool) {
         self.samples = self.samples.saturating_add(1);
         let weight = 1.0 / f64::from(self.samples.min(MEMORY));
         self.share += (f64::from(u8::from(lost)) - self.share) * weight;
@@ -69,14 +69,14 @@ impl Loss {
 
     /// The share of probes lost, 0 to 1, over about the last 128.
     #[must_use]
-    pub fn share(&self) -> f64 {
+    pub(super) fn share(&self) -> f64 {
         self.share
     }
 
     /// How many misses in a row mean that the path is dead. More where loss is measured, so that
     /// chance alone declares a living path dead about once in 100,000 probes; 3 to 12.
     #[must_use]
-    pub fn allowed_misses(&self) -> u32 {
+    pub(super) fn allowed_misses(&self) -> u32 {
         // Half a lost probe of prior: a path that has hardly been measured is not trusted blindly.
         let n = f64::from(self.samples.min(MEMORY));
         let share = (self.share * n + 0.5) / (n + 1.0);
@@ -86,7 +86,7 @@ impl Loss {
 
     /// Whether the path has lost a probe of late, or is not yet known well enough to say.
     #[must_use]
-    pub fn is_suspicious(&self, now: Instant) -> bool {
+    pub(super) fn is_suspicious(&self, now: Instant) -> bool {
         let lost_of_late =
             self.last_lost.is_some_and(|at| now.saturating_duration_since(at) < LOSS_MEMORY);
         lost_of_late || self.samples < PROVEN

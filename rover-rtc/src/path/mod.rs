@@ -284,9 +284,48 @@ impl PathSet {
         self.carrying_index().map(|i| &self.paths[i])
     }
 
+    /// A path by its name.
+    #[must_use]
+    pub fn get(&self, id: PathId) -> Option<&Path> {
+        self.paths.iter().find(|p| p.id == id)
+    }
+
+    /// The operating system refused to send by this way: the path is in doubt at once, without
+    /// waiting for a probe. It is dead only when its probes say so; the refusal may pass.
+    pub fn send_failed(&mut self, local: SocketAddr, remote: SocketAddr) {
+        self.stats.send_errors += 1;
+        if let Some(path) = self.paths.iter_mut().find(|p| p.is_between(local, remote)) {
+            path.missed = path.missed.max(1);
+        }
+    }
+
     /// All paths.
     pub fn iter(&self) -> impl Iterator<Item = &Path> {
         self.paths.iter()
+    }
+
+    /// Whether there is a path between these.
+    #[must_use]
+    pub fn is_known(&self, local: SocketAddr, remote: SocketAddr) -> bool {
+        self.paths.iter().any(|p| p.is_between(local, remote))
+    }
+
+    /// Whether a path between these is known to carry both ways.
+    #[must_use]
+    pub fn is_alive(&self, local: SocketAddr, remote: SocketAddr) -> bool {
+        self.paths.iter().any(|p| p.is_between(local, remote) && p.is_alive())
+    }
+
+    /// Probes that were missed so far, on all paths together.
+    #[must_use]
+    pub fn misses(&self) -> u64 {
+        self.stats.misses
+    }
+
+    /// Whether this is one of the local sockets.
+    #[must_use]
+    pub fn has_local(&self, local: SocketAddr) -> bool {
+        self.locals.contains(&local)
     }
 
     /// Since when no path lives; `None` while one does, or before the transport is connected.

@@ -19,7 +19,10 @@ impl PathSet {
             self.paths.iter_mut().for_each(|p| p.forgive(late));
         }
         for path in &mut self.paths {
-            if path.count_missed(now) {
+            let before = path.missed;
+            let died = path.count_missed(now);
+            self.stats.misses += u64::from(path.missed - before);
+            if died {
                 tracing::debug!(path = path.id.0, local = %path.local, remote = %path.remote,
                     loss = path.loss.share(), "path dead");
             }

@@ -50,13 +50,14 @@ pub fn answer(id: TransId, source: SocketAddr, local: &IceCreds) -> Vec<u8> {
 /// Whether a message carries a MESSAGE-INTEGRITY made with this password.
 #[must_use]
 pub fn verify(message: &StunMessage<'_>, password: &str) -> bool {
-    message.verify(password.as_bytes(), |key, parts| provider().sha1_hmac_provider.sha1_hmac(key, parts))
+    message.verify(password.as_bytes(), |key, parts| {
+        provider().sha1_hmac_provider.sha1_hmac(key, parts)
+    })
 }
 
 fn write(message: StunMessage<'_>, password: &str) -> Vec<u8> {
     let mut buffer = [0; MAX_MESSAGE];
-    let hmac =
-        |key: &[u8], parts: &[&[u8]]| provider().sha1_hmac_provider.sha1_hmac(key, parts);
+    let hmac = |key: &[u8], parts: &[&[u8]]| provider().sha1_hmac_provider.sha1_hmac(key, parts);
     // User names have at most 2 x 256 characters (RFC 8839), so a message always fits.
     let length = message.to_bytes(Some(password.as_bytes()), &mut buffer, hmac).unwrap_or(0);
     buffer[..length].to_vec()

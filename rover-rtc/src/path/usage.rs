@@ -14,8 +14,7 @@ pub(super) struct Usage {
 impl Usage {
     /// Notes a message. True if it is part of a steady flow.
     pub(super) fn note(&mut self, now: Instant) -> bool {
-        let steady =
-            self.last.is_some_and(|last| now.saturating_duration_since(last) < STEADY);
+        let steady = self.last.is_some_and(|last| now.saturating_duration_since(last) < STEADY);
         if steady {
             self.until = Some(now + STEADY);
         }

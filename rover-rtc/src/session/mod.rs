@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelId};
+use str0m::config::DtlsCert;
 use str0m::net::{Protocol, Receive, Transmit};
 use str0m::{Candidate, IceConnectionState, IceCreds, Input, Output, Rtc};
 
@@ -52,6 +53,8 @@ pub struct SessionConfig {
     pub candidates: CandidatePolicy,
     /// Largest message in bytes that this side takes. Default 256 KiB.
     pub max_message_size: u32,
+    /// The DTLS certificate. Default none: a fresh one.
+    pub certificate: Option<DtlsCert>,
 }
 
 impl SessionConfig {
@@ -63,6 +66,7 @@ impl SessionConfig {
             pace: Pace::OURS,
             candidates: CandidatePolicy::default(),
             max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
+            certificate: None,
         }
     }
 }
@@ -134,6 +138,9 @@ impl Session {
             // Admission is the outbox's: SCTP must only never refuse what it admits.
             .set_sctp_max_buffered_amount(SCTP_BUFFER + config.max_message_size as usize)
             .set_snap_enabled(true);
+        if let Some(certificate) = &config.certificate {
+            rtc = rtc.set_dtls_cert(certificate.clone());
+        }
         rtc.set_initial_stun_rto(stun(STUN_INITIAL_RTO));
         rtc.set_max_stun_rto(stun(STUN_MAX_RTO));
         rtc.set_max_stun_retransmits(STUN_RETRANSMITS);
@@ -290,7 +297,8 @@ impl Session {
         datagram: &[u8],
     ) -> bool {
         let Ok(contents) = datagram.try_into() else { return false };
-        let receive = Receive { proto: Protocol::Udp, source: remote, destination: local, contents };
+        let receive =
+            Receive { proto: Protocol::Udp, source: remote, destination: local, contents };
         let input = Input::Receive(self.clock.at(now), receive);
         // An error here is a datagram that DTLS refused: the sender's fault, not the end of us.
         let taken = self.rtc.handle_input(input).is_ok();
@@ -481,6 +489,13 @@ impl std::fmt::Debug for Session {
 #[must_use]
 pub fn is_record(datagram: &[u8]) -> bool {
     matches!(datagram.first(), Some(20..=63))
+}
+
+/// A fresh DTLS certificate, to be shared by the transports of one identity. `None` leaves it to
+/// each transport to make its own.
+#[must_use]
+pub fn certificate() -> Option<DtlsCert> {
+    str0m::crypto::from_feature_flags().dtls_provider.generate_certificate()
 }
 
 fn invalid(error: impl std::fmt::Display) -> SdpError {

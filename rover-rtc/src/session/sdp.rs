@@ -87,6 +87,16 @@ pub fn replace_credentials(sdp: &str, old: &IceCreds, new: &IceCreds) -> String 
     sdp.replace(&old.ufrag, &new.ufrag).replace(&old.pass, &new.pass)
 }
 
+/// The text with its passwords hidden, for people and logs.
+#[must_use]
+pub fn hide_password(sdp: &str) -> String {
+    let hide = |line: &str| match line.strip_prefix("a=ice-pwd:") {
+        Some(_) => "a=ice-pwd:(hidden)".to_owned(),
+        None => line.to_owned(),
+    };
+    sdp.lines().map(hide).collect::<Vec<_>>().join("\n")
+}
+
 /// The address of a candidate attribute's value, if it is a UDP candidate that may be used.
 fn candidate_address(value: &str, policy: CandidatePolicy) -> Option<SocketAddr> {
     let mut words = value.split_ascii_whitespace().skip(2);
@@ -156,6 +166,12 @@ mod tests {
     #[test]
     fn needs_credentials() {
         assert!(matches!(read("v=0\r\n", CandidatePolicy::default()), Err(SdpError::Credentials)));
+    }
+
+    #[test]
+    fn hides_passwords() {
+        let shown = hide_password("v=0\r\na=ice-pwd:secret\r\na=mid:0\r\n");
+        assert_eq!(shown, "v=0\na=ice-pwd:(hidden)\na=mid:0");
     }
 
     #[test]

@@ -1,4 +1,11 @@
-//! Clock, randomness, logging, and the address that a hub shows.
+//! Clock, randomness, logging, signals, and the address that a hub shows.
 
 pub mod clock;
+mod log;
 pub mod random;
+mod signal;
+
+pub use log::init_log;
+pub use signal::stop_requested;
+
+pub use crate::net::select_host_address;

@@ -27,6 +27,18 @@ pub fn token<const N: usize>() -> String {
     bytes::<N>().iter().map(|b| char::from(ALPHABET[usize::from(b & 63)])).collect()
 }
 
+/// An unguessable name for URLs: 128 bits in hexadecimal.
+#[must_use]
+pub fn id() -> String {
+    bytes::<16>().iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// A random number.
+#[must_use]
+pub fn number() -> u64 {
+    u64::from_le_bytes(bytes())
+}
+
 /// The `ice-char` alphabet of RFC 8839, in which `-` and `_` of base64url are `+` and `/`.
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 

@@ -1,0 +1,124 @@
+//! Settings of peers and hubs.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::health::HealthConfig;
+use crate::link::{ChannelConfig, OutboxConfig, WhenFull};
+use crate::net::Faults;
+use crate::path::PathConfig;
+use crate::recovery::RecoveryConfig;
+use crate::session::Pace;
+use crate::signal::HttpLimits;
+
+/// Settings of a peer. All have defaults; change what you need.
+#[derive(Debug, Clone)]
+pub struct PeerConfig {
+    /// The hub: `host:port` or a URL. Default `http://127.0.0.1:3000`.
+    pub server: String,
+    /// The peer's name, shown by the hub. Default none.
+    pub name: Option<String>,
+    /// Channels that the peer opens. Default one, "test".
+    pub channels: Vec<ChannelConfig>,
+    /// Local addresses to use. Default none given: all of the usable interfaces, and loopback
+    /// where the hub is on this machine. Docker and similar bridges are left out.
+    pub bind: Vec<IpAddr>,
+    /// How paths are probed and whether records are sent twice.
+    pub path: PathConfig,
+    /// When ICE is restarted and a new transport dialed.
+    pub recovery: RecoveryConfig,
+    /// How fast the transport's clock runs. Default [`Pace::OURS`], and [`Pace::FOREIGN`] where
+    /// the other side turns out to be another stack.
+    pub pace: Pace,
+    /// Bytes of unread messages per channel after which the transport stops taking more, so that
+    /// they stay with the sender. Default 16 MiB.
+    pub inbox_bytes: usize,
+    /// Channels that the link can have, whoever opens them. Default 16.
+    pub max_channels: usize,
+    /// Faults to be played on this peer's networks; for tests and demonstrations.
+    pub faults: Faults,
+}
+
+impl PeerConfig {
+    /// The defaults, with this hub.
+    #[must_use]
+    pub fn new(server: impl Into<String>) -> Self {
+        Self { server: server.into(), ..Self::default() }
+    }
+}
+
+impl Default for PeerConfig {
+    fn default() -> Self {
+        Self {
+            server: "http://127.0.0.1:3000".to_owned(),
+            name: None,
+            channels: vec![ChannelConfig::new("test")],
+            bind: Vec::new(),
+            path: PathConfig::default(),
+            recovery: RecoveryConfig::default(),
+            pace: Pace::OURS,
+            inbox_bytes: 16 * 1024 * 1024,
+            max_channels: 16,
+            faults: Faults::default(),
+        }
+    }
+}
+
+/// Settings of a hub.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Where HTTP listens. Default `0.0.0.0:3000`.
+    pub listen: SocketAddr,
+    /// UDP addresses. Default none given: a random port on the selected host address, and on
+    /// loopback, so that peers on the same machine find it.
+    pub udp: Vec<SocketAddr>,
+    /// Addresses under which others see the UDP sockets, in the same order: for a hub behind a
+    /// static NAT. Default none: as bound. A port of 0 stands for the bound one.
+    pub advertise: Vec<SocketAddr>,
+    /// The health rule. Defaults are the seed's numbers.
+    pub health: HealthConfig,
+    /// How often the status message goes to all clients. Default 5 s.
+    pub status_interval: Duration,
+    /// How paths are probed and whether records are sent twice.
+    pub path: PathConfig,
+    /// How fast transports' clocks run towards peers of ours.
+    pub pace: Pace,
+    /// Limits of each channel's outbox on the hub. Default 4,096 messages or 4 MiB; the oldest
+    /// are dropped, and counted, when a client does not take what others send.
+    pub outbox: OutboxConfig,
+    /// Channels that one client can open. Default 16.
+    pub max_channels: usize,
+    /// Clients in all. Default 10,000; more are told 503.
+    pub max_clients: usize,
+    /// Clients that have an answer but no connection yet. Default 64; more are told 503 with
+    /// Retry-After.
+    pub max_half_open: usize,
+    /// How long a client may be half open. Default 15 s.
+    pub half_open_time: Duration,
+    /// Limits of the HTTP front.
+    pub http: HttpLimits,
+    /// Faults to be played on this hub's networks; for tests and demonstrations.
+    pub faults: Faults,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        let outbox = OutboxConfig { when_full: WhenFull::DropOldest, ..OutboxConfig::default() };
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0], 3000)),
+            udp: Vec::new(),
+            advertise: Vec::new(),
+            health: HealthConfig::default(),
+            status_interval: Duration::from_secs(5),
+            path: PathConfig { keeps_alive: false, ..PathConfig::default() },
+            pace: Pace::OURS,
+            outbox,
+            max_channels: 16,
+            max_clients: 10_000,
+            max_half_open: 64,
+            half_open_time: Duration::from_secs(15),
+            http: HttpLimits::default(),
+            faults: Faults::default(),
+        }
+    }
+}

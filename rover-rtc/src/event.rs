@@ -1,0 +1,60 @@
+//! What a peer or hub tells its owner.
+
+use std::time::Duration;
+
+pub use str0m::IceConnectionState;
+
+pub use crate::link::ChannelId;
+pub use crate::path::SwitchCause;
+
+/// An event of a peer.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// An offer of this side, its password hidden.
+    Offer(String),
+    /// The answer to it, its password hidden.
+    Answer(String),
+    /// The connection's state, as the path layer sees it.
+    IceConnectionStateChange(IceConnectionState),
+    /// A channel can be used, for the first time or on a new transport.
+    ChannelOpen(ChannelId, String),
+    /// A channel was closed by the other side.
+    ChannelClosed(ChannelId),
+    /// Another path carries the messages.
+    PathSwitch {
+        /// The local and remote address of the path now.
+        path: (std::net::SocketAddr, std::net::SocketAddr),
+        /// Why.
+        cause: SwitchCause,
+    },
+    /// No path lives any more; messages wait.
+    Outage,
+    /// Messages flow again.
+    Recovered {
+        /// How long they did not.
+        outage: Duration,
+        /// What brought them back.
+        by: Recovery,
+    },
+    /// ICE is being restarted through the signaling route.
+    Restarting,
+    /// A new transport is being dialed, for the n-th time since the link was last healthy.
+    Dialing(u32),
+    /// Signaling or negotiation failed; it will be tried again.
+    Trouble(String),
+    /// The transport is over: the other side said good-bye, or an error that the text names.
+    Disconnected(String),
+    /// Closed by the application.
+    Closed,
+}
+
+/// What ended an outage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Recovery {
+    /// A path of the same transport came back, or a new one was found by an ICE restart.
+    Path,
+    /// A new transport.
+    Transport,
+}

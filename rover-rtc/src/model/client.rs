@@ -1,0 +1,368 @@
+//! One client of a hub.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use str0m::ice::StunMessage;
+
+use super::propagated::Propagated;
+use crate::config::ServerConfig;
+use crate::error::{SdpError, SendError};
+use crate::health::ConnectionHealth;
+use crate::link::{ChannelId, Link, LinkEvent, Message, Outgoing, Transport};
+use crate::path::PathEvent;
+use crate::session::{Pace, SessionConfig};
+use crate::util::random;
+
+/// Names a client within its hub's process; never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientId(u64);
+
+impl ClientId {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl std::fmt::Display for ClientId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "client-{}", self.0)
+    }
+}
+
+/// What [`Client::poll_output`] yields.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ClientOutput {
+    /// A datagram to send.
+    Transmit(Outgoing),
+    /// Something for other clients.
+    Propagate(Propagated),
+    /// The client's transport is up.
+    Connected,
+    /// The client's transport is over.
+    Closed,
+    /// Nothing more until then, or until there is input.
+    Timeout(Option<Instant>),
+}
+
+/// A client: its link, its health, and what signaling knows of it.
+#[derive(Debug)]
+pub struct Client {
+    id: ClientId,
+    session: String,
+    name: Option<String>,
+    replaces: Option<String>,
+    link: Link,
+    health: ConnectionHealth,
+    created: Instant,
+    connected: bool,
+    closed: bool,
+    /// User names of now and before the last restart, by which requests find the client.
+    ufrags: Vec<String>,
+    /// An offer of the hub that waits to be fetched.
+    mail: Option<String>,
+    outputs: VecDeque<ClientOutput>,
+    received: u64,
+}
+
+impl Client {
+    /// A client for this offer, on these sockets; returns it with the answer.
+    ///
+    /// # Errors
+    ///
+    /// If the offer is not usable.
+    pub fn new(
+        now: Instant,
+        config: &ServerConfig,
+        certificate: Option<str0m::config::DtlsCert>,
+        locals: &[SocketAddr],
+        offer: &str,
+        ours: bool,
+    ) -> Result<(Self, String), SdpError> {
+        let mut session = SessionConfig::new(random::ice_credentials());
+        session.pace = if ours { config.pace } else { Pace::FOREIGN };
+        session.certificate = certificate;
+        let ufrag = session.credentials.ufrag.clone();
+        let paths = config.path.clone();
+        let mut transport = Transport::new(now, session, paths, false, random::number());
+        for local in locals {
+            transport.add_local(now, *local);
+        }
+        let mut link = Link::new(config.outbox, config.max_channels);
+        let answer = link.answer(now, transport, offer)?;
+        let client = Self {
+            id: ClientId::next(),
+            session: random::id(),
+            name: None,
+            replaces: None,
+            link,
+            health: ConnectionHealth::new(now),
+            created: now,
+            connected: false,
+            closed: false,
+            ufrags: vec![ufrag],
+            mail: None,
+            outputs: VecDeque::new(),
+            received: 0,
+        };
+        Ok((client, answer))
+    }
+
+    /// Its name within the process.
+    #[must_use]
+    pub fn id(&self) -> ClientId {
+        self.id
+    }
+
+    /// The id of its session: whoever knows it may change or end the session.
+    #[must_use]
+    pub fn session(&self) -> &str {
+        &self.session
+    }
+
+    /// The name that the peer gave itself.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Whether a datagram is for this client: a STUN request by its user name, another STUN
+    /// message by its transaction, all else by its source, which STUN must have validated.
+    #[must_use]
+    pub fn accepts(&mut self, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) -> bool {
+        if let Some(0..=3) = datagram.first() {
+            let Ok(message) = StunMessage::parse(datagram) else { return false };
+            return match message.split_username() {
+                Some((user, _)) => self.ufrags.iter().any(|u| u == user),
+                None => self.paths().is_some_and(|p| p.is_known(local, remote)),
+            };
+        }
+        self.paths().is_some_and(|p| p.accepts_record(local, remote))
+    }
+
+    /// Takes a datagram; false if it was refused, which counts as a failure.
+    pub fn handle_input(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        datagram: &[u8],
+    ) -> bool {
+        let genuine = |c: &mut Self| {
+            c.paths()
+                .map_or((0, 0), |p| (p.stats().requests + p.stats().answers, p.stats().refused))
+        };
+        let (before, _) = genuine(self);
+        let taken = self.link.handle_datagram(now, local, remote, datagram);
+        let (after, _) = genuine(self);
+        let record = crate::session::is_record(datagram);
+        if taken && (after > before || record || !self.connected) {
+            self.health.mark_activity(now);
+        } else if !taken {
+            self.health.mark_failures(1);
+        }
+        taken
+    }
+
+    /// Lets time pass; probes missed count as failures.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let missed = |c: &mut Self| c.paths().map_or(0, crate::path::PathSet::misses);
+        let before = missed(self);
+        self.link.handle_timeout(now);
+        let after = missed(self);
+        self.health.mark_failures(u32::try_from(after - before).unwrap_or(u32::MAX));
+    }
+
+    /// What the client has to say: drives the transport until it waits.
+    pub fn poll_output(&mut self, now: Instant) -> ClientOutput {
+        loop {
+            if let Some(output) = self.outputs.pop_front() {
+                return output;
+            }
+            match self.link.poll_event() {
+                Some(event) => self.on_event(event),
+                None => break,
+            }
+        }
+        self.link.pump(now);
+        if let Some(outgoing) = self.link.poll_transmit() {
+            return ClientOutput::Transmit(outgoing);
+        }
+        ClientOutput::Timeout(self.link.poll_timeout(now))
+    }
+
+    /// Queues a message on a channel. Nothing happens, and that is no error, if the client has no
+    /// channel of that name open.
+    ///
+    /// # Errors
+    ///
+    /// If the channel's outbox refuses it.
+    pub fn send_message(&mut self, label: &str, message: Message) -> Result<(), SendError> {
+        let Some(id) = self.channel(label) else { return Ok(()) };
+        let outbox = self.link.outbox(id).ok_or(SendError::Closed)?;
+        outbox.try_push(message).map(drop)
+    }
+
+    /// Adds a local socket that came up since: a new candidate for the next offer, and a new path.
+    pub fn add_new_candidate(&mut self, now: Instant, local: SocketAddr) {
+        for transport in self.link.transports() {
+            if !transport.paths().has_local(local) {
+                transport.add_local(now, local);
+            }
+        }
+    }
+
+    /// Offers an ICE restart with new credentials: the client fetches the offer over HTTP, answers
+    /// it, and both sides check all paths anew. Paths that live go on.
+    ///
+    /// # Errors
+    ///
+    /// Before the client is connected.
+    pub fn create_ice_restart_offer(&mut self, now: Instant) -> Result<String, SdpError> {
+        let new = random::ice_credentials();
+        let offer = self.link.restart_offer(now, new.clone())?;
+        self.note_ufrag(new.ufrag);
+        Ok(offer)
+    }
+
+    /// Takes the client's offer of an ICE restart; returns the answer.
+    ///
+    /// # Errors
+    ///
+    /// If the offer is not usable.
+    pub fn answer_restart(&mut self, now: Instant, offer: &str) -> Result<String, SdpError> {
+        let new = random::ice_credentials();
+        let answer = self.link.answer_restart(now, offer, new.clone())?;
+        if answer.contains(&new.ufrag) {
+            self.note_ufrag(new.ufrag);
+        }
+        self.mail = None;
+        Ok(answer)
+    }
+
+    /// Takes the client's answer to an offer of the hub.
+    ///
+    /// # Errors
+    ///
+    /// If there was none, or the answer is not usable.
+    pub fn accept_restart(&mut self, now: Instant, answer: &str) -> Result<(), SdpError> {
+        self.mail = None;
+        self.link.accept_restart(now, answer)
+    }
+
+    /// Its health record.
+    pub fn health(&mut self) -> &mut ConnectionHealth {
+        &mut self.health
+    }
+
+    /// Its link.
+    pub fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+
+    /// Whether its transport has come up.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    /// Whether its transport is over.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// When it was made.
+    #[must_use]
+    pub fn created(&self) -> Instant {
+        self.created
+    }
+
+    /// User names by which STUN requests find it.
+    #[must_use]
+    pub fn ufrags(&self) -> &[String] {
+        &self.ufrags
+    }
+
+    /// Messages received from it.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    pub(crate) fn introduce(&mut self, name: Option<String>, replaces: Option<String>) {
+        (self.name, self.replaces) = (name, replaces);
+    }
+
+    /// The session that this client takes the place of, once, when it is connected.
+    pub(crate) fn take_replaced(&mut self) -> Option<String> {
+        if self.connected { self.replaces.take() } else { None }
+    }
+
+    pub(crate) fn set_mail(&mut self, offer: String) {
+        self.mail = Some(offer);
+    }
+
+    pub(crate) fn take_mail(&mut self) -> Option<String> {
+        self.mail.take()
+    }
+
+    /// Says good-bye; what that takes to send comes out of [`Client::poll_output`].
+    pub fn close(&mut self, now: Instant) {
+        self.link.close(now);
+    }
+
+    fn channel(&self, label: &str) -> Option<ChannelId> {
+        self.link.channel(label).filter(|id| self.link.is_open(*id))
+    }
+
+    fn paths(&mut self) -> Option<&crate::path::PathSet> {
+        self.link.transports().next().map(|t| t.paths())
+    }
+
+    fn note_ufrag(&mut self, ufrag: String) {
+        self.ufrags.push(ufrag);
+        let surplus = self.ufrags.len().saturating_sub(MAX_UFRAGS);
+        self.ufrags.drain(..surplus);
+    }
+
+    fn on_event(&mut self, event: LinkEvent) {
+        let (id, name) = (self.id, self.name.as_deref().unwrap_or("-"));
+        match event {
+            LinkEvent::Message(channel, message) => {
+                self.received += 1;
+                let Some(label) = self.link.label(channel) else { return };
+                let label = label.to_owned();
+                let data = Propagated::Data { from: self.id, label, message };
+                self.outputs.push_back(ClientOutput::Propagate(data));
+            }
+            LinkEvent::Connected => {
+                tracing::info!(%id, name, "connected");
+                self.connected = true;
+                self.outputs.push_back(ClientOutput::Connected);
+            }
+            LinkEvent::ChannelOpen { label, .. } => {
+                tracing::debug!(%id, name, label, "channel open")
+            }
+            LinkEvent::ChannelClosed(channel) => tracing::debug!(%id, ?channel, "channel closed"),
+            LinkEvent::Ice(state) => tracing::debug!(%id, ?state, "ice"),
+            LinkEvent::Path(PathEvent::AllDead) => tracing::warn!(%id, name, "no path"),
+            LinkEvent::Path(PathEvent::Revived { outage }) => {
+                tracing::info!(%id, name, ?outage, "path back");
+            }
+            LinkEvent::Path(event) => tracing::debug!(%id, name, ?event, "path"),
+            LinkEvent::DialFailed(reason) | LinkEvent::TransportClosed(reason) => {
+                tracing::info!(%id, name, reason, "gone");
+                self.closed = true;
+                self.outputs.push_back(ClientOutput::Closed);
+            }
+        }
+    }
+}
+
+/// Of the transport's credentials and those before a restart that may still be in use.
+const MAX_UFRAGS: usize = 3;

@@ -1,0 +1,37 @@
+//! Events that a hub passes from one client to the others.
+
+use bytes::Bytes;
+
+use super::client::ClientId;
+use crate::link::Message;
+
+/// An event of one client that concerns others. Media comes with its own stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Propagated {
+    /// Nothing to pass on.
+    Noop,
+    /// A message that a client sent on a channel, for all other clients that have a channel of
+    /// the same name open.
+    Data {
+        /// Who sent it.
+        from: ClientId,
+        /// The channel's name.
+        label: String,
+        /// The message; its bytes are shared, not copied, between those it goes to.
+        message: Message,
+    },
+    /// The hub's status, for all clients.
+    Status(Bytes),
+}
+
+impl Propagated {
+    /// The client that must not get it back.
+    #[must_use]
+    pub fn client_id(&self) -> Option<ClientId> {
+        match self {
+            Self::Data { from, .. } => Some(*from),
+            Self::Noop | Self::Status(_) => None,
+        }
+    }
+}

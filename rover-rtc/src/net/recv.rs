@@ -1,0 +1,140 @@
+//! The buffers of a batched receive, and the datagrams in them.
+//!
+//! The kernel may put up to 64 datagrams of one sender into one buffer (GRO), 65,535 bytes in
+//! all, so each buffer has 64 KiB: nothing is ever truncated. A driver has one batch for all of
+//! its sockets.
+
+use std::{array, fmt, io, io::IoSliceMut, net::SocketAddr};
+
+use quinn_udp::RecvMeta;
+
+/// Reusable memory for the datagrams of one receive call
+///
+/// It reserves 1 MiB of address space; pages that no datagram has reached take no memory.
+pub struct RecvBatch {
+    memory: Box<[u8]>,
+    meta: [RecvMeta; BUFFERS],
+    /// The number of buffers in use
+    filled: usize,
+    /// Whether each datagram is kept; empty, which is the normal case, when all are
+    kept: Vec<bool>,
+}
+
+impl RecvBatch {
+    /// Reserves the buffers
+    pub fn new() -> Self {
+        Self {
+            memory: vec![0; BUFFERS * BUFFER_LEN].into_boxed_slice(),
+            meta: [RecvMeta::default(); BUFFERS],
+            filled: 0,
+            kept: Vec::new(),
+        }
+    }
+
+    /// The datagrams with their sources, in the order in which they arrived
+    ///
+    /// Empty datagrams are left out: no protocol here has them.
+    pub fn datagrams(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
+        split(&self.memory, &self.meta[..self.filled])
+            .enumerate()
+            .filter(|(index, _)| self.kept.get(*index) != Some(&false))
+            .map(|(_, datagram)| datagram)
+    }
+
+    /// Forgets the datagrams for which `keep` says no; returns how many are left
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&[u8]) -> bool) -> usize {
+        let filled = &self.meta[..self.filled];
+        self.kept.clear();
+        self.kept.extend(split(&self.memory, filled).map(|(_, datagram)| keep(datagram)));
+        self.kept.iter().filter(|kept| **kept).count()
+    }
+
+    /// Empties the batch, lets `recv` fill the buffers, and returns the number of datagrams
+    ///
+    /// `recv` is given the buffers and a slot of metadata for each; it returns how many it used.
+    pub(super) fn fill(
+        &mut self,
+        recv: impl FnOnce(&mut [IoSliceMut<'_>], &mut [RecvMeta]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        self.filled = 0;
+        self.kept.clear();
+        let mut chunks = self.memory.chunks_exact_mut(BUFFER_LEN);
+        let mut buffers: [IoSliceMut<'_>; BUFFERS] =
+            array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+        self.filled = recv(&mut buffers, &mut self.meta)?.min(BUFFERS);
+        Ok(split(&self.memory, &self.meta[..self.filled]).count())
+    }
+}
+
+impl Default for RecvBatch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for RecvBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecvBatch").field("filled", &self.filled).finish_non_exhaustive()
+    }
+}
+
+/// Cuts the filled buffers into datagrams
+fn split<'a>(
+    memory: &'a [u8],
+    filled: &'a [RecvMeta],
+) -> impl Iterator<Item = (SocketAddr, &'a [u8])> {
+    memory.chunks_exact(BUFFER_LEN).zip(filled).flat_map(|(buffer, meta)| {
+        let received = &buffer[..meta.len.min(BUFFER_LEN)];
+        // The stride of an empty datagram is zero, which `chunks` does not take.
+        received.chunks(meta.stride.max(1)).map(|datagram| (meta.addr, datagram))
+    })
+}
+
+/// Bytes of one buffer: the largest GRO result (`GRO_LEGACY_MAX_SIZE` of Linux)
+const BUFFER_LEN: usize = 1 << 16;
+
+/// Buffers per receive call
+const BUFFERS: usize = if quinn_udp::BATCH_SIZE < 16 { quinn_udp::BATCH_SIZE } else { 16 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_are_cut_by_stride() {
+        let batch = filled(&[(b"aabbc", 2), (b"", 0), (b"dd", 2)]);
+        let datagrams: Vec<_> = batch.datagrams().map(|(_, datagram)| datagram).collect();
+        assert_eq!(datagrams, [&b"aa"[..], b"bb", b"c", b"dd"]);
+    }
+
+    #[test]
+    fn retained_datagrams_keep_their_order() {
+        let mut batch = filled(&[(b"aabbc", 2), (b"dd", 2)]);
+        assert_eq!(batch.retain(|datagram| datagram != b"bb"), 3);
+        let datagrams: Vec<_> = batch.datagrams().map(|(_, datagram)| datagram).collect();
+        assert_eq!(datagrams, [&b"aa"[..], b"c", b"dd"]);
+    }
+
+    #[test]
+    fn a_failed_receive_leaves_the_batch_empty() {
+        let mut batch = filled(&[(b"aabbc", 2)]);
+        batch.retain(|_| true);
+        let failed = batch.fill(|_, _| Err(io::ErrorKind::WouldBlock.into()));
+        assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(batch.datagrams().count(), 0);
+    }
+
+    fn filled(contents: &[(&[u8], usize)]) -> RecvBatch {
+        let mut batch = RecvBatch::new();
+        let datagrams = batch.fill(|buffers, meta| {
+            for (slot, (bytes, stride)) in contents.iter().enumerate() {
+                buffers[slot][..bytes.len()].copy_from_slice(bytes);
+                meta[slot].len = bytes.len();
+                meta[slot].stride = *stride;
+            }
+            Ok(contents.len())
+        });
+        assert_eq!(datagrams.unwrap(), batch.datagrams().count());
+        batch
+    }
+}

@@ -1,0 +1,84 @@
+//! The sockets of a transport: one for each usable address.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::config::PeerConfig;
+use crate::error::NetworkError;
+use crate::net::{Interface, InterfaceFilter, UdpSocket, is_local, scan, usable};
+
+/// Where a peer's traffic goes, as far as it decides about sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// To this machine: loopback addresses are used, and no socket is bound to its interface,
+    /// for what is sent to an address of one's own never leaves by it.
+    Here,
+    /// To other machines.
+    Away,
+    /// Nobody knows: signaling is the application's.
+    Anywhere,
+}
+
+impl Reach {
+    /// By the host part of the hub's URL.
+    pub(super) fn of(server: &str) -> Self {
+        let rest = server.split_once("://").map_or(server, |(_, rest)| rest);
+        let authority = rest.split('/').next().unwrap_or(rest);
+        let host = match authority.strip_prefix('[') {
+            Some(v6) => v6.split(']').next().unwrap_or(v6),
+            None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
+        };
+        let here = match host.parse::<IpAddr>() {
+            Ok(ip) => ip.is_loopback() || ip.is_unspecified() || is_local(ip),
+            Err(_) => host == "localhost",
+        };
+        if here { Self::Here } else { Self::Away }
+    }
+}
+
+/// An address to bind, with its interface unless it is left to the routes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) ip: IpAddr,
+    device: Option<String>,
+}
+
+/// The addresses that a peer is to use now.
+pub(super) fn places(config: &PeerConfig, reach: Reach) -> Result<Vec<Place>, NetworkError> {
+    if !config.bind.is_empty() {
+        return Ok(config.bind.iter().map(|ip| Place { ip: *ip, device: None }).collect());
+    }
+    let interfaces = scan()?;
+    let filter = InterfaceFilter { loopback: reach != Reach::Away, bridges: false };
+    let mut found: Vec<&Interface> = usable(&interfaces, filter).collect();
+    // ICE prefers what comes first, and loopback leads nowhere more often than not.
+    found.sort_by_key(|i| (i.loopback, i.addr.is_ipv6()));
+    if found.is_empty() {
+        return Err(NetworkError::NoInterface);
+    }
+    let place = |i: &Interface| Place {
+        ip: i.addr,
+        device: (reach != Reach::Here && !i.loopback).then(|| i.name.clone()),
+    };
+    Ok(found.into_iter().map(place).collect())
+}
+
+/// Binds a socket at a place, on a port of the system's choice.
+pub(super) fn bind(place: &Place) -> Result<UdpSocket, NetworkError> {
+    let address = SocketAddr::new(place.ip, 0);
+    Ok(UdpSocket::bind(address, place.device.as_deref())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_a_hub_on_this_machine() {
+        for here in ["http://127.0.0.1:3000", "localhost:3000", "http://[::1]:3000/x"] {
+            assert_eq!(Reach::of(here), Reach::Here, "{here}");
+        }
+        for away in ["http://192.0.2.7:3000", "hub.example:3000", "https://[2001:db8::1]"] {
+            assert_eq!(Reach::of(away), Reach::Away, "{away}");
+        }
+    }
+}

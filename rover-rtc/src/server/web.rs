@@ -1,0 +1,173 @@
+//! HTTP requests: what they ask for, checked and put into words for the hub.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::signal::message::{Description, Failure, Kind, Trickle};
+use crate::signal::{Exchange, Reply};
+
+/// A request that the hub is to do and answer.
+#[derive(Debug)]
+pub struct Command {
+    pub(super) request: Request,
+    pub(super) exchange: Exchange,
+}
+
+/// What is asked for.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// A session for this offer.
+    Create { offer: Description, as_sdp: bool, v1: bool },
+    /// A restart, an answer to a restart, or further candidates.
+    Change { session: String, change: Change },
+    /// An offer of the hub, when it has one.
+    Poll { session: String, wait: Duration },
+    /// The end of a session.
+    Delete { session: String },
+    /// The hub's status.
+    Status,
+}
+
+/// A change of a session.
+#[derive(Debug)]
+pub(super) enum Change {
+    Description(Description),
+    Candidates { lines: Vec<String>, tag: Option<String> },
+}
+
+/// Handles one HTTP request: answers it, or hands it to the hub's driver, which does.
+///
+/// | request | body | answer |
+/// |---|---|---|
+/// | `GET /` | | a page that joins as a client |
+/// | `POST /` | JSON or SDP offer | 200, the answer |
+/// | `POST /v1/sessions` | JSON or SDP offer | 201, the answer, `Location`, `ETag` |
+/// | `PATCH /v1/sessions/ID` | JSON offer | 200, the answer: ICE is restarted |
+/// | | JSON answer | 204: to an offer of the hub |
+/// | | JSON `candidates`, SDP fragment | 204 |
+/// | `GET /v1/sessions/ID?wait=S` | | 200, an offer of the hub, or 204 after S seconds |
+/// | `DELETE /v1/sessions/ID` | | 204 |
+/// | `GET /v1/status` | | 200, JSON |
+pub fn web_request(exchange: Exchange, hub: &mpsc::Sender<Command>) {
+    let reply = match parse(&exchange) {
+        Ok(request) => match hub.try_send(Command { request, exchange }) {
+            Ok(()) => return,
+            Err(mpsc::error::TrySendError::Full(command)) => {
+                let busy = refuse(503, "the hub is busy, try again in a moment");
+                return command.exchange.respond(busy.header("Retry-After", "1"));
+            }
+            Err(mpsc::error::TrySendError::Closed(command)) => {
+                return command.exchange.respond(refuse(503, "the hub is shutting down"));
+            }
+        },
+        Err(reply) => reply,
+    };
+    exchange.respond(reply);
+}
+
+fn parse(exchange: &Exchange) -> Result<Request, Reply> {
+    let method = exchange.method();
+    match exchange.path() {
+        "/" => match method {
+            "GET" | "HEAD" => Err(page()),
+            "POST" => create(exchange, false),
+            "OPTIONS" => Err(options("GET, POST, OPTIONS")),
+            _ => Err(not_allowed("GET, POST, OPTIONS")),
+        },
+        "/v1/sessions" => match method {
+            "POST" => create(exchange, true),
+            "OPTIONS" => Err(options("POST, OPTIONS")),
+            _ => Err(not_allowed("POST, OPTIONS")),
+        },
+        "/v1/status" => match method {
+            "GET" => Ok(Request::Status),
+            _ => Err(not_allowed("GET")),
+        },
+        path => match path.strip_prefix("/v1/sessions/") {
+            Some(session) if !session.is_empty() && !session.contains('/') => {
+                of_session(exchange, session.to_owned())
+            }
+            _ => Err(refuse(404, "nothing here; POST an offer to / or /v1/sessions")),
+        },
+    }
+}
+
+fn create(exchange: &Exchange, v1: bool) -> Result<Request, Reply> {
+    let as_sdp = is_type(exchange, "application/sdp");
+    let offer = if as_sdp {
+        let sdp = std::str::from_utf8(exchange.body()).map_err(|_| refuse(400, "not UTF-8"))?;
+        Description::offer(sdp.to_owned(), None)
+    } else {
+        Description::from_json(exchange.body(), Kind::Offer).map_err(|e| refuse(400, &e))?
+    };
+    Ok(Request::Create { offer, as_sdp, v1 })
+}
+
+fn of_session(exchange: &Exchange, session: String) -> Result<Request, Reply> {
+    match exchange.method() {
+        "GET" => Ok(Request::Poll { session, wait: wait(exchange.query()) }),
+        "DELETE" => Ok(Request::Delete { session }),
+        "PATCH" => Ok(Request::Change { session, change: change(exchange)? }),
+        "OPTIONS" => Err(options("GET, PATCH, DELETE, OPTIONS")),
+        _ => Err(not_allowed("GET, PATCH, DELETE, OPTIONS")),
+    }
+}
+
+fn change(exchange: &Exchange) -> Result<Change, Reply> {
+    let body = exchange.body();
+    if is_type(exchange, "application/trickle-ice-sdpfrag") {
+        let tag = exchange.header("If-Match").map(str::to_owned);
+        let tag = tag.ok_or_else(|| refuse(428, "If-Match with the session's ETag is needed"))?;
+        let text = std::str::from_utf8(body).map_err(|_| refuse(400, "not UTF-8"))?;
+        if text.lines().any(|l| l.starts_with("a=ice-ufrag:")) && tag == "*" {
+            return Err(refuse(422, "restart with a whole offer in JSON instead"));
+        }
+        let lines = text.lines().filter(|l| l.starts_with("a=candidate:"));
+        return Ok(Change::Candidates {
+            lines: lines.map(str::to_owned).collect(),
+            tag: Some(tag),
+        });
+    }
+    if let Ok(trickle) = serde_json::from_slice::<Trickle>(body) {
+        return Ok(Change::Candidates { lines: trickle.candidates, tag: None });
+    }
+    let description = serde_json::from_slice(body);
+    description.map(Change::Description).map_err(|e| refuse(400, &format!("bad JSON: {e}")))
+}
+
+fn is_type(exchange: &Exchange, media_type: &str) -> bool {
+    exchange.header("Content-Type").is_some_and(|t| {
+        t.split(';').next().is_some_and(|t| t.trim().eq_ignore_ascii_case(media_type))
+    })
+}
+
+/// `wait=S` of a query; 0 to 25 s, so that proxies do not give up before we do.
+fn wait(query: Option<&str>) -> Duration {
+    let pairs = query.into_iter().flat_map(|q| q.split('&'));
+    let seconds = pairs.filter_map(|p| p.strip_prefix("wait=")).find_map(|v| v.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(0u64).min(MAX_WAIT))
+}
+
+fn page() -> Reply {
+    Reply::html(200, include_str!("../../web/index.html"))
+        .header("Content-Security-Policy", "default-src 'self' 'unsafe-inline'")
+        .header("X-Content-Type-Options", "nosniff")
+        .header("Cache-Control", "no-cache")
+}
+
+fn options(allow: &str) -> Reply {
+    Reply::empty(204)
+        .header("Allow", allow)
+        .header("Accept-Post", "application/json, application/sdp")
+}
+
+fn not_allowed(allow: &str) -> Reply {
+    refuse(405, &format!("only {allow} here")).header("Allow", allow)
+}
+
+fn refuse(status: u16, reason: &str) -> Reply {
+    Reply::json(status, &Failure { error: reason.to_owned() })
+}
+
+const MAX_WAIT: u64 = 25;

@@ -1,0 +1,15 @@
+//! Signaling: how two peers find each other before they have a path.
+
+mod answer;
+mod backend;
+pub mod client;
+mod connection;
+mod debt;
+mod door;
+mod guard;
+mod http;
+pub mod message;
+mod request;
+mod seats;
+
+pub use http::{Exchange, HttpError, HttpLimits, HttpServer, Reply};

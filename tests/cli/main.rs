@@ -1,0 +1,8 @@
+//! To come.
+
+#![allow(
+    unreachable_pub,
+    missing_debug_implementations,
+    clippy::disallowed_methods,
+    reason = "a test, not a library"
+)]
