@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+mod cli;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -29,6 +31,8 @@ enum Command {
     Server(server::ServerOptions),
     /// Run a peer of a hub
     Peer(peer::PeerOptions),
+    /// Measure: one end of a connection, signaled through files
+    Bench(cli::bench::BenchOptions),
 }
 
 fn main() -> ExitCode {
@@ -42,10 +46,14 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    if let Command::Bench(options) = command {
+        return cli::bench::main(options);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match command {
         Command::Server(options) => runtime.block_on(server::main(options))?,
         Command::Peer(options) => runtime.block_on(peer::main(options))?,
+        Command::Bench(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -28,7 +28,6 @@ pub struct End {
 
 /// Offerer, answerer and the network between them.
 pub struct Pair {
-    pub start: Instant,
     pub now: Instant,
     pub net: Net,
     pub ends: [End; 2],
@@ -83,7 +82,7 @@ impl Pair {
             net.join(a, b, edge.clone());
         }
         let (sent, every) = (Vec::new(), None);
-        Self { start, now: start, net, ends, sent, every, next_send: start, seed }
+        Self { now: start, net, ends, sent, every, next_send: start, seed }
     }
 
     pub fn negotiate(&mut self) {
@@ -225,6 +224,8 @@ pub struct Report {
     pub duplicated: usize,
     pub reordered: usize,
     pub longest_gap: Duration,
+    /// Shown when a check fails.
+    #[allow(dead_code, reason = "read by Debug")]
     pub seed: u64,
 }
 

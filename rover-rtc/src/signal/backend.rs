@@ -310,6 +310,7 @@ const REOPEN_PAUSE: Duration = Duration::from_millis(20);
 const JOIN_PATIENCE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test waits")]
 mod tests {
     use std::sync::mpsc;
 

@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn an_address_has_its_own_limit_and_loopback_has_not() {
-        let (seats, now) = (Seats::new(10, 2), Instant::now());
+        let (seats, now) = (Seats::new(10, 2), crate::util::clock::now());
         let first = seats.take(A, now).unwrap();
         let _second = seats.take(A, now).unwrap();
         assert_eq!(seats.take(A, now).unwrap_err(), TOO_MANY);
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_newcomer_gets_the_seat_of_the_oldest_unsettled() {
-        let (seats, now) = (Seats::new(2, 2), Instant::now());
+        let (seats, now) = (Seats::new(2, 2), crate::util::clock::now());
         let mut settled = seats.take(LOOPBACK, now).unwrap();
         assert!(settled.0.settle());
         let mut idle = seats.take(LOOPBACK, now).unwrap();
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn counts_return_to_nothing() {
-        let (seats, now) = (Seats::new(4, 4), Instant::now());
+        let (seats, now) = (Seats::new(4, 4), crate::util::clock::now());
         drop((0..20).map(|_| seats.take(LOOPBACK, now).unwrap()).collect::<Vec<_>>());
         let table = seats.table();
         let counts = (table.taken.len(), table.per_address.len(), table.unsettled.len());
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn shrinking_evicts_once_and_passes() {
-        let (seats, now) = (Seats::new(100, 100), Instant::now());
+        let (seats, now) = (Seats::new(100, 100), crate::util::clock::now());
         let mut idle: Vec<_> = (0..80).map(|_| seats.take(A, now).unwrap()).collect();
         seats.shrink(now);
         seats.shrink(now);
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn shrinking_leaves_room() {
-        let (seats, now) = (Seats::new(100, 100), Instant::now());
+        let (seats, now) = (Seats::new(100, 100), crate::util::clock::now());
         (0..10).for_each(|step| seats.shrink(now + SHRINK_PAUSE * step));
         let taken: Vec<_> = (0..MIN_CAPACITY).map(|_| seats.take(A, now).unwrap()).collect();
         assert!(taken.iter().all(|(seat, _)| seat.settle()));

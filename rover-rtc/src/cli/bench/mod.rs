@@ -1,0 +1,115 @@
+//! `rover-rtc bench`: one end of a measured connection, by the driver contract that the
+//! benchmarks' other drivers follow too. Signaling goes through files; nobody else is needed.
+
+mod files;
+mod measure;
+mod modes;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand, ValueEnum};
+use rover_rtc::{ChannelConfig, OutboxConfig, PeerConfig, Redundancy};
+
+/// Options of `bench`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples (two terminals, the same directory):
+  rover-rtc bench answer --dir /tmp/run --mode throughput --size 16384
+  rover-rtc bench offer  --dir /tmp/run --mode throughput --size 16384")]
+pub(crate) struct BenchOptions {
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Debug, Subcommand)]
+enum Role {
+    /// The side that offers, sends and measures
+    Offer(RunOptions),
+    /// The side that answers, receives and echoes
+    Answer(RunOptions),
+    /// Print the optional features of this driver
+    Features,
+}
+
+/// Options of both sides.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RunOptions {
+    /// Directory shared with the other side
+    #[arg(long)]
+    dir: PathBuf,
+    /// What to do
+    #[arg(long, value_enum)]
+    mode: Mode,
+    /// Bytes of a message
+    #[arg(long, default_value_t = 100)]
+    size: usize,
+    /// Seconds to measure or to send
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
+    /// Messages per second
+    #[arg(long, default_value_t = 100.0)]
+    rate: f64,
+    /// Connections, in mode hold
+    #[arg(long, default_value_t = 1)]
+    num: usize,
+    /// Open the channel unordered
+    #[arg(long)]
+    unordered: bool,
+    /// Send pings on a second channel beside the bulk
+    #[arg(long)]
+    pings: bool,
+    /// Whether records are sent twice: off, auto or always
+    #[arg(long, value_enum, default_value_t)]
+    redundancy: Redundancy,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    Setup,
+    Throughput,
+    Latency,
+    Stream,
+    Hold,
+}
+
+impl RunOptions {
+    fn config(&self) -> PeerConfig {
+        let outbox = match self.mode {
+            // The contract: about 1 MiB for bulk, no limit for a stream that must not block.
+            Mode::Throughput => OutboxConfig {
+                max_messages: usize::MAX,
+                max_bytes: 1 << 20,
+                ..OutboxConfig::default()
+            },
+            _ => OutboxConfig {
+                max_messages: usize::MAX,
+                max_bytes: usize::MAX,
+                ..OutboxConfig::default()
+            },
+        };
+        let max_message = outbox.max_message.max(self.size);
+        let outbox = OutboxConfig { max_message, ..outbox };
+        let bench =
+            ChannelConfig { ordered: !self.unordered, outbox, ..ChannelConfig::new("bench") };
+        let mut config = PeerConfig::default();
+        config.channels = vec![bench];
+        if self.pings {
+            config.channels.push(ChannelConfig { outbox, ..ChannelConfig::new("ping") });
+        }
+        config.path.redundancy = self.redundancy;
+        config
+    }
+}
+
+/// Runs one end. Except for errors it never returns: it stays connected until it is killed.
+pub(crate) fn main(options: BenchOptions) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    // One thread: a message that is sent or received costs no hand-over between cores.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match options.role {
+        Role::Offer(run) => runtime.block_on(modes::offer(&run))?,
+        Role::Answer(run) => runtime.block_on(modes::answer(&run))?,
+        #[allow(clippy::print_stdout, reason = "the command line")]
+        Role::Features => println!("pings"),
+    }
+    Ok(ExitCode::SUCCESS)
+}

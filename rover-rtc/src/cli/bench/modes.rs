@@ -1,0 +1,382 @@
+//! What the two ends do in each mode.
+
+use std::cell::RefCell;
+use std::error::Error;
+use std::future::pending;
+use std::path::Path;
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use rover_rtc::event::IceConnectionState;
+use rover_rtc::util::clock;
+use rover_rtc::{Channel, Event, Message, Peer};
+use serde_json::{Value, json};
+use tokio::time::{sleep_until, timeout_at};
+
+use super::files::{Log, wait_for, write_atomic};
+use super::measure::{cpu_seconds, message, parse};
+use super::{Mode, RunOptions};
+
+type Done = Result<(), Box<dyn Error>>;
+
+/// Runs the offerer.
+pub(super) async fn offer(options: &RunOptions) -> Done {
+    let mut log = begin(options, "offer")?;
+    if options.mode == Mode::Hold {
+        return hold(options, &mut log, true).await;
+    }
+    let started = clock::now();
+    let peer = connect(options, &options.dir, true, &mut log).await?;
+    let setup_ms = started.elapsed().as_secs_f64() * 1e3;
+    let bench = peer.channel("bench").ok_or("no channel")?;
+    log.line("open")?;
+    let mut result = match options.mode {
+        Mode::Setup | Mode::Hold => json!({}),
+        Mode::Throughput => bulk(options, &peer, &bench).await?,
+        Mode::Latency => latency(options, &bench, &mut log).await?,
+        Mode::Stream => stream(options, &bench, &mut log).await?,
+    };
+    result["setup_ms"] = json!(setup_ms);
+    result["stats"] = stats(&peer).await;
+    write_result(options, "offer", &result)?;
+    stay(&peer, &mut log).await
+}
+
+/// Runs the answerer.
+pub(super) async fn answer(options: &RunOptions) -> Done {
+    let mut log = begin(options, "answer")?;
+    if options.mode == Mode::Hold {
+        return hold(options, &mut log, false).await;
+    }
+    let peer = connect(options, &options.dir, false, &mut log).await?;
+    let bench = peer.channel("bench").ok_or("no channel")?;
+    log.line("open")?;
+    let serve = async {
+        match options.mode {
+            Mode::Throughput => sink(options, &bench).await,
+            Mode::Latency => echo(bench).await,
+            Mode::Stream => record(options, &bench).await,
+            Mode::Setup | Mode::Hold => pending().await,
+        }
+    };
+    let pings = async {
+        match peer.channel("ping").filter(|_| options.pings) {
+            Some(ping) => echo(ping).await,
+            None => pending().await,
+        }
+    };
+    tokio::select! {
+        done = serve => done?,
+        done = pings => done?,
+        done = stay(&peer, &mut log) => done?,
+    }
+    stay(&peer, &mut log).await
+}
+
+fn begin(options: &RunOptions, role: &str) -> Result<Log, Box<dyn Error>> {
+    let mut log = Log::create(options.dir.join(format!("state_{role}.log")))?;
+    log.line(format_args!("start pid {}", std::process::id()))?;
+    Ok(log)
+}
+
+/// Connects by the files in `dir`, and waits until the channels are open.
+async fn connect(
+    options: &RunOptions,
+    dir: &Path,
+    offers: bool,
+    log: &mut Log,
+) -> Result<Peer, Box<dyn Error>> {
+    let (offer_file, answer_file) = (dir.join("offer.json"), dir.join("answer.json"));
+    let description = |kind: &str, sdp: &str| json!({ "type": kind, "sdp": sdp }).to_string();
+    let sdp = |text: &str| -> Result<String, Box<dyn Error>> {
+        let value: Value = serde_json::from_str(text)?;
+        Ok(value["sdp"].as_str().ok_or("no sdp in the file")?.to_owned())
+    };
+    let peer = if offers {
+        let (peer, offer) = Peer::offer(options.config())?;
+        write_atomic(&offer_file, &description("offer", &offer))?;
+        peer.accept_answer(&sdp(&wait_for(&answer_file).await?)?).await?;
+        peer
+    } else {
+        let offer = sdp(&wait_for(&offer_file).await?)?;
+        let (peer, answer) = Peer::answer(options.config(), &offer)?;
+        write_atomic(&answer_file, &description("answer", &answer))?;
+        peer
+    };
+    let mut events = peer.events();
+    let mut waiting = 1 + usize::from(options.pings);
+    while waiting > 0 {
+        match events.recv().await.ok_or("the peer ended")? {
+            Event::ChannelOpen(..) => waiting -= 1,
+            event => log_event(log, &event)?,
+        }
+    }
+    Ok(peer)
+}
+
+/// Logs what happens to the connection, for good.
+async fn stay(peer: &Peer, log: &mut Log) -> Done {
+    let mut events = peer.events();
+    while let Some(event) = events.recv().await {
+        log_event(log, &event)?;
+    }
+    pending().await
+}
+
+fn log_event(log: &mut Log, event: &Event) -> std::io::Result<()> {
+    match event {
+        Event::IceConnectionStateChange(IceConnectionState::Connected) => log.line("ice connected"),
+        Event::IceConnectionStateChange(state) => log.line(format_args!("ice {state:?}")),
+        Event::PathSwitch { path, cause } => {
+            log.line(format_args!("pair {} {} {cause:?}", path.0, path.1))
+        }
+        Event::Recovered { outage, by } => {
+            log.line(format_args!("recovered {:.3} {by:?}", outage.as_secs_f64()))
+        }
+        Event::Disconnected(_) | Event::Closed => log.line("closed"),
+        _ => Ok(()),
+    }
+}
+
+async fn bulk(options: &RunOptions, peer: &Peer, bench: &Channel) -> Result<Value, Box<dyn Error>> {
+    let data = bytes::Bytes::from(vec![0; options.size.max(1)]);
+    let window = Duration::from_secs_f64(options.seconds);
+    let begin = clock::now();
+    let pinging = async {
+        match peer.channel("ping").filter(|_| options.pings) {
+            Some(ping) => Some(pings(options, &ping).await),
+            None => None,
+        }
+    };
+    let sending = async {
+        let mut sent = 0u64;
+        let mut send_until = async |end: Instant| -> Result<u64, rover_rtc::SendError> {
+            while clock::now() < end {
+                // The clock is looked at now and then only: it would cost as much as a message.
+                for _ in 0..16 {
+                    bench.send(data.clone()).await?;
+                    sent += 1;
+                }
+                tokio::task::yield_now().await;
+            }
+            Ok(sent)
+        };
+        let warm = begin + WARM_UP;
+        send_until(warm).await?;
+        let (start, cpu) = (clock::now(), cpu_seconds());
+        let sent = send_until(warm + window).await?;
+        let result = json!({
+            "cpu_s": cpu_seconds() - cpu,
+            "window_s": start.elapsed().as_secs_f64(),
+            "sent": sent,
+        });
+        send_until(warm + window + AFTER).await?;
+        Ok::<_, rover_rtc::SendError>(result)
+    };
+    let (mut result, pinged) = {
+        let (result, pinged) = tokio::join!(sending, pinging);
+        (result?, pinged)
+    };
+    if let Some(pinged) = pinged {
+        let (sent, rtts) = pinged?;
+        result["pings_sent"] = json!(sent);
+        result["pings_echoed"] = json!(rtts.len());
+        write_rtts(options, &rtts)?;
+    }
+    Ok(result)
+}
+
+/// Sends pings every 50 ms; returns how many count and the round trips of those, in microseconds.
+async fn pings(options: &RunOptions, ping: &Channel) -> Result<(u64, Vec<f64>), Box<dyn Error>> {
+    let counted = (20.0 * options.seconds) as u64;
+    let all = WARM_UP_PINGS + counted;
+    let begin = clock::now();
+    let mut rtts = Vec::new();
+    let mut echoes = 0;
+    for number in 0..all {
+        let due = begin + PING_INTERVAL * u32::try_from(number).unwrap_or(u32::MAX);
+        while let Ok(Some(echo)) = timeout_at(due.into(), ping.recv()).await {
+            echoes += take_ping(&echo, &mut rtts);
+        }
+        ping.try_send(Message::binary(message(number, 100)))?;
+    }
+    let end = clock::now() + PING_PATIENCE + AFTER;
+    while echoes < all {
+        let Ok(Some(echo)) = timeout_at(end.into(), ping.recv()).await else { break };
+        echoes += take_ping(&echo, &mut rtts);
+    }
+    Ok((counted, rtts))
+}
+
+fn take_ping(echo: &Message, rtts: &mut Vec<f64>) -> u64 {
+    let Some((number, time)) = parse(&echo.data) else { return 0 };
+    if number >= WARM_UP_PINGS {
+        rtts.push((clock::unix_nanos() - time) as f64 / 1e3);
+    }
+    1
+}
+
+async fn latency(
+    options: &RunOptions,
+    bench: &Channel,
+    log: &mut Log,
+) -> Result<Value, Box<dyn Error>> {
+    let total = (options.seconds * options.rate) as usize;
+    let rtts = RefCell::new(Vec::new());
+    let mut collecting = pin!(async {
+        while rtts.borrow().len() < total {
+            let Some(echo) = bench.recv().await else { break };
+            if let Some((_, time)) = parse(&echo.data) {
+                rtts.borrow_mut().push((clock::unix_nanos() - time) as f64 / 1e3);
+            }
+        }
+    });
+    let mut sending = pin!(paced(options, bench, log));
+    let mut complete = false;
+    let mut result = loop {
+        tokio::select! {
+            sent = &mut sending => break sent?,
+            () = &mut collecting, if !complete => complete = true,
+        }
+    };
+    if !complete {
+        let _ = timeout_at((clock::now() + ECHO_PATIENCE).into(), collecting).await;
+    }
+    let rtts = rtts.borrow();
+    write_rtts(options, &rtts)?;
+    result["echoed"] = json!(rtts.len());
+    Ok(result)
+}
+
+async fn stream(
+    options: &RunOptions,
+    bench: &Channel,
+    log: &mut Log,
+) -> Result<Value, Box<dyn Error>> {
+    let mut result = paced(options, bench, log).await?;
+    log.line("senddone")?;
+    result["echoed"] = json!(0);
+    Ok(result)
+}
+
+/// Sends message `i` at `i / rate` seconds after the first.
+async fn paced(
+    options: &RunOptions,
+    bench: &Channel,
+    log: &mut Log,
+) -> Result<Value, Box<dyn Error>> {
+    let total = (options.seconds * options.rate) as u64;
+    sleep_until((clock::now() + BEFORE_SENDING).into()).await;
+    log.line("sending")?;
+    let begin = clock::now();
+    let (mut errors, mut first_error) = (0, String::new());
+    for number in 0..total {
+        let due = begin + Duration::from_secs_f64(number as f64 / options.rate);
+        if due > clock::now() {
+            sleep_until(due.into()).await;
+        }
+        if let Err(error) = bench.try_send(Message::binary(message(number, options.size))) {
+            errors += 1;
+            if first_error.is_empty() {
+                first_error = error.to_string();
+                log.line(format_args!("senderr seq {number} {error}"))?;
+            }
+        }
+    }
+    Ok(json!({
+        "sent": total,
+        "errors": errors,
+        "first_error": first_error,
+        "cpu_s": cpu_seconds(),
+    }))
+}
+
+async fn sink(options: &RunOptions, bench: &Channel) -> Done {
+    bench.recv().await;
+    let start = clock::now() + WARM_UP;
+    while clock::now() < start {
+        bench.recv().await;
+    }
+    let (start, cpu) = (clock::now(), cpu_seconds());
+    let end = start + Duration::from_secs_f64(options.seconds);
+    let (mut bytes, mut messages) = (0, 0u64);
+    while clock::now() < end {
+        let Ok(Some(message)) = timeout_at(end.into(), bench.recv()).await else { break };
+        bytes += message.data.len();
+        messages += 1;
+        while let Some(message) = bench.try_recv() {
+            bytes += message.data.len();
+            messages += 1;
+        }
+    }
+    let result = json!({
+        "bytes": bytes,
+        "msgs": messages,
+        "cpu_s": cpu_seconds() - cpu,
+        "window_s": start.elapsed().as_secs_f64(),
+    });
+    write_result(options, "answer", &result)?;
+    while bench.recv().await.is_some() {}
+    Ok(())
+}
+
+async fn echo(channel: Channel) -> Done {
+    while let Some(message) = channel.recv().await {
+        channel.try_send(message)?;
+    }
+    Ok(())
+}
+
+async fn record(options: &RunOptions, bench: &Channel) -> Done {
+    let mut log = Log::create(options.dir.join("recv.log"))?;
+    while let Some(message) = bench.recv().await {
+        if let Some((number, _)) = parse(&message.data) {
+            log.line(number)?;
+        }
+    }
+    Ok(())
+}
+
+async fn hold(options: &RunOptions, log: &mut Log, offers: bool) -> Done {
+    let mut peers = Vec::new();
+    for i in 0..options.num {
+        let dir = options.dir.join(i.to_string());
+        std::fs::create_dir_all(&dir)?;
+        let started = clock::now();
+        peers.push(connect(options, &dir, offers, log).await?);
+        log.line(format_args!("c{i} open {:.1} ms", started.elapsed().as_secs_f64() * 1e3))?;
+    }
+    log.line("allopen")?;
+    pending().await
+}
+
+fn write_result(options: &RunOptions, role: &str, result: &Value) -> std::io::Result<()> {
+    write_atomic(&options.dir.join(format!("result_{role}.json")), &result.to_string())
+}
+
+fn write_rtts(options: &RunOptions, rtts: &[f64]) -> std::io::Result<()> {
+    let lines: String = rtts.iter().map(|rtt| format!("{rtt:.3}\n")).collect();
+    write_atomic(&options.dir.join("rtt.txt"), &lines)
+}
+
+/// What the paths and the link counted; the lab keeps it with the result.
+async fn stats(peer: &Peer) -> Value {
+    let Ok(stats) = peer.stats().await else { return Value::Null };
+    let bytes = |f: fn(&rover_rtc::stats::PathStats) -> u64| stats.paths.iter().map(f).sum::<u64>();
+    json!({
+        "bytes_sent": bytes(|p| p.bytes_sent),
+        "bytes_received": bytes(|p| p.bytes_received),
+        "probes": stats.stun.probes,
+        "copies": stats.stun.copies,
+        "switches": stats.stun.switches,
+        "warps": stats.warps,
+    })
+}
+
+const WARM_UP: Duration = Duration::from_secs(1);
+const AFTER: Duration = Duration::from_millis(700);
+const BEFORE_SENDING: Duration = Duration::from_millis(300);
+const ECHO_PATIENCE: Duration = Duration::from_secs(12);
+const PING_INTERVAL: Duration = Duration::from_millis(50);
+const PING_PATIENCE: Duration = Duration::from_secs(5);
+const WARM_UP_PINGS: u64 = 20;

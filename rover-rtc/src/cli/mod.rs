@@ -1,0 +1,3 @@
+//! Commands of the command line that only use the library.
+
+pub(crate) mod bench;
