@@ -4,7 +4,7 @@
 
 use std::{io, net::IpAddr};
 
-/// An address of an interface that is up; an interface with several addresses appears as often
+/// An address of an interface; an interface with several addresses appears as often
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Interface {
@@ -20,14 +20,16 @@ pub struct Interface {
     pub link_local: bool,
 }
 
-/// The addresses of all interfaces that are up, in the order of the kernel
+/// The addresses of all interfaces, in the order of the kernel
 ///
 /// # Errors
 ///
 /// What the kernel says, for example when no file descriptor is left.
 pub fn scan() -> io::Result<Vec<Interface>> {
     let found = if_addrs::get_if_addrs()?;
-    Ok(found.into_iter().filter(if_addrs::Interface::is_oper_up).filter_map(from_kernel).collect())
+    // Not only those that are "running": the kernel sets that up to a second after a cable or
+    // radio has come up. An address that leads nowhere costs some probes, no more.
+    Ok(found.into_iter().filter_map(from_kernel).collect())
 }
 
 /// The addresses that `filter` lets through
