@@ -31,13 +31,16 @@ enum Command {
     Server(server::ServerOptions),
     /// Run a peer of a hub
     Peer(peer::PeerOptions),
+    /// Show what happens when networks die
+    Demo(cli::demo::DemoOptions),
     /// Measure: one end of a connection, signaled through files
     Bench(cli::bench::BenchOptions),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    init_log();
+    // The demonstration tells its own story.
+    init_log(if matches!(cli.command, Command::Demo(_)) { "error" } else { "info" });
     let done = run(cli.command);
     done.unwrap_or_else(|error| {
         eprintln!("rover-rtc: {error}");
@@ -53,6 +56,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
     match command {
         Command::Server(options) => runtime.block_on(server::main(options))?,
         Command::Peer(options) => runtime.block_on(peer::main(options))?,
+        Command::Demo(options) => return runtime.block_on(cli::demo::main(options)),
         Command::Bench(_) => {}
     }
     Ok(ExitCode::SUCCESS)

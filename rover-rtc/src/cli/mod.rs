@@ -1,3 +1,4 @@
 //! Commands of the command line that only use the library.
 
 pub(crate) mod bench;
+pub(crate) mod demo;
