@@ -304,8 +304,10 @@ impl Link {
         let limit = self.admission.limit();
         let count = streams.len();
         let mut refusals = 0;
+        // What SCTP holds when a transport is replaced is lost; without a path it stays with us.
+        let live = transport.paths().dead_since().is_none();
         // One message of each channel in turn.
-        while refusals < count && (buffered == 0 || buffered < limit) {
+        while live && refusals < count && (buffered == 0 || buffered < limit) {
             self.turn = (self.turn + 1) % count;
             let (stream, outbox) = (streams[self.turn], &self.channels[self.turn].outbox);
             let room = if buffered == 0 { usize::MAX } else { limit - buffered };
@@ -478,7 +480,7 @@ impl Link {
             match event {
                 TransportEvent::Path(event) => self.events.push_back(LinkEvent::Path(event)),
                 TransportEvent::Session(event) => {
-                    let event = self.on_session(now, event);
+                    let event = self.on_session(event);
                     self.events.extend(event);
                 }
             }
@@ -490,9 +492,7 @@ impl Link {
         let old = std::mem::replace(&mut self.current, self.next.take());
         if let Some(mut old) = old {
             old.transport.close(now);
-            while let Some(outgoing) = old.transport.poll_transmit() {
-                self.last_words.push_back(outgoing);
-            }
+            self.bury(old);
         }
         self.buffered = 0;
         self.stats.transports += 1;
@@ -500,7 +500,14 @@ impl Link {
         self.events.push_back(LinkEvent::Connected);
     }
 
-    fn on_session(&mut self, now: Instant, event: SessionEvent) -> Option<LinkEvent> {
+    /// Keeps what a transport that is over has still to send: its good-bye.
+    fn bury(&mut self, mut old: Attached) {
+        while let Some(outgoing) = old.transport.poll_transmit() {
+            self.last_words.push_back(outgoing);
+        }
+    }
+
+    fn on_session(&mut self, event: SessionEvent) -> Option<LinkEvent> {
         Some(match event {
             SessionEvent::Ice(state) => LinkEvent::Ice(state),
             SessionEvent::Connected => return None, // it was promoted by this
@@ -516,9 +523,10 @@ impl Link {
                 LinkEvent::ChannelClosed(ChannelId(index))
             }
             SessionEvent::Closed(reason) => {
-                self.current = None;
+                if let Some(old) = self.current.take() {
+                    self.bury(old);
+                }
                 self.buffered = 0;
-                tracing::debug!(?now, reason, "transport closed");
                 LinkEvent::TransportClosed(reason)
             }
         })

@@ -14,6 +14,7 @@ use crate::health::ConnectionHealth;
 use crate::link::{ChannelId, Link, LinkEvent, Message, Outgoing, Transport};
 use crate::path::PathEvent;
 use crate::session::{Pace, SessionConfig};
+use crate::signal::message::Description;
 use crate::util::random;
 
 /// Names a client within its hub's process; never used again.
@@ -80,25 +81,26 @@ impl Client {
         config: &ServerConfig,
         certificate: Option<str0m::config::DtlsCert>,
         locals: &[SocketAddr],
-        offer: &str,
-        ours: bool,
+        offer: &Description,
     ) -> Result<(Self, String), SdpError> {
+        let ours = offer.rover.as_ref();
         let mut session = SessionConfig::new(random::ice_credentials());
-        session.pace = if ours { config.pace } else { Pace::FOREIGN };
+        session.pace = if ours.is_some() { config.pace } else { Pace::FOREIGN };
         session.certificate = certificate;
         let ufrag = session.credentials.ufrag.clone();
-        let paths = config.path.clone();
+        let mut paths = config.path.clone();
+        paths.redundancy = ours.and_then(|r| r.redundancy).unwrap_or(paths.redundancy);
         let mut transport = Transport::new(now, session, paths, false, random::number());
         for local in locals {
             transport.add_local(now, *local);
         }
         let mut link = Link::new(config.outbox, config.max_channels);
-        let answer = link.answer(now, transport, offer)?;
+        let answer = link.answer(now, transport, &offer.sdp)?;
         let client = Self {
             id: ClientId::next(),
             session: random::id(),
-            name: None,
-            replaces: None,
+            name: ours.and_then(|r| r.name.clone()),
+            replaces: ours.and_then(|r| r.replaces.clone()),
             link,
             health: ConnectionHealth::new(now),
             created: now,
@@ -292,10 +294,6 @@ impl Client {
     #[must_use]
     pub fn received(&self) -> u64 {
         self.received
-    }
-
-    pub(crate) fn introduce(&mut self, name: Option<String>, replaces: Option<String>) {
-        (self.name, self.replaces) = (name, replaces);
     }
 
     /// The session that this client takes the place of, once, when it is connected.

@@ -3,7 +3,18 @@
 use std::time::Duration;
 
 /// Whether DTLS records are sent twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    clap::ValueEnum,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum Redundancy {
     /// Never.
     Off,
@@ -33,7 +44,7 @@ pub struct PathConfig {
     /// Whether this side probes an idle or dead link of its own accord. Default true; the hub
     /// leaves it to its clients.
     pub keeps_alive: bool,
-    /// Whether records are sent twice. Default [`Redundancy::Auto`].
+    /// Whether records are sent twice. Default [`Redundancy::Auto`]. A hub does as the peer does.
     pub redundancy: Redundancy,
     /// Most that [`Redundancy::Auto`] adds, in bytes per second. Default 32,000 (256 kbit/s).
     pub copy_budget: u32,

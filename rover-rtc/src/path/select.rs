@@ -88,9 +88,11 @@ impl PathSet {
     /// The index of the best living path beside `current`, on another socket if there is one.
     pub(super) fn second_best(&self, current: usize) -> Option<usize> {
         let local = self.paths[current].local;
-        let better = |i: &usize| (self.paths[*i].local == local, score(&self.paths[*i]));
         let others = (0..self.paths.len()).filter(|i| *i != current && self.paths[*i].is_alive());
-        others.filter(|i| self.paths[*i].missed == 0).min_by_key(better)
+        others.min_by_key(|i| {
+            let path = &self.paths[*i];
+            (path.missed > 0, path.local == local, score(path))
+        })
     }
 
     pub(super) fn select(&mut self, now: Instant, to: PathId, cause: SwitchCause) {

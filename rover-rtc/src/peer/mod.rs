@@ -72,8 +72,7 @@ impl Peer {
     ///
     /// Outside of a tokio runtime.
     pub fn connect(config: PeerConfig) -> Result<Self, WebrtcError> {
-        let signaling = Signaling::new(&config.server, config.name.clone())
-            .map_err(|e| WebrtcError::Server(e.to_string()))?;
+        let signaling = Signaling::new(&config).map_err(|e| WebrtcError::Server(e.to_string()))?;
         let (peer, driver) = Self::new(config, Some(signaling));
         tokio::spawn(driver.run());
         Ok(peer)

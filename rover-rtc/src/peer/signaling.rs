@@ -2,6 +2,8 @@
 
 use tokio::task::JoinSet;
 
+use crate::config::PeerConfig;
+use crate::path::Redundancy;
 use crate::signal::client::{CallError, SignalClient};
 use crate::signal::message::{Description, Rover, VERSION};
 
@@ -23,6 +25,7 @@ pub(super) enum Done {
 pub(super) struct Signaling {
     client: SignalClient,
     name: Option<String>,
+    redundancy: Redundancy,
     /// The session of the transport in use.
     pub(super) session: Option<String>,
     /// The session of the one that is being dialed.
@@ -31,9 +34,10 @@ pub(super) struct Signaling {
 }
 
 impl Signaling {
-    pub(super) fn new(server: &str, name: Option<String>) -> Result<Self, CallError> {
-        let client = SignalClient::new(server)?;
-        Ok(Self { client, name, session: None, next: None, calls: JoinSet::new() })
+    pub(super) fn new(config: &PeerConfig) -> Result<Self, CallError> {
+        let client = SignalClient::new(&config.server)?;
+        let (name, redundancy) = (config.name.clone(), config.path.redundancy);
+        Ok(Self { client, name, redundancy, session: None, next: None, calls: JoinSet::new() })
     }
 
     /// Asks for a session in the place of the present one.
@@ -41,6 +45,7 @@ impl Signaling {
         let rover = Rover {
             version: VERSION,
             name: self.name.clone(),
+            redundancy: Some(self.redundancy),
             replaces: self.session.clone(),
             session: None,
         };

@@ -155,12 +155,8 @@ pub fn spawn_new_client(
     let locals: Vec<_> =
         hub.locals.iter().copied().filter(|l| near || !l.ip().is_loopback()).collect();
     let certificate = hub.certificate.clone();
-    let ours = offer.rover.clone();
-    let (mut client, answer) =
-        Client::new(now, &hub.config, certificate, &locals, &offer.sdp, ours.is_some())?;
-    let (name, replaces) = ours.map_or((None, None), |r| (r.name, r.replaces));
-    tracing::info!(id = %client.id(), name, %from, "new client");
-    client.introduce(name, replaces);
+    let (client, answer) = Client::new(now, &hub.config, certificate, &locals, offer)?;
+    tracing::info!(id = %client.id(), name = client.name(), %from, "new client");
     Ok((client, answer))
 }
 

@@ -101,6 +101,10 @@ fn create(exchange: &Exchange, v1: bool) -> Result<Request, Reply> {
     } else {
         Description::from_json(exchange.body(), Kind::Offer).map_err(|e| refuse(400, &e))?
     };
+    let name = offer.rover.as_ref().and_then(|r| r.name.as_deref());
+    if name.is_some_and(|n| n.len() > MAX_NAME || n.chars().any(char::is_control)) {
+        return Err(refuse(400, "a name has at most 64 bytes and no control characters"));
+    }
     Ok(Request::Create { offer, as_sdp, v1 })
 }
 
@@ -171,3 +175,5 @@ fn refuse(status: u16, reason: &str) -> Reply {
 }
 
 const MAX_WAIT: u64 = 25;
+
+const MAX_NAME: usize = 64;

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::path::Redundancy;
+
 /// An offer or answer. Unknown fields are ignored, so that browsers may send what they have.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Description {
@@ -33,6 +35,9 @@ pub struct Rover {
     /// The peer's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// In an offer: whether both sides are to send records twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redundancy: Option<Redundancy>,
     /// In an offer: the session that this one takes the place of once it is connected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<String>,

@@ -2,6 +2,7 @@
 //! benchmarks' other drivers follow too. Signaling goes through files; nobody else is needed.
 
 mod files;
+mod idle;
 mod measure;
 mod modes;
 
@@ -27,6 +28,8 @@ enum Role {
     Offer(RunOptions),
     /// The side that answers, receives and echoes
     Answer(RunOptions),
+    /// Connect many idle peers to a hub
+    Idle(idle::IdleOptions),
     /// Print the optional features of this driver
     Features,
 }
@@ -108,6 +111,7 @@ pub(crate) fn main(options: BenchOptions) -> Result<ExitCode, Box<dyn std::error
     match options.role {
         Role::Offer(run) => runtime.block_on(modes::offer(&run))?,
         Role::Answer(run) => runtime.block_on(modes::answer(&run))?,
+        Role::Idle(run) => runtime.block_on(idle::main(&run))?,
         #[allow(clippy::print_stdout, reason = "the command line")]
         Role::Features => println!("pings"),
     }
