@@ -28,7 +28,7 @@ pub(super) async fn main(options: &IdleOptions) -> Result<(), Box<dyn Error>> {
     let mut peers = Vec::new();
     while peers.len() < options.num {
         let missing = (options.num - peers.len()).min(AT_ONCE);
-        let batch: Vec<_> = (0..missing).map(|_| connect(options)).collect();
+        let batch: Vec<_> = (0..missing).map(|_| connect(options.clone())).collect();
         for joining in batch.into_iter().map(tokio::spawn).collect::<Vec<_>>() {
             peers.push(joining.await??);
         }
@@ -41,7 +41,7 @@ pub(super) async fn main(options: &IdleOptions) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn connect(options: &IdleOptions) -> Result<Peer, rover_rtc::WebrtcError> {
+async fn connect(options: IdleOptions) -> Result<Peer, rover_rtc::WebrtcError> {
     let mut config = PeerConfig::new(&options.server);
     config.bind = vec![options.bind];
     let peer = Peer::connect(config)?;
