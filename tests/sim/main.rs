@@ -11,4 +11,5 @@
 
 mod net;
 mod pair;
+mod restart;
 mod weather;

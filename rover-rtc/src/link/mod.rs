@@ -107,6 +107,8 @@ pub struct Link {
     channels: Vec<Channel>,
     /// Good-byes of transports that were replaced.
     last_words: VecDeque<Outgoing>,
+    /// Why the transport before is over, while the next one may still take its place.
+    lost: Option<Option<String>>,
     /// What channels that the other side opens get.
     defaults: OutboxConfig,
     max_channels: usize,
@@ -147,6 +149,7 @@ impl Link {
             next: None,
             channels: Vec::new(),
             last_words: VecDeque::new(),
+            lost: None,
             defaults,
             max_channels,
             admission: Admission::default(),
@@ -218,6 +221,7 @@ impl Link {
     /// Gives up the transport that is being negotiated.
     pub fn hang_up(&mut self) {
         self.next = None;
+        self.report_loss();
     }
 
     /// Offers an ICE restart of the transport in use.
@@ -471,6 +475,7 @@ impl Link {
                 TransportEvent::Session(SessionEvent::Closed(reason)) => {
                     self.next = None;
                     self.events.push_back(LinkEvent::DialFailed(reason));
+                    self.report_loss();
                 }
                 // Paths and channels are of interest once it is in use.
                 _ => {}
@@ -495,9 +500,16 @@ impl Link {
             self.bury(old);
         }
         self.buffered = 0;
+        self.lost = None;
         self.stats.transports += 1;
         self.open_missing(now);
         self.events.push_back(LinkEvent::Connected);
+    }
+
+    /// Tells of a transport that was lost and has not been replaced.
+    fn report_loss(&mut self) {
+        let lost = self.lost.take().map(LinkEvent::TransportClosed);
+        self.events.extend(lost);
     }
 
     /// Keeps what a transport that is over has still to send: its good-bye.
@@ -527,7 +539,12 @@ impl Link {
                     self.bury(old);
                 }
                 self.buffered = 0;
-                LinkEvent::TransportClosed(reason)
+                // The other side may have gone over to the next one a moment before us.
+                self.lost = Some(reason);
+                if self.next.is_none() {
+                    self.report_loss();
+                }
+                return None;
             }
         })
     }

@@ -94,11 +94,11 @@ impl RunOptions {
         let outbox = OutboxConfig { max_message, ..outbox };
         let bench =
             ChannelConfig { ordered: !self.unordered, outbox, ..ChannelConfig::new("bench") };
-        let mut config = PeerConfig::default();
-        config.channels = vec![bench];
+        let mut channels = vec![bench];
         if self.pings {
-            config.channels.push(ChannelConfig { outbox, ..ChannelConfig::new("ping") });
+            channels.push(ChannelConfig { outbox, ..ChannelConfig::new("ping") });
         }
+        let mut config = PeerConfig { channels, ..PeerConfig::default() };
         config.path.redundancy = self.redundancy;
         config
     }

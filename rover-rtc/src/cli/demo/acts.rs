@@ -127,12 +127,7 @@ impl Stage {
     }
 
     /// Ends an act: sends no more, waits for what is under way, and counts.
-    async fn fall(
-        &mut self,
-        name: &'static str,
-        promise: Promise,
-        healed: Option<Instant>,
-    ) -> Report {
+    async fn fall(&self, name: &'static str, promise: Promise, healed: Option<Instant>) -> Report {
         self.streams.iter().for_each(Stream::pause);
         let end = clock::now() + PATIENCE;
         while clock::now() < end && !self.records().iter().all(Record::is_whole) {
