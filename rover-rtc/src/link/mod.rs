@@ -105,7 +105,7 @@ pub struct Link {
     /// Being negotiated beside the current one, which goes on until this is up.
     next: Option<Attached>,
     channels: Vec<Channel>,
-    /// Good-byes of transports that were replaced.
+    /// Good-byes of transports that are over.
     last_words: VecDeque<Outgoing>,
     /// What channels that the other side opens get.
     defaults: OutboxConfig,
@@ -467,7 +467,8 @@ impl Link {
                     self.events.push_back(LinkEvent::Ice(state));
                 }
                 TransportEvent::Session(SessionEvent::Closed(reason)) => {
-                    self.next = None;
+                    let gone = self.next.take();
+                    self.let_go(gone);
                     self.events.push_back(LinkEvent::DialFailed(reason));
                 }
                 // Paths and channels are of interest once it is in use.
@@ -490,14 +491,18 @@ impl Link {
         let old = std::mem::replace(&mut self.current, self.next.take());
         if let Some(mut old) = old {
             old.transport.close(now);
-            while let Some(outgoing) = old.transport.poll_transmit() {
-                self.last_words.push_back(outgoing);
-            }
+            self.let_go(Some(old));
         }
         self.buffered = 0;
         self.stats.transports += 1;
         self.open_missing(now);
         self.events.push_back(LinkEvent::Connected);
+    }
+
+    /// Forgets a transport, but not the good-bye that it may have ready.
+    fn let_go(&mut self, gone: Option<Attached>) {
+        let Some(Attached { mut transport, .. }) = gone else { return };
+        self.last_words.extend(std::iter::from_fn(|| transport.poll_transmit()));
     }
 
     fn on_session(&mut self, now: Instant, event: SessionEvent) -> Option<LinkEvent> {
@@ -516,7 +521,8 @@ impl Link {
                 LinkEvent::ChannelClosed(ChannelId(index))
             }
             SessionEvent::Closed(reason) => {
-                self.current = None;
+                let gone = self.current.take();
+                self.let_go(gone);
                 self.buffered = 0;
                 tracing::debug!(?now, reason, "transport closed");
                 LinkEvent::TransportClosed(reason)
