@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -138,7 +138,8 @@ impl Lines {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Line>> {
-        self.list.lock().unwrap()
+        // A test that failed while it looked still shows what it saw.
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

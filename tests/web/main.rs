@@ -1,8 +1,1 @@
-//! To come.
 
-#![allow(
-    unreachable_pub,
-    missing_debug_implementations,
-    clippy::disallowed_methods,
-    reason = "a test, not a library"
-)]
