@@ -1,4 +1,5 @@
 //! The real binary as a child: its lines, its signals, its end. Killed when dropped.
+#![allow(dead_code, reason = "each suite uses a part")]
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
