@@ -7,8 +7,6 @@ use crate::process::{Line, Program};
 fn run(args: &str) -> (Option<i32>, Vec<Line>) {
     let mut program = Program::start(args);
     let (code, _) = program.wait();
-    // The streams end with the process, but the threads that read them may be late.
-    std::thread::sleep(std::time::Duration::from_millis(200));
     (code, program.lines())
 }
 

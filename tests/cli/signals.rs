@@ -43,9 +43,8 @@ fn a_peer_without_hub_ends_too() {
 
 #[test]
 fn a_server_that_was_just_started_ends() {
-    let hub = Hub::start();
-    let mut program = hub.program;
-    ends(&mut program, "INT");
+    let mut hub = Hub::start();
+    ends(&mut hub.program, "INT");
 }
 
 fn ends(program: &mut Program, signal: &str) {

@@ -16,6 +16,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Program {
     child: Child,
     lines: Arc<Lines>,
+    readers: Vec<thread::JoinHandle<()>>,
 }
 
 /// Lines of both streams, in the order in which they came.
@@ -54,9 +55,8 @@ impl Program {
         let mut child = command.spawn().expect("the program starts");
         let lines = Arc::new(Lines::default());
         let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        lines.follow(out, false);
-        lines.follow(err, true);
-        Self { child, lines }
+        let readers = vec![lines.follow(out, false), lines.follow(err, true)];
+        Self { child, lines, readers }
     }
 
     /// Waits for a line of standard output that starts so; returns what follows the start.
@@ -97,12 +97,14 @@ impl Program {
         assert!(sent.unwrap().success(), "{name} cannot be sent");
     }
 
-    /// Waits for the end; returns the exit code and how long it took.
+    /// Waits for the end, and for the last line; returns the exit code and how long it took.
     pub fn wait(&mut self) -> (Option<i32>, Duration) {
         let since = Instant::now();
         while since.elapsed() < PATIENCE {
             if let Some(status) = self.child.try_wait().unwrap() {
-                return (status.code(), since.elapsed());
+                let after = since.elapsed();
+                self.readers.drain(..).for_each(|r| r.join().unwrap());
+                return (status.code(), after);
             }
             thread::sleep(Duration::from_millis(5));
         }
@@ -126,7 +128,11 @@ impl Drop for Program {
 }
 
 impl Lines {
-    fn follow(self: &Arc<Self>, stream: impl Read + Send + 'static, error: bool) {
+    fn follow(
+        self: &Arc<Self>,
+        stream: impl Read + Send + 'static,
+        error: bool,
+    ) -> thread::JoinHandle<()> {
         let lines = Arc::clone(self);
         thread::spawn(move || {
             for line in BufReader::new(stream).split(b'\n') {
@@ -135,7 +141,7 @@ impl Lines {
                 lines.lock().push(Line { error, text });
                 lines.more.notify_all();
             }
-        });
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Line>> {
