@@ -1,4 +1,5 @@
-//! To come.
+//! The real binary: what it prints, how it ends, what it does when the hub is not there, and
+//! what it keeps to itself.
 
 #![allow(
     unreachable_pub,
@@ -6,3 +7,13 @@
     clippy::disallowed_methods,
     reason = "a test, not a library"
 )]
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/process.rs"]
+mod process;
+
+mod arguments;
+mod output;
+mod restarts;
+mod secrets;
+mod signals;

@@ -8,3 +8,4 @@
 )]
 
 mod http;
+mod signaling;

@@ -105,7 +105,7 @@ pub struct Link {
     /// Being negotiated beside the current one, which goes on until this is up.
     next: Option<Attached>,
     channels: Vec<Channel>,
-    /// Good-byes of transports that were replaced.
+    /// Good-byes of transports that are over.
     last_words: VecDeque<Outgoing>,
     /// Why the transport before is over, while the next one may still take its place.
     lost: Option<Option<String>>,
@@ -473,7 +473,8 @@ impl Link {
                     self.events.push_back(LinkEvent::Ice(state));
                 }
                 TransportEvent::Session(SessionEvent::Closed(reason)) => {
-                    self.next = None;
+                    let gone = self.next.take();
+                    self.let_go(gone);
                     self.events.push_back(LinkEvent::DialFailed(reason));
                     self.report_loss();
                 }
@@ -497,7 +498,7 @@ impl Link {
         let old = std::mem::replace(&mut self.current, self.next.take());
         if let Some(mut old) = old {
             old.transport.close(now);
-            self.bury(old);
+            self.let_go(Some(old));
         }
         self.buffered = 0;
         self.lost = None;
@@ -512,11 +513,10 @@ impl Link {
         self.events.extend(lost);
     }
 
-    /// Keeps what a transport that is over has still to send: its good-bye.
-    fn bury(&mut self, mut old: Attached) {
-        while let Some(outgoing) = old.transport.poll_transmit() {
-            self.last_words.push_back(outgoing);
-        }
+    /// Forgets a transport, but not the good-bye that it may have ready.
+    fn let_go(&mut self, gone: Option<Attached>) {
+        let Some(Attached { mut transport, .. }) = gone else { return };
+        self.last_words.extend(std::iter::from_fn(|| transport.poll_transmit()));
     }
 
     fn on_session(&mut self, event: SessionEvent) -> Option<LinkEvent> {
@@ -535,9 +535,8 @@ impl Link {
                 LinkEvent::ChannelClosed(ChannelId(index))
             }
             SessionEvent::Closed(reason) => {
-                if let Some(old) = self.current.take() {
-                    self.bury(old);
-                }
+                let gone = self.current.take();
+                self.let_go(gone);
                 self.buffered = 0;
                 // The other side may have gone over to the next one a moment before us.
                 self.lost = Some(reason);

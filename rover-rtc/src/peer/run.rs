@@ -39,7 +39,7 @@ pub struct PeerOptions {
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
     pub redundancy: Redundancy,
     /// Fault to play: percent of packets lost each way
-    #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
     pub loss: f64,
     /// Prints no message, only events
     #[arg(long)]
@@ -127,7 +127,8 @@ fn print_event(event: &Event) {
 #[allow(clippy::print_stdout, reason = "the command line")]
 fn print_message(message: &Message) {
     if !message.binary {
-        return println!("Status: {}", String::from_utf8_lossy(&message.data));
+        let kind = if is_status(&message.data) { "Status" } else { "Text" };
+        return println!("{kind}: {}", String::from_utf8_lossy(&message.data));
     }
     match Payload::decode(&message.data) {
         Ok(payload) => {
@@ -136,6 +137,19 @@ fn print_message(message: &Message) {
             println!("Payload: {text} ({:.3} ms old)", age as f64 / 1e6);
         }
         Err(_) => println!("Message: {} bytes", message.data.len()),
+    }
+}
+
+/// Whether a text is the hub's status message.
+fn is_status(text: &[u8]) -> bool {
+    let value = serde_json::from_slice::<serde_json::Value>(text);
+    value.is_ok_and(|v| v["type"] == "status")
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),
+        _ => Err("a number from 0 to 100 is needed".to_owned()),
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) enum Change {
 ///
 /// | request | body | answer |
 /// |---|---|---|
-/// | `GET /` | | a page that joins as a client |
+/// | `GET /`, `/app.css`, `/app.js` | | a page that joins as a client |
 /// | `POST /` | JSON or SDP offer | 200, the answer |
 /// | `POST /v1/sessions` | JSON or SDP offer | 201, the answer, `Location`, `ETag` |
 /// | `PATCH /v1/sessions/ID` | JSON offer | 200, the answer: ICE is restarted |
@@ -70,10 +70,18 @@ fn parse(exchange: &Exchange) -> Result<Request, Reply> {
     let method = exchange.method();
     match exchange.path() {
         "/" => match method {
-            "GET" | "HEAD" => Err(page()),
+            "GET" | "HEAD" => Err(asset("text/html", PAGE)),
             "POST" => create(exchange, false),
             "OPTIONS" => Err(options("GET, POST, OPTIONS")),
             _ => Err(not_allowed("GET, POST, OPTIONS")),
+        },
+        "/app.css" => match method {
+            "GET" | "HEAD" => Err(asset("text/css", STYLE)),
+            _ => Err(not_allowed("GET")),
+        },
+        "/app.js" => match method {
+            "GET" | "HEAD" => Err(asset("text/javascript", SCRIPT)),
+            _ => Err(not_allowed("GET")),
         },
         "/v1/sessions" => match method {
             "POST" => create(exchange, true),
@@ -153,10 +161,13 @@ fn wait(query: Option<&str>) -> Duration {
     Duration::from_secs(seconds.unwrap_or(0u64).min(MAX_WAIT))
 }
 
-fn page() -> Reply {
-    Reply::html(200, include_str!("../../web/index.html"))
-        .header("Content-Security-Policy", "default-src 'self' 'unsafe-inline'")
+/// A part of the page, which may use nothing but what this hub serves.
+fn asset(media_type: &str, text: &str) -> Reply {
+    Reply::typed(200, &format!("{media_type}; charset=utf-8"), text)
+        .header("Content-Security-Policy", POLICY)
         .header("X-Content-Type-Options", "nosniff")
+        .header("Referrer-Policy", "no-referrer")
+        // A browser must not join a hub with the page of another version.
         .header("Cache-Control", "no-cache")
 }
 
@@ -173,6 +184,14 @@ fn not_allowed(allow: &str) -> Reply {
 fn refuse(status: u16, reason: &str) -> Reply {
     Reply::json(status, &Failure { error: reason.to_owned() })
 }
+
+const PAGE: &str = include_str!("../../web/index.html");
+const STYLE: &str = include_str!("../../web/app.css");
+const SCRIPT: &str = include_str!("../../web/app.js");
+
+/// The icon is an empty `data:` URL, so that browsers do not ask for one.
+const POLICY: &str = "default-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
 
 const MAX_WAIT: u64 = 25;
 

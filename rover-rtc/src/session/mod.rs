@@ -241,7 +241,7 @@ impl Session {
             answer = sdp::replace_credentials(&answer, &after, &new);
             self.set_credentials(now, new);
         }
-        Ok(self.negotiated(answer, remote))
+        Ok(self.negotiated(now, answer, remote))
     }
 
     /// Takes the answer to the last offer.
@@ -259,7 +259,7 @@ impl Session {
         if let Some(new) = new {
             self.set_credentials(now, new);
         }
-        Ok(self.negotiated(String::new(), remote))
+        Ok(self.negotiated(now, String::new(), remote))
     }
 
     /// Opens a channel on a session that has been negotiated.
@@ -390,7 +390,10 @@ impl Session {
         self.drain(now);
     }
 
-    fn negotiated(&self, answer: String, remote: RemoteSdp) -> Negotiated {
+    fn negotiated(&mut self, now: Instant, answer: String, remote: RemoteSdp) -> Negotiated {
+        // str0m's ICE agent has no deadline before it was told the time once: without this the
+        // side that answers would send no check until it gets one, which its NAT may keep out.
+        self.handle_timeout(now);
         Negotiated {
             answer,
             local: self.credentials.clone(),

@@ -166,8 +166,9 @@ pub async fn is_reachable(server: &str) -> bool {
 
 /// `host`, `host:port` and URLs all name a hub.
 fn normalise(server: &str) -> String {
-    let server = server.trim().trim_end_matches('/');
-    if server.contains("://") { server.to_owned() } else { format!("http://{server}") }
+    let server = server.trim();
+    let scheme = if server.contains("://") { "" } else { "http://" };
+    format!("{scheme}{server}").trim_end_matches('/').to_owned()
 }
 
 async fn read(response: Response, kind: Kind) -> Result<Description, CallError> {

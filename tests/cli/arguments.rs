@@ -1,0 +1,76 @@
+//! Arguments that cannot be used, and help for those who look for it.
+
+use std::net::{TcpListener, UdpSocket};
+
+use crate::process::{Line, Program};
+
+fn run(args: &str) -> (Option<i32>, Vec<Line>) {
+    let mut program = Program::start(args);
+    let (code, _) = program.wait();
+    (code, program.lines())
+}
+
+#[test]
+fn bad_arguments_are_explained() {
+    for args in [
+        "",
+        "fly",
+        "server --listen nonsense",
+        "server --listen 127.0.0.1",
+        "server --udp 127.0.0.1:99999",
+        "server --advertise there",
+        "server now",
+        "peer --every often",
+        "peer --every -1",
+        "peer --bind nowhere",
+        "peer --redundancy sometimes",
+        "peer --unknown",
+    ] {
+        let (code, lines) = run(args);
+        assert_eq!(code, Some(2), "{args}");
+        assert!(lines.iter().all(|l| l.error) && !lines.is_empty(), "{args}: {lines:?}");
+    }
+}
+
+#[test]
+fn a_server_without_meaning_is_refused() {
+    for server in ["http://", "http://hub:port"] {
+        let (code, lines) = run(&format!("peer --bind 127.0.0.1 --server {server}"));
+        assert_eq!(code, Some(1), "{server}");
+        assert_eq!(lines.iter().filter(|l| l.error).count(), 1, "{lines:?}");
+    }
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let http = TcpListener::bind("127.0.0.1:0").unwrap();
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (http, udp) = (http.local_addr().map(|a| (http, a)), udp.local_addr().map(|a| (udp, a)));
+    let ((_http, http), (_udp, udp)) = (http.unwrap(), udp.unwrap());
+    for (args, address) in [
+        (format!("server --listen {http} --udp 127.0.0.1:0"), http),
+        (format!("server --listen 127.0.0.1:0 --udp {udp}"), udp),
+    ] {
+        let (code, lines) = run(&args);
+        assert_eq!(code, Some(1), "{args}");
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        let Line { error, text } = &lines[0];
+        assert!(*error && text.contains(&address.to_string()), "{text}");
+        assert!(text.contains("in use") || text.contains("uses this port"), "{text}");
+    }
+}
+
+#[test]
+fn help_has_examples() {
+    for (args, example) in [
+        ("--help", "rover-rtc server"),
+        ("server --help", "rover-rtc server --listen"),
+        ("peer --help", "rover-rtc peer --server"),
+    ] {
+        let (code, lines) = run(args);
+        assert_eq!(code, Some(0), "{args}");
+        assert!(lines.iter().any(|l| !l.error && l.text.trim().starts_with(example)), "{args}");
+    }
+    assert!(run("server --help").1.iter().any(|l| l.text == "Examples:"));
+    assert!(run("peer --help").1.iter().any(|l| l.text == "Examples:"));
+}
