@@ -179,3 +179,13 @@ fn different_delays_and_repeated_cuts() {
         report.assert_whole().assert_gap(600 * MS);
     }
 }
+
+#[test]
+fn a_good_bye_arrives() {
+    let mut pair = stream(1, 2, &PathConfig::default(), &Edge::default());
+    pair.run_for(SECOND);
+    let now = pair.now;
+    pair.ends[ANSWERER].link.close(now);
+    pair.run_for(100 * MS);
+    assert!(pair.ends[OFFERER].closed);
+}

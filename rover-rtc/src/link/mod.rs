@@ -105,7 +105,7 @@ pub struct Link {
     /// Being negotiated beside the current one, which goes on until this is up.
     next: Option<Attached>,
     channels: Vec<Channel>,
-    /// Good-byes of transports that were replaced.
+    /// Good-byes of transports that were replaced or closed.
     last_words: VecDeque<Outgoing>,
     /// What channels that the other side opens get.
     defaults: OutboxConfig,
@@ -490,14 +490,16 @@ impl Link {
         let old = std::mem::replace(&mut self.current, self.next.take());
         if let Some(mut old) = old {
             old.transport.close(now);
-            while let Some(outgoing) = old.transport.poll_transmit() {
-                self.last_words.push_back(outgoing);
-            }
+            self.keep_last_words(&mut old.transport);
         }
         self.buffered = 0;
         self.stats.transports += 1;
         self.open_missing(now);
         self.events.push_back(LinkEvent::Connected);
+    }
+
+    fn keep_last_words(&mut self, transport: &mut Transport) {
+        self.last_words.extend(std::iter::from_fn(|| transport.poll_transmit()));
     }
 
     fn on_session(&mut self, now: Instant, event: SessionEvent) -> Option<LinkEvent> {
@@ -516,7 +518,9 @@ impl Link {
                 LinkEvent::ChannelClosed(ChannelId(index))
             }
             SessionEvent::Closed(reason) => {
-                self.current = None;
+                // Its good-bye is still to be sent.
+                let closed = self.current.take();
+                closed.into_iter().for_each(|mut a| self.keep_last_words(&mut a.transport));
                 self.buffered = 0;
                 tracing::debug!(?now, reason, "transport closed");
                 LinkEvent::TransportClosed(reason)
