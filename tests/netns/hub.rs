@@ -17,8 +17,16 @@ fn hub_restarted() {
 
 fn restart(name: &'static str, clean: bool) {
     let Some(mut scene) = Scene::begin(name) else { return };
+    let stopping = time();
     scene.stop_hub(clean);
     pause(1000);
+    if clean {
+        let said = |f| {
+            let log = scene.received(f);
+            log.events.iter().any(|(t, e)| *t > stopping && e.starts_with("Disconnected"))
+        };
+        assert!(Flow::BOTH.into_iter().all(said), "no good-bye");
+    }
     scene.start_hub();
     let back = time();
     scene.wait("messages after the restart", Duration::from_secs(15), |s| {

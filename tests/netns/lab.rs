@@ -74,6 +74,7 @@ impl Lab {
                 lab.link_up(pair, side);
             }
         }
+        lab.await_carrier();
         lab
     }
 
@@ -81,6 +82,14 @@ impl Lab {
     /// Rules add up until [`Lab::heal`].
     pub fn drop_udp(&mut self, pair: Option<u8>, to: Option<Side>) {
         self.add_rule("drop", pair, to);
+    }
+
+    /// Drops all UDP and TCP, on all pairs, at both sides: as if nobody were there.
+    pub fn drop_all(&mut self) {
+        for side in Side::BOTH {
+            self.rules[side as usize].push("iifname \"rv*\" drop".to_owned());
+            self.install(side);
+        }
     }
 
     /// Drops a random share of the UDP datagrams, as [`Lab::drop_udp`] does.
@@ -144,6 +153,23 @@ impl Lab {
     /// What a command prints that runs at a side.
     pub fn output(&self, side: Side, argv: &[&str]) -> String {
         inside(self.namespace(side), argv, "")
+    }
+
+    /// Up to two seconds pass until the kernel notes that the other end is up, and a program that
+    /// starts before sees no interface.
+    fn await_carrier(&self) {
+        let is_up = |side| {
+            let up = self.output(side, &["ip", "-o", "link", "show", "up"]);
+            up.lines().filter(|l| l.contains("rv") && l.contains("state UP")).count()
+                == usize::from(self.pairs)
+        };
+        for _ in 0..200 {
+            if Side::BOTH.into_iter().all(is_up) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the pairs do not come up");
     }
 
     fn namespace(&self, side: Side) -> &str {

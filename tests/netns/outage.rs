@@ -2,16 +2,30 @@
 
 use std::time::Duration;
 
-use super::lab::Side;
+use super::lab::{Lab, Side};
 use super::role::time;
-use super::scene::{Flow, Scene, pause};
+use super::scene::{Flow, Scene, pause, random_pause};
 
 #[test]
-fn all_paths_dead_for_5_s() {
-    let Some(mut scene) = Scene::begin("outage_5s") else { return };
+fn outages() {
+    // After 11 s the rover begins to dial, which works where only UDP is lost.
+    let cases: [(_, u64, fn(&mut Lab)); 3] = [
+        ("outage_5s_udp", 5, |lab| lab.drop_udp(None, None)),
+        ("outage_5s_all", 5, Lab::drop_all),
+        ("outage_15s_udp", 15, |lab| lab.drop_udp(None, None)),
+    ];
+    std::thread::scope(|scope| {
+        for (name, seconds, cut) in cases {
+            scope.spawn(move || outage(name, seconds, cut));
+        }
+    });
+}
+
+fn outage(name: &'static str, seconds: u64, cut: fn(&mut Lab)) {
+    let Some(mut scene) = Scene::begin(name) else { return };
     random_pause();
-    scene.lab.drop_udp(None, None);
-    pause(5000);
+    cut(&mut scene.lab);
+    pause(seconds * 1000);
     let healing = time();
     scene.lab.heal();
     let healed = time();
@@ -20,9 +34,9 @@ fn all_paths_dead_for_5_s() {
     let took = Duration::from_micros(healed - healing);
     scene.say(&format!("first message up {:?}, down {:?} (heal {took:?})", first[0], first[1]));
     let counts = scene.end();
-    assert!(counts.iter().all(|c| c.is_perfect()), "{counts:?}");
+    assert!(counts.iter().all(|c| c.is_perfect()), "{name} {counts:?}");
     let limit = Duration::from_millis(300);
-    assert!(first.iter().all(|f| f.is_some_and(|f| f <= limit)), "{first:?}");
+    assert!(first.iter().all(|f| f.is_some_and(|f| f <= limit)), "{name} {first:?}");
 }
 
 #[test]
@@ -60,12 +74,28 @@ fn new_address() {
     pause(1000);
     let gap = flows(&scene);
     scene.say(&format!("gap up {:?}, down {:?}", gap[0], gap[1]));
+    // The socket is bound to its interface, not to the address alone.
+    let sockets = scene.lab.output(Side::Rover, &["ss", "-Huan"]);
     let counts = scene.end();
+    assert!(sockets.contains("10.78.1.7%rv1:"), "{sockets}");
     assert!(counts.iter().all(|c| c.is_perfect()), "{counts:?}");
     assert!(gap.iter().all(|g| *g <= Duration::from_secs(5)), "{gap:?}");
 }
 
-/// So that an outage meets probes and retransmissions at any phase.
-fn random_pause() {
-    pause(time() / 7 % 100);
+#[test]
+fn late_network() {
+    let Some(mut scene) = Scene::begin("late_network") else { return };
+    // The second network gets its address only once the first is in use.
+    scene.lab.flush_addresses(2, Side::Rover);
+    pause(500);
+    scene.lab.add_address(2, Side::Rover, "10.78.2.7");
+    pause(3000);
+    let start = time();
+    scene.lab.drop_udp(Some(1), None);
+    pause(5000);
+    let gap = Flow::BOTH.map(|f| scene.received(f).longest_gap(start, time()));
+    scene.say(&format!("gap up {:?}, down {:?}", gap[0], gap[1]));
+    let counts = scene.end();
+    assert!(counts.iter().all(|c| c.is_perfect()), "{counts:?}");
+    assert!(gap.iter().all(|g| *g <= Duration::from_secs(5)), "{gap:?}");
 }

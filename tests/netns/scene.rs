@@ -91,11 +91,15 @@ impl Scene {
     /// none has panicked.
     pub fn end(mut self) -> [Count; 2] {
         self.command("stop");
-        let limit = Instant::now() + Duration::from_secs(3);
         let count = |s: &Self| {
             let [up, down] = Flow::BOTH.map(|flow| s.received(flow));
             [Count::of(&down, &up), Count::of(&up, &down)]
         };
+        let stopped = |l: Log| l.events.last().is_some_and(|(_, e)| e.starts_with("LinkStats"));
+        self.wait("end of sending", Duration::from_secs(3), |s| {
+            Flow::BOTH.into_iter().all(|flow| stopped(s.received(flow)))
+        });
+        let limit = Instant::now() + Duration::from_secs(3);
         while count(&self).iter().any(|c| c.lost > 0) && Instant::now() < limit {
             pause(50);
         }
@@ -153,6 +157,11 @@ impl Drop for Scene {
 
 pub fn pause(ms: u64) {
     std::thread::sleep(Duration::from_millis(ms));
+}
+
+/// So that what comes next meets probes and retransmissions at any phase.
+pub fn random_pause() {
+    pause(role::time() / 7 % 100);
 }
 
 fn start_hub(lab: &Lab, directory: &Path) -> Child {
