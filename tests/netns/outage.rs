@@ -9,19 +9,15 @@ use super::scene::{Flow, Scene, pause, random_pause};
 #[test]
 fn outages() {
     // After 11 s the rover begins to dial, which works where only UDP is lost.
-    let cases: [(_, u64, fn(&mut Lab)); 3] = [
-        ("outage_5s_udp", 5, |lab| lab.drop_udp(None, None)),
-        ("outage_5s_all", 5, Lab::drop_all),
-        ("outage_15s_udp", 15, |lab| lab.drop_udp(None, None)),
-    ];
+    let udp = |lab: &mut Lab| lab.drop_udp(None, None);
     std::thread::scope(|scope| {
-        for (name, seconds, cut) in cases {
-            scope.spawn(move || outage(name, seconds, cut));
-        }
+        scope.spawn(|| outage("outage_5s_udp", 5, udp));
+        scope.spawn(|| outage("outage_5s_all", 5, Lab::drop_all));
+        scope.spawn(|| outage("outage_15s_udp", 15, udp));
     });
 }
 
-fn outage(name: &'static str, seconds: u64, cut: fn(&mut Lab)) {
+fn outage(name: &'static str, seconds: u64, cut: impl Fn(&mut Lab)) {
     let Some(mut scene) = Scene::begin(name) else { return };
     random_pause();
     cut(&mut scene.lab);
