@@ -95,8 +95,8 @@ impl Scene {
             let [up, down] = Flow::BOTH.map(|flow| s.received(flow));
             [Count::of(&down, &up), Count::of(&up, &down)]
         };
-        let stopped = |l: Log| l.events.last().is_some_and(|(_, e)| e.starts_with("LinkStats"));
-        self.wait("end of sending", Duration::from_secs(3), |s| {
+        let stopped = |l: Log| l.events.iter().any(|(_, e)| e.starts_with("LinkStats"));
+        self.wait("end of sending", Duration::from_secs(10), |s| {
             Flow::BOTH.into_iter().all(|flow| stopped(s.received(flow)))
         });
         let limit = Instant::now() + Duration::from_secs(3);
@@ -117,9 +117,9 @@ impl Scene {
         counts
     }
 
-    /// Prints a line of figures, which the test harness does not swallow.
+    /// Prints a line of figures.
     pub fn say(&self, text: &str) {
-        let _ = writeln!(std::io::stderr(), "netns {}: {text}", self.name);
+        say(self.name, text);
     }
 
     /// Waits until something holds, which it must within the limit.
@@ -153,6 +153,11 @@ impl Drop for Scene {
             let _ = child.wait();
         }
     }
+}
+
+/// Prints a line of figures, which the test harness does not swallow as it does `println!`.
+pub fn say(name: &str, text: &str) {
+    let _ = writeln!(std::io::stderr(), "netns {name}: {text}");
 }
 
 pub fn pause(ms: u64) {

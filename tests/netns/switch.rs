@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::lab::Side;
 use super::role::time;
-use super::scene::{Flow, Scene, pause, random_pause};
+use super::scene::{Flow, Scene, pause, random_pause, say};
 
 /// From the cut to the next message, at most.
 const MAX_GAP: Duration = Duration::from_millis(400);
@@ -111,6 +111,7 @@ fn check(name: &str, mut gaps: Vec<Duration>) {
     gaps.sort();
     let Some(longest) = gaps.last().copied() else { return };
     let median = gaps[gaps.len() / 2];
-    eprintln!("netns {name}: {} cuts, gap median {median:?}, longest {longest:?}", gaps.len());
+    let cuts = gaps.len();
+    say(name, &format!("{cuts} cuts, gap median {median:?}, longest {longest:?}"));
     assert!(longest <= MAX_GAP, "{gaps:?}");
 }
