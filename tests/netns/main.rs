@@ -1,8 +1,24 @@
-//! To come.
+//! The real binary and real peers in two network namespaces, joined by two networks that break.
+//!
+//! Needs Linux, root, `ip` (iproute2), `nft` (nftables) and `setpriv` (util-linux). Nothing outside
+//! the namespaces is touched. Each test prints its figures to standard error.
 
+#![cfg(target_os = "linux")]
 #![allow(
     unreachable_pub,
     missing_debug_implementations,
     clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stdout,
     reason = "a test, not a library"
 )]
+
+mod count;
+mod hub;
+mod lab;
+mod outage;
+mod role;
+mod scene;
+#[path = "../support/mod.rs"]
+mod support;
+mod switch;

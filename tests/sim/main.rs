@@ -6,6 +6,8 @@
     unreachable_pub,
     missing_debug_implementations,
     clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stdout,
     reason = "a test, not a library"
 )]
 

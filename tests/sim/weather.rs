@@ -179,3 +179,32 @@ fn different_delays_and_repeated_cuts() {
         report.assert_whole().assert_gap(600 * MS);
     }
 }
+
+#[test]
+fn a_good_bye_arrives() {
+    let mut pair = stream(1, 2, &PathConfig::default(), &Edge::default());
+    pair.run_for(SECOND);
+    let now = pair.now;
+    pair.ends[ANSWERER].link.close(now);
+    pair.run_for(100 * MS);
+    assert!(pair.ends[OFFERER].closed);
+}
+
+#[test]
+fn a_restart_whose_answer_is_lost_hurts_nothing() {
+    let mut pair = stream(1, 2, &PathConfig::default(), &Edge::default());
+    pair.run_for(10 * SECOND);
+    // More often than an agent keeps credentials.
+    for _ in 0..3 {
+        let now = pair.now;
+        let new = || rover_rtc::util::random::ice_credentials();
+        let offer = pair.ends[OFFERER].link.restart_offer(now, new()).unwrap();
+        pair.ends[ANSWERER].link.answer_restart(now, &offer, new()).unwrap();
+        pair.run_for(SECOND);
+    }
+    let carrying = pair.carrying(OFFERER);
+    pair.change(carrying, |e| e.cut = true);
+    pair.run_for(5 * SECOND);
+    pair.settle(5 * SECOND);
+    pair.check().assert_whole().assert_gap(300 * MS);
+}

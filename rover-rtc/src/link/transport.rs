@@ -123,7 +123,7 @@ impl Transport {
             return Ok(answer.clone());
         }
         let negotiated = self.session.answer(now, offer, new)?;
-        self.negotiated(now, &negotiated);
+        self.negotiated(now, &negotiated, false);
         self.restart_answer = Some((remote, negotiated.answer.clone()));
         Ok(negotiated.answer)
     }
@@ -135,7 +135,7 @@ impl Transport {
     /// If it is not usable, or no offer is open.
     pub fn accept_answer(&mut self, now: Instant, answer: &str) -> Result<(), SdpError> {
         let negotiated = self.session.accept_answer(now, answer)?;
-        self.negotiated(now, &negotiated);
+        self.negotiated(now, &negotiated, true);
         Ok(())
     }
 
@@ -277,11 +277,9 @@ impl Transport {
         (self.refused, self.warps)
     }
 
-    fn negotiated(&mut self, now: Instant, negotiated: &Negotiated) {
-        self.paths.add_generation(Generation {
-            local: negotiated.local.clone(),
-            remote: negotiated.remote.clone(),
-        });
+    fn negotiated(&mut self, now: Instant, negotiated: &Negotiated, confirmed: bool) {
+        let (local, remote) = (negotiated.local.clone(), negotiated.remote.clone());
+        self.paths.add_generation(Generation { local, remote }, confirmed);
         for address in &negotiated.addresses {
             self.paths.add_remote(*address);
         }

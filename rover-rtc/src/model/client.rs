@@ -362,5 +362,6 @@ impl Client {
     }
 }
 
-/// Of the transport's credentials and those before a restart that may still be in use.
-const MAX_UFRAGS: usize = 3;
+/// Of the transport's credentials and those before a restart that may still be in use: each side
+/// may begin three restarts in an outage, and the answers to all of them may be lost.
+const MAX_UFRAGS: usize = 8;

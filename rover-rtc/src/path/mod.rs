@@ -103,6 +103,8 @@ pub struct PathSet {
     remotes: Vec<SocketAddr>,
     /// The newest last: those before a restart go on until it has proven itself.
     generations: Vec<Generation>,
+    /// The other side may not have the newest yet, so probes use the one before.
+    unconfirmed: bool,
     role: Role,
     connected: bool,
     selection: Selection,
@@ -128,6 +130,7 @@ impl PathSet {
             locals: Vec::new(),
             remotes: Vec::new(),
             generations: Vec::new(),
+            unconfirmed: false,
             role: Role { controlling, tie_breaker },
             connected: false,
             selection: Selection::default(),
@@ -169,14 +172,20 @@ impl PathSet {
     }
 
     /// Takes new credentials, of the first negotiation or of an ICE restart. The generation before
-    /// stays valid: the answer of a restart may be lost, and living paths must not be.
-    pub fn add_generation(&mut self, generation: Generation) {
+    /// stays valid: the answer of a restart may be lost, and living paths must not be. So who
+    /// gives that answer passes `confirmed` false, and probes go on with the credentials before
+    /// until the other side shows that it has the new ones.
+    pub fn add_generation(&mut self, generation: Generation, confirmed: bool) {
         if self.generations.last() != Some(&generation) {
+            if self.unconfirmed {
+                self.generations.pop();
+            }
             self.generations.retain(|g| *g != generation);
             self.generations.push(generation);
             let surplus = self.generations.len().saturating_sub(MAX_GENERATIONS);
             self.generations.drain(..surplus);
         }
+        self.unconfirmed = !confirmed && self.generations.len() > 1;
     }
 
     /// The transport is connected, by way of this pair: probing begins.
@@ -365,13 +374,15 @@ impl PathSet {
         message: &StunMessage<'_>,
     ) -> StunVerdict {
         let Some((user, _)) = message.split_username() else { return StunVerdict::Consumed };
-        let ours = self.generations.iter().rev().find(|g| g.local.ufrag == user);
+        let ours = self.generations.iter().rposition(|g| g.local.ufrag == user);
         // Before the other side's credentials are known the agent queues what is signed for us.
-        let Some(generation) = ours else { return StunVerdict::ForSession };
+        let Some(age) = ours else { return StunVerdict::ForSession };
+        let generation = &self.generations[age];
         if !stun::verify(message, &generation.local.pass) {
             self.stats.refused += 1;
             return StunVerdict::Consumed;
         }
+        self.unconfirmed &= age + 1 < self.generations.len();
         let reply = (self.connected && !message.use_candidate())
             .then(|| stun::answer(message.trans_id(), remote, &generation.local));
         let known = self.paths.iter().position(|p| p.is_between(local, remote));

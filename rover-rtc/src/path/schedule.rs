@@ -78,7 +78,8 @@ impl PathSet {
     }
 
     fn probe(&mut self, now: Instant, index: usize) {
-        let Some(generation) = self.generations.last() else { return };
+        let mut newest_first = self.generations.iter().rev();
+        let Some(generation) = newest_first.nth(usize::from(self.unconfirmed)) else { return };
         let (id, datagram) = stun::request(generation, self.role);
         let path = &mut self.paths[index];
         path.probe_sent(now, id);

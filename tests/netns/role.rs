@@ -1,0 +1,104 @@
+//! The program that runs in the namespaces: this test binary, started again as a peer.
+//!
+//! It connects to the hub and writes a log, one line at a time, each with the microseconds since
+//! the epoch: `s <time> <number>` a message sent, `r <time> <number>` one received, `e <time> ...`
+//! an event. Standard input commands it: `go` begins to send, `stop` ends it, the end of the input
+//! closes the peer.
+
+use std::fs::File;
+use std::io::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rover_rtc::{Peer, PeerConfig};
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+/// The name that the hub shows. Its presence makes a peer of this binary.
+pub const NAME: &str = "ROVER_NETNS_ROLE";
+/// The hub's URL.
+pub const SERVER: &str = "ROVER_NETNS_SERVER";
+/// Where the log goes.
+pub const LOG: &str = "ROVER_NETNS_LOG";
+
+/// The arguments that start [`role`].
+pub const ARGUMENTS: [&str; 3] = ["--exact", "role::role", "--nocapture"];
+
+/// Between two messages.
+pub const INTERVAL: Duration = Duration::from_millis(10);
+
+#[test]
+fn role() {
+    let Ok(name) = std::env::var(NAME) else { return };
+    rover_rtc::util::init_log("info");
+    let log = File::options().create(true).append(true).open(std::env::var(LOG).unwrap()).unwrap();
+    let config = PeerConfig { name: Some(name), ..PeerConfig::new(std::env::var(SERVER).unwrap()) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(run(config, Log(log)));
+}
+
+/// Microseconds since the epoch: all processes of a test read the same clock.
+pub fn time() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64
+}
+
+struct Log(File);
+
+impl Log {
+    fn line(&mut self, kind: char, what: impl std::fmt::Display) {
+        // One write per line: the test reads while this goes on.
+        self.0.write_all(format!("{kind} {} {what}\n", time()).as_bytes()).unwrap();
+    }
+}
+
+async fn run(config: PeerConfig, mut log: Log) {
+    let peer = Peer::connect(config).unwrap();
+    let mut events = peer.events();
+    let test = peer.channel("test").unwrap();
+    let mut commands = commands();
+    let mut clock = tokio::time::interval(INTERVAL);
+    // A late sender catches up, as a sensor's queue does.
+    clock.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let (mut sending, mut number) = (false, 0u64);
+    loop {
+        tokio::select! {
+            command = commands.recv() => match command.as_deref() {
+                Some("go") => {
+                    sending = true;
+                    clock.reset();
+                }
+                Some("stop") => {
+                    sending = false;
+                    log.line('e', format!("{:?}", peer.stats().await.unwrap()));
+                }
+                Some(other) => panic!("unknown command {other}"),
+                None => break,
+            },
+            _ = clock.tick(), if sending => {
+                number += 1;
+                log.line('s', number);
+                test.send(number.to_be_bytes().to_vec()).await.unwrap();
+            }
+            message = test.recv() => {
+                let message = message.unwrap();
+                // What is text is the hub's status.
+                if message.binary {
+                    let bytes = message.data.as_ref().try_into().unwrap();
+                    log.line('r', u64::from_be_bytes(bytes));
+                }
+            }
+            event = events.recv() => {
+                log.line('e', format!("{:?}", event.unwrap()).replace('\n', " "));
+            }
+        }
+    }
+    peer.close().await;
+}
+
+/// The lines of standard input.
+fn commands() -> mpsc::UnboundedReceiver<String> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        std::io::stdin().lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+    });
+    receiver
+}

@@ -1,0 +1,206 @@
+//! A hub, a rover and an observer in a lab; messages flow between rover and observer, by the hub.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use super::count::{Count, Log};
+use super::lab::{Lab, Side, address};
+use super::role;
+use super::support;
+
+/// The set-up of all tests here: the hub is the real binary on the two networks of the lab, the
+/// observer a client of it on the same machine, the rover one at the other end.
+pub struct Scene {
+    pub lab: Lab,
+    name: &'static str,
+    directory: PathBuf,
+    hub: Child,
+    rover: Child,
+    observer: Child,
+}
+
+/// One of the two directions of messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// From the rover to the observer.
+    Up,
+    /// From the observer to the rover.
+    Down,
+}
+
+impl Flow {
+    pub const BOTH: [Self; 2] = [Self::Up, Self::Down];
+}
+
+impl Scene {
+    /// Messages flow both ways, 100 a second; all paths have been tried. `None` if this machine
+    /// cannot have a lab.
+    pub fn begin(name: &'static str) -> Option<Self> {
+        if let Some(what) = Lab::lacks() {
+            support::missing(&what);
+            return None;
+        }
+        let lab = Lab::new(2);
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("netns-{name}"));
+        let _ = std::fs::remove_dir_all(&directory);
+        std::fs::create_dir_all(&directory).unwrap();
+        let hub = start_hub(&lab, &directory);
+        let rover = start_peer(&lab, &directory, Side::Rover, "rover");
+        let observer = start_peer(&lab, &directory, Side::Hub, "observer");
+        let mut scene = Self { lab, name, directory, hub, rover, observer };
+        scene.wait("channels", Duration::from_secs(10), |s| {
+            let open = |l: Log| l.events.iter().any(|(_, e)| e.starts_with("ChannelOpen"));
+            Flow::BOTH.into_iter().all(|flow| open(s.received(flow)))
+        });
+        scene.command("go");
+        scene.wait("messages", Duration::from_secs(5), |s| {
+            Flow::BOTH.into_iter().all(|flow| s.received(flow).received.len() > 50)
+        });
+        pause(1000);
+        Some(scene)
+    }
+
+    /// The log of the peer at the end of a flow.
+    pub fn received(&self, flow: Flow) -> Log {
+        Log::read(&self.log(match flow {
+            Flow::Up => "observer",
+            Flow::Down => "rover",
+        }))
+    }
+
+    /// Kills the hub, with a signal or outright.
+    pub fn stop_hub(&mut self, clean: bool) {
+        if clean {
+            let pid = self.hub.id().to_string();
+            assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+            assert!(self.hub.wait().unwrap().success(), "the hub's exit status");
+        } else {
+            self.hub.kill().unwrap();
+            self.hub.wait().unwrap();
+        }
+    }
+
+    /// Starts the hub again, on the same ports; returns when it serves.
+    pub fn start_hub(&mut self) {
+        self.hub = start_hub(&self.lab, &self.directory);
+    }
+
+    /// Stops sending, waits for what is under way, and counts. Checks that all programs live and
+    /// none has panicked.
+    pub fn end(mut self) -> [Count; 2] {
+        self.command("stop");
+        let count = |s: &Self| {
+            let [up, down] = Flow::BOTH.map(|flow| s.received(flow));
+            [Count::of(&down, &up), Count::of(&up, &down)]
+        };
+        let stopped = |l: Log| l.events.iter().any(|(_, e)| e.starts_with("LinkStats"));
+        self.wait("end of sending", Duration::from_secs(10), |s| {
+            Flow::BOTH.into_iter().all(|flow| stopped(s.received(flow)))
+        });
+        let limit = Instant::now() + Duration::from_secs(3);
+        while count(&self).iter().any(|c| c.lost > 0) && Instant::now() < limit {
+            pause(50);
+        }
+        let counts = count(&self);
+        self.say(&format!("up {}, down {}", counts[0], counts[1]));
+        for peer in [&mut self.rover, &mut self.observer] {
+            drop(peer.stdin.take());
+            assert!(peer.wait().unwrap().success(), "a peer failed: see {:?}", self.directory);
+        }
+        self.stop_hub(true);
+        for name in ["hub", "rover", "observer"] {
+            let output = std::fs::read_to_string(self.output(name)).unwrap();
+            assert!(!output.contains("panicked"), "{name} panicked: see {:?}", self.directory);
+        }
+        counts
+    }
+
+    /// Prints a line of figures.
+    pub fn say(&self, text: &str) {
+        say(self.name, text);
+    }
+
+    /// Waits until something holds, which it must within the limit.
+    pub fn wait(&self, what: &str, limit: Duration, holds: impl Fn(&Self) -> bool) {
+        let limit = Instant::now() + limit;
+        while !holds(self) {
+            assert!(Instant::now() < limit, "no {what} in time: see {:?}", self.directory);
+            pause(20);
+        }
+    }
+
+    fn command(&mut self, command: &str) {
+        for peer in [&mut self.rover, &mut self.observer] {
+            writeln!(peer.stdin.as_mut().unwrap(), "{command}").unwrap();
+        }
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.directory.join(format!("{name}.log"))
+    }
+
+    fn output(&self, name: &str) -> PathBuf {
+        self.directory.join(format!("{name}.out"))
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        for child in [&mut self.rover, &mut self.observer, &mut self.hub] {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Prints a line of figures, which the test harness does not swallow as it does `println!`.
+pub fn say(name: &str, text: &str) {
+    let _ = writeln!(std::io::stderr(), "netns {name}: {text}");
+}
+
+pub fn pause(ms: u64) {
+    std::thread::sleep(Duration::from_millis(ms));
+}
+
+/// So that what comes next meets probes and retransmissions at any phase.
+pub fn random_pause() {
+    pause(role::time() / 7 % 100);
+}
+
+fn start_hub(lab: &Lab, directory: &Path) -> Child {
+    let output = directory.join("hub.out");
+    let lines = || {
+        let text = std::fs::read_to_string(&output).unwrap_or_default();
+        text.matches("Connect a browser").count()
+    };
+    let before = lines();
+    let udp = [1, 2].map(|pair| format!("{}:4000", address(pair, Side::Hub)));
+    let listen = format!("{}:3000", address(1, Side::Hub));
+    let program = env!("CARGO_BIN_EXE_rover-rtc");
+    let argv = [program, "server", "--listen", &listen, "--udp", &udp[0], "--udp", &udp[1]];
+    let hub = lab.spawn(Side::Hub, &argv, &[("RUST_LOG", LOG_LEVEL)], &output);
+    let limit = Instant::now() + Duration::from_secs(5);
+    while lines() == before {
+        assert!(Instant::now() < limit, "the hub does not start: see {output:?}");
+        pause(5);
+    }
+    hub
+}
+
+fn start_peer(lab: &Lab, directory: &Path, side: Side, name: &str) -> Child {
+    let program = std::env::current_exe().unwrap();
+    let argv = [&[program.to_str().unwrap()][..], &role::ARGUMENTS].concat();
+    let log = directory.join(format!("{name}.log"));
+    let server = format!("http://{}:3000", address(1, Side::Hub));
+    let env = [
+        (role::NAME, name),
+        (role::SERVER, &server),
+        (role::LOG, log.to_str().unwrap()),
+        ("RUST_LOG", LOG_LEVEL),
+    ];
+    lab.spawn(side, &argv, &env, &directory.join(format!("{name}.out")))
+}
+
+const LOG_LEVEL: &str = "rover_rtc=debug";
