@@ -28,7 +28,8 @@ pub struct PeerConfig {
     /// When ICE is restarted and a new transport dialed.
     pub recovery: RecoveryConfig,
     /// How fast the transport's clock runs. Default [`Pace::OURS`], and [`Pace::FOREIGN`] where
-    /// the other side turns out to be another stack.
+    /// a hub turns out to be another stack. Set that yourself where the application carries the
+    /// signaling to another stack.
     pub pace: Pace,
     /// Bytes of unread messages per channel after which the transport stops taking more, so that
     /// they stay with the sender. Default 16 MiB.

@@ -86,11 +86,20 @@ impl Pair {
     }
 
     pub fn negotiate(&mut self) {
+        let answer = self.offer();
+        self.accept(&answer);
+    }
+
+    /// Lets the answerer answer the offerer's offer.
+    pub fn offer(&mut self) -> String {
         let now = self.now;
         let [offerer, answerer] = &mut self.ends;
         let offer = offerer.link.dial(now, offerer.transport.take().unwrap()).unwrap();
-        let answer = answerer.link.answer(now, answerer.transport.take().unwrap(), &offer).unwrap();
-        offerer.link.accept_answer(now, &answer).unwrap();
+        answerer.link.answer(now, answerer.transport.take().unwrap(), &offer).unwrap()
+    }
+
+    pub fn accept(&mut self, answer: &str) {
+        self.ends[OFFERER].link.accept_answer(self.now, answer).unwrap();
     }
 
     pub fn address(&self, end: usize, network: usize) -> IpAddr {

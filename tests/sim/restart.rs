@@ -44,6 +44,19 @@ fn a_restart_does_not_hurt_living_paths() {
 }
 
 #[test]
+fn checks_may_be_faster_than_the_answer() {
+    for seed in 0..10 {
+        let mut pair = Pair::unconnected(seed, 2, &PathConfig::default(), &Edge::default());
+        let answer = pair.offer();
+        // The answerer's checks arrive, and are not repeated soon.
+        pair.run_for(40 * MS);
+        pair.accept(&answer);
+        let connected = |p: &mut Pair| p.ends.iter().all(|e| e.link.is_connected());
+        assert!(pair.run(150 * MS, connected), "seed {seed}");
+    }
+}
+
+#[test]
 fn a_lost_answer_can_be_asked_for_again() {
     for seed in 0..10 {
         let mut pair = stream(seed);

@@ -72,8 +72,8 @@ impl Transport {
         tie_breaker: u64,
     ) -> Self {
         Self {
+            paths: PathSet::new(paths, session.credentials.clone(), controlling, tie_breaker),
             session: Session::new(now, session),
-            paths: PathSet::new(paths, controlling, tie_breaker),
             outgoing: VecDeque::new(),
             events: VecDeque::new(),
             proposed: None,
@@ -293,6 +293,7 @@ impl Transport {
             let datagram: Vec<u8> = transmit.contents.into();
             if !is_record(&datagram) {
                 let (local, remote) = proposed;
+                self.paths.check_sent(local, remote, &datagram);
                 self.outgoing.push_back(Outgoing { local, remote, datagram });
                 continue;
             }

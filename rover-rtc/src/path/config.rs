@@ -19,8 +19,8 @@ pub enum Redundancy {
     /// Never.
     Off,
     /// While the carrying path is suspect (a probe is late), lossy or not yet known to be clean,
-    /// and as long as the copies fit a budget ([`PathConfig::copy_budget`]): on the second path,
-    /// or some milliseconds later on the same one where there is no second.
+    /// and as long as the copies fit a budget: on the second path, or some milliseconds later on
+    /// the same one where there is no second.
     #[default]
     Auto,
     /// Each record on the two best paths: when one dies, nothing is even late. Costs the traffic

@@ -22,6 +22,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use str0m::IceCreds;
 use str0m::ice::{StunMessage, TransId};
 
 pub use config::{PathConfig, Redundancy};
@@ -101,6 +102,11 @@ pub struct PathSet {
     next_id: u32,
     locals: Vec<SocketAddr>,
     remotes: Vec<SocketAddr>,
+    /// Of this side before the other side's are known: its first checks may be faster than its
+    /// answer, and are not repeated soon.
+    first: IceCreds,
+    /// Checks that the session's agent has sent, oldest first.
+    checks: VecDeque<(TransId, SocketAddr, SocketAddr)>,
     /// The newest last: those before a restart go on until it has proven itself.
     generations: Vec<Generation>,
     /// The other side may not have the newest yet, so probes use the one before.
@@ -119,9 +125,9 @@ pub struct PathSet {
 }
 
 impl PathSet {
-    /// No paths yet. `tie_breaker` is a random number.
+    /// No paths yet. `first` are the session's credentials, `tie_breaker` is a random number.
     #[must_use]
-    pub fn new(config: PathConfig, controlling: bool, tie_breaker: u64) -> Self {
+    pub fn new(config: PathConfig, first: IceCreds, controlling: bool, tie_breaker: u64) -> Self {
         let copies = Copies::new(config.copy_budget);
         Self {
             config,
@@ -129,6 +135,8 @@ impl PathSet {
             next_id: 0,
             locals: Vec::new(),
             remotes: Vec::new(),
+            first,
+            checks: VecDeque::new(),
             generations: Vec::new(),
             unconfirmed: false,
             role: Role { controlling, tie_breaker },
@@ -215,7 +223,10 @@ impl PathSet {
             return self.handle_request(now, local, remote, datagram.len(), &message);
         }
         let owner = self.paths.iter().position(|p| p.owns(message.trans_id()));
-        let Some(index) = owner else { return StunVerdict::ForSession };
+        let Some(index) = owner else {
+            self.note_checked(local, remote, &message);
+            return StunVerdict::ForSession;
+        };
         // RFC 8445 section 7.2.5.2.1: an answer that did not come from where the request went
         // proves nothing about that path.
         let path = &self.paths[index];
@@ -365,6 +376,35 @@ impl PathSet {
         self.events.pop_front()
     }
 
+    /// Notes a datagram that the session's agent sends: an answer to its check validates a path as
+    /// one to a probe does.
+    pub fn check_sent(&mut self, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) {
+        let Ok(message) = StunMessage::parse(datagram) else { return };
+        if message.is_binding_request() {
+            self.checks.push_back((message.trans_id(), local, remote));
+            let surplus = self.checks.len().saturating_sub(MAX_CHECKS);
+            self.checks.drain(..surplus);
+        }
+    }
+
+    /// Takes an answer to a check of the session's agent.
+    fn note_checked(&mut self, local: SocketAddr, remote: SocketAddr, message: &StunMessage<'_>) {
+        let check = (message.trans_id(), local, remote);
+        let authentic = || self.generations.iter().any(|g| stun::verify(message, &g.remote.pass));
+        if message.is_successful_binding_response() && self.checks.contains(&check) && authentic() {
+            self.validate(local, remote);
+        }
+    }
+
+    /// Accepts records from there from now on.
+    fn validate(&mut self, local: SocketAddr, remote: SocketAddr) {
+        if let Some(id) = self.pair(local, remote)
+            && let Some(path) = self.paths.iter_mut().find(|p| p.id == id)
+        {
+            path.validated = true;
+        }
+    }
+
     fn handle_request(
         &mut self,
         now: Instant,
@@ -376,7 +416,13 @@ impl PathSet {
         let Some((user, _)) = message.split_username() else { return StunVerdict::Consumed };
         let ours = self.generations.iter().rposition(|g| g.local.ufrag == user);
         // Before the other side's credentials are known the agent queues what is signed for us.
-        let Some(age) = ours else { return StunVerdict::ForSession };
+        let Some(age) = ours else {
+            let early = self.generations.is_empty() && user == self.first.ufrag;
+            if early && stun::verify(message, &self.first.pass) {
+                self.validate(local, remote);
+            }
+            return StunVerdict::ForSession;
+        };
         let generation = &self.generations[age];
         if !stun::verify(message, &generation.local.pass) {
             self.stats.refused += 1;
@@ -493,6 +539,9 @@ impl Path {
 fn can_reach(local: IpAddr, remote: IpAddr) -> bool {
     local.is_ipv4() == remote.is_ipv4() && local.is_loopback() == remote.is_loopback()
 }
+
+/// Checks remembered until they are answered: 20 candidates on some sockets each.
+const MAX_CHECKS: usize = 128;
 
 /// The generation in use and the one before it.
 const MAX_GENERATIONS: usize = 2;

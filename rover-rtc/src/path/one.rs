@@ -152,7 +152,10 @@ impl Path {
     /// Notes an answer to a probe of this path. Older probes without one are lost.
     pub(super) fn answered(&mut self, now: Instant, id: TransId) -> Answered {
         while let Some(probe) = self.in_flight.pop_front() {
-            self.loss.sample(now, probe.id != id);
+            // Those that went unanswered because it was dead say nothing about its loss.
+            if self.is_alive() || probe.id == id {
+                self.loss.sample(now, probe.id != id);
+            }
             if probe.id == id {
                 self.rtt.sample(now.saturating_duration_since(probe.sent));
                 break;
@@ -236,6 +239,21 @@ mod tests {
         assert!(path.count_missed(cut + 125 * MS));
         assert_eq!(path.state(), PathState::Dead);
         assert!(path.loss() < 0.001, "a death is not loss");
+    }
+
+    #[test]
+    fn a_death_is_not_loss_when_it_comes_back_either() {
+        let now = crate::util::clock::now();
+        let mut path = alive(now);
+        let cut = now + 10_000 * MS;
+        for i in 0..20 {
+            path.probe_sent(cut + 50 * i * MS, TransId::new());
+            path.count_missed(cut + 50 * i * MS);
+        }
+        let id = TransId::new();
+        path.probe_sent(cut + 1000 * MS, id);
+        assert_eq!(path.answered(cut + 1001 * MS, id), Answered::NowAlive);
+        assert!(path.loss() < 0.001 && path.loss.allowed_misses() == 3);
     }
 
     #[test]

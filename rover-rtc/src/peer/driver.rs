@@ -52,6 +52,8 @@ pub(super) struct Driver {
     outage: Option<Instant>,
     /// An inbox is full, so the transport takes nothing.
     paused: bool,
+    /// The handle is gone: no command will come any more.
+    orphaned: bool,
     closing: Option<(Instant, Vec<oneshot::Sender<()>>)>,
 }
 
@@ -77,6 +79,7 @@ impl Driver {
             ladder: signaling.map(ladder),
             outage: None,
             paused: false,
+            orphaned: false,
             closing: None,
             config,
             directory,
@@ -122,7 +125,7 @@ impl Driver {
             tokio::select! {
                 biased;
                 (local, _) = self.sockets.recv(&mut self.batch) => self.receive(local),
-                command = self.commands.recv() => self.on_command(command),
+                command = self.commands.recv(), if !self.orphaned => self.on_command(command),
                 () = self.wake.notified() => {}
                 done = calls => self.on_call(done),
                 () = tokio::time::sleep_until(deadline.into()) => {}
@@ -404,6 +407,7 @@ impl Driver {
                 closing.1.push(reply);
             }
             None => {
+                self.orphaned = true;
                 self.closing.get_or_insert((now + CLOSE_PATIENCE, Vec::new()));
             }
         }
