@@ -29,7 +29,8 @@ impl Admission {
         self.limit
     }
 
-    /// Notes that `bytes` were acknowledged, on a path with this round-trip time.
+    /// Notes that `bytes` were acknowledged, on a path with this round-trip time: the least one,
+    /// for that of a queue that we fill ourselves would let us fill it more.
     pub fn acknowledged(&mut self, now: Instant, bytes: usize, rtt: Duration) {
         self.acked += bytes;
         let since = *self.since.get_or_insert(now);

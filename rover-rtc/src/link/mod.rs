@@ -302,7 +302,7 @@ impl Link {
         let open = streams.iter().filter(|s| s.open).filter_map(|s| s.id);
         let mut buffered: usize = open.map(|id| transport.session().buffered(id)).sum();
         if buffered < self.buffered {
-            let rtt = transport.paths().carrying().and_then(|p| p.rtt()).unwrap_or_default();
+            let rtt = transport.paths().carrying().and_then(Path::least_rtt).unwrap_or_default();
             self.admission.acknowledged(now, self.buffered - buffered, rtt);
         }
         let limit = self.admission.limit();

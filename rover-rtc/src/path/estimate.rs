@@ -8,12 +8,20 @@ pub(super) struct Rtt {
     smoothed: Option<Duration>,
     variation: Duration,
     latest: Duration,
+    /// The least of this stretch of samples, and of the one before.
+    least: [Option<Duration>; 2],
+    samples: u32,
 }
 
 impl Rtt {
     /// Takes one measured round trip.
     pub(super) fn sample(&mut self, rtt: Duration) {
         self.latest = rtt;
+        if self.samples.is_multiple_of(STRETCH) {
+            self.least = [None, self.least[0]];
+        }
+        self.samples = self.samples.wrapping_add(1);
+        self.least[0] = Some(self.least[0].map_or(rtt, |least| least.min(rtt)));
         match self.smoothed {
             None => {
                 self.smoothed = Some(rtt);
@@ -24,6 +32,12 @@ impl Rtt {
                 self.smoothed = Some((srtt * 7 + rtt) / 8);
             }
         }
+    }
+
+    /// The least of the last 100 to 200 samples: the path without the queues on it.
+    #[must_use]
+    pub(super) fn least(&self) -> Option<Duration> {
+        self.least.into_iter().flatten().min()
     }
 
     /// The smoothed round-trip time, once there is a sample.
@@ -96,6 +110,9 @@ impl Loss {
 /// Patience with a path that has no round trip yet: more than most radio links need.
 const UNKNOWN: Duration = Duration::from_secs(1);
 
+/// Samples after which an old least round-trip time begins to be forgotten.
+const STRETCH: u32 = 100;
+
 /// Probes that the loss share remembers.
 const MEMORY: u32 = 128;
 
@@ -125,6 +142,16 @@ mod tests {
         rtt.sample(180 * MS);
         assert_eq!(rtt.smoothed(), Some(110 * MS));
         assert_eq!(rtt.patience(), 110 * MS + 4 * Duration::from_micros(57_500));
+    }
+
+    #[test]
+    fn the_least_is_forgotten_after_a_while() {
+        let mut rtt = Rtt::default();
+        rtt.sample(MS);
+        (0..150).for_each(|_| rtt.sample(9 * MS));
+        assert_eq!(rtt.least(), Some(MS));
+        (0..100).for_each(|_| rtt.sample(9 * MS));
+        assert_eq!(rtt.least(), Some(9 * MS));
     }
 
     #[test]

@@ -348,6 +348,12 @@ impl PathSet {
         self.locals.contains(&local)
     }
 
+    /// Whether the other side's credentials are known.
+    #[must_use]
+    pub fn is_negotiated(&self) -> bool {
+        !self.generations.is_empty()
+    }
+
     /// Since when no path lives; `None` while one does, or before the transport is connected.
     #[must_use]
     pub fn dead_since(&self) -> Option<Instant> {

@@ -113,6 +113,12 @@ impl Path {
         self.rtt.smoothed()
     }
 
+    /// The least round-trip time of late: without the queues that we may have filled ourselves.
+    #[must_use]
+    pub fn least_rtt(&self) -> Option<Duration> {
+        self.rtt.least()
+    }
+
     /// The share of lost probes, 0 to 1, both directions together.
     #[must_use]
     pub fn loss(&self) -> f64 {

@@ -85,13 +85,15 @@ impl PathSet {
         }
     }
 
-    /// The index of the best living path beside `current`, on another socket if there is one.
+    /// The index of the best living path beside `current`: one that shares neither its socket nor
+    /// its remote address if there is one, for either network may be the one that dies.
     pub(super) fn second_best(&self, current: usize) -> Option<usize> {
-        let local = self.paths[current].local;
+        let one = &self.paths[current];
         let others = (0..self.paths.len()).filter(|i| *i != current && self.paths[*i].is_alive());
         others.min_by_key(|i| {
             let path = &self.paths[*i];
-            (path.missed > 0, path.local == local, score(path))
+            let shared = u8::from(path.local == one.local) + u8::from(path.remote == one.remote);
+            (path.missed > 0, shared, score(path))
         })
     }
 
