@@ -37,7 +37,7 @@ pub enum Event {
         /// What brought them back.
         by: Recovery,
     },
-    /// ICE is being restarted through the signaling route.
+    /// ICE is being restarted through the signaling route, by this side or the hub.
     Restarting,
     /// A new transport is being dialed, for the n-th time since the link was last healthy.
     Dialing(u32),

@@ -8,4 +8,5 @@
 )]
 
 mod http;
+mod recovery;
 mod signaling;

@@ -380,7 +380,10 @@ impl Driver {
         if self.link.dead_since().is_none() {
             return Ok(());
         }
-        let answer = offer.map(|o| self.link.answer_restart(now, &o, random::ice_credentials()));
+        let answer = offer.map(|o| {
+            self.emit(Event::Restarting);
+            self.link.answer_restart(now, &o, random::ice_credentials())
+        });
         let Some((_, signaling)) = &mut self.ladder else { return Ok(()) };
         signaling.poll();
         match answer.transpose() {

@@ -1,9 +1,26 @@
-//! What the hub does for a client whose connection has degraded.
+//! What the hub does for clients whose connections have degraded.
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::Hub;
+use crate::health::Verdict;
 use crate::model::client::Client;
+
+/// Looks at the health of each client, every 5 s by default: tries to recover those for which the
+/// rule holds, and forgets those that are gone, with their records.
+pub fn check_client_health(now: Instant, hub: &mut Hub) {
+    for (id, verdict) in hub.degraded_clients(now) {
+        match verdict {
+            Verdict::Gone => {
+                tracing::info!(%id, "client gone");
+                hub.end(now, id);
+            }
+            Verdict::Recover => hub.recover(now, id),
+            Verdict::Fine => {}
+        }
+    }
+}
 
 /// Tries to bring a degraded connection back: refreshes the hub's candidates, counts the attempt
 /// and resets the failures, and leaves an ICE restart offer for the client to fetch over HTTP (a

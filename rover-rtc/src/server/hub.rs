@@ -10,7 +10,7 @@ use bytes::Bytes;
 use str0m::config::DtlsCert;
 
 use super::demux::Demux;
-use super::health::attempt_connection_recovery;
+use super::health::{attempt_connection_recovery, check_client_health};
 use super::poll_client;
 use super::spawn_new_client;
 use crate::config::ServerConfig;
@@ -121,7 +121,7 @@ impl Hub {
         }
         if self.next_check <= now {
             self.next_check = now + self.config.health.check_interval;
-            self.check_client_health(now);
+            check_client_health(now, self);
         }
         if self.next_tidy <= now {
             self.next_tidy = now + TIDY_INTERVAL;
@@ -182,30 +182,19 @@ impl Hub {
         self.relay(now);
     }
 
-    /// Looks at the health of each client, once every `check_interval`: helps those for which the
-    /// rule holds, and forgets those that are gone.
-    pub fn check_client_health(&mut self, now: Instant) {
-        let config = self.config.health.clone();
-        let verdict = |c: &mut Client| c.health().check(now, &config);
-        let of_note: Vec<_> = self
-            .clients
-            .iter_mut()
-            .map(|(id, client)| (*id, verdict(client)))
-            .filter(|(_, verdict)| *verdict != Verdict::Fine)
-            .collect();
-        for (id, verdict) in of_note {
-            if verdict == Verdict::Gone {
-                tracing::info!(%id, after = ?config.gone_after, "client gone");
-                self.end(now, id);
-                continue;
-            }
-            let locals = self.locals.clone();
-            self.with_client(now, id, |client, _| {
-                attempt_connection_recovery(now, client, &locals);
-            });
-            self.register(id);
-            self.deliver_mail(id);
-        }
+    /// The clients for which the health rule says something.
+    pub(super) fn degraded_clients(&mut self, now: Instant) -> Vec<(ClientId, Verdict)> {
+        let config = &self.config.health;
+        let verdicts = self.clients.iter_mut().map(|(id, c)| (*id, c.health().check(now, config)));
+        verdicts.filter(|(_, verdict)| *verdict != Verdict::Fine).collect()
+    }
+
+    /// Tries to recover a client, and makes the offer of that findable.
+    pub(super) fn recover(&mut self, now: Instant, id: ClientId) {
+        let locals = self.locals.clone();
+        self.with_client(now, id, |client, _| attempt_connection_recovery(now, client, &locals));
+        self.register(id);
+        self.deliver_mail(id);
     }
 
     /// Says good-bye to all clients and refuses new ones.
@@ -425,7 +414,7 @@ impl Hub {
     }
 
     /// Says good-bye to a client and forgets it.
-    fn end(&mut self, now: Instant, id: ClientId) {
+    pub(super) fn end(&mut self, now: Instant, id: ClientId) {
         self.with_client(now, id, |client, _| client.close(now));
         self.remove(id);
     }

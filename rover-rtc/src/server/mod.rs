@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-pub use health::attempt_connection_recovery;
+pub use health::{attempt_connection_recovery, check_client_health};
 pub use hub::Hub;
 pub use options::{ServerOptions, main};
 pub use web::{Command, web_request};
