@@ -73,7 +73,10 @@ async fn the_hub_helps_a_client_that_its_rule_finds_degraded() {
     });
     let mut events = rover.events();
     until(&mut events, |e| matches!(e, Event::ChannelOpen(..))).await;
-    rover.channel("test").unwrap().recv().await.unwrap();
+    // A steady flow: an idle client would look at its path only every 15 s.
+    for _ in 0..5 {
+        rover.channel("test").unwrap().recv().await.unwrap();
+    }
 
     faults.set(HERE, FaultRule::cut());
     until(&mut events, |e| matches!(e, Event::Outage)).await;

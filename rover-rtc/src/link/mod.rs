@@ -301,7 +301,8 @@ impl Link {
         let Some(Attached { transport, streams }) = &mut self.current else { return };
         let open = streams.iter().filter(|s| s.open).filter_map(|s| s.id);
         let mut buffered: usize = open.map(|id| transport.session().buffered(id)).sum();
-        if buffered < self.buffered {
+        let progress = buffered < self.buffered;
+        if progress {
             let rtt = transport.paths().carrying().and_then(Path::least_rtt).unwrap_or_default();
             self.admission.acknowledged(now, self.buffered - buffered, rtt);
         }
@@ -330,7 +331,7 @@ impl Link {
             self.stats.messages_sent += 1;
         }
         self.buffered = buffered;
-        transport.drive_warp(now, buffered);
+        transport.drive_warp(now, buffered, progress);
         self.collect(now);
     }
 

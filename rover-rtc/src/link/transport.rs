@@ -46,6 +46,8 @@ pub struct Transport {
     /// Where str0m sent its last record.
     proposed: Option<(SocketAddr, SocketAddr)>,
     warp: Option<Warp>,
+    /// Since when nothing has been acknowledged of what SCTP holds.
+    stalled_since: Option<Instant>,
     warps: u64,
     refused: u64,
     receiving: bool,
@@ -80,6 +82,7 @@ impl Transport {
             events: VecDeque::new(),
             proposed: None,
             warp: None,
+            stalled_since: None,
             warps: 0,
             refused: 0,
             receiving: true,
@@ -196,9 +199,18 @@ impl Transport {
         self.collect(now);
     }
 
-    /// Forces the retransmissions that are due, given the bytes that SCTP holds.
-    pub fn drive_warp(&mut self, now: Instant, buffered: usize) {
+    /// Forces the retransmissions that are due, given the bytes that SCTP holds and whether any
+    /// have been acknowledged since the last call.
+    pub fn drive_warp(&mut self, now: Instant, buffered: usize, progress: bool) {
         self.paths.set_outstanding(buffered > 0);
+        if progress || buffered == 0 || self.stalled_since.is_none() {
+            self.stalled_since = (buffered > 0).then_some(now);
+        }
+        if self.stall_deadline().is_some_and(|deadline| deadline <= now) {
+            // SCTP has backed off, up to a minute of its time, on a path that works.
+            self.stalled_since = Some(now);
+            self.warp = Some(Warp { next: now, tries: MAX_WARPS - 1, buffered: usize::MAX });
+        }
         let Some(warp) = &mut self.warp else { return };
         let moved = buffered < warp.buffered && warp.tries > 0;
         if buffered == 0 || moved || warp.tries >= MAX_WARPS {
@@ -218,9 +230,17 @@ impl Transport {
         self.collect(now);
     }
 
+    /// When a living path without acknowledgements means that SCTP waits too long.
+    fn stall_deadline(&self) -> Option<Instant> {
+        let idle = self.warp.is_none() && self.paths.dead_since().is_none();
+        let since = self.stalled_since.filter(|_| idle && self.session.is_connected())?;
+        let rtt = self.paths.carrying()?.rtt()?;
+        Some(since + (4 * rtt).max(STALL))
+    }
+
     /// When [`Transport::handle_timeout`] or [`Transport::drive_warp`] is due.
     pub fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
-        let warp = self.warp.map(|w| w.next);
+        let warp = self.warp.map(|w| w.next).or_else(|| self.stall_deadline());
         [self.session.poll_timeout(), self.paths.poll_timeout(now), warp]
             .into_iter()
             .flatten()
@@ -349,6 +369,10 @@ fn wants_warp(event: &PathEvent) -> bool {
 
 /// Early checks answered at once.
 const MAX_EARLY: u32 = 16;
+
+/// Longest that SCTP may wait on a path that works, unless four round trips are longer: its own
+/// limit is 60 s, or 12 s at pace 5.
+const STALL: Duration = Duration::from_millis(500);
 
 /// Between forced retransmissions at least; twice the round-trip time if that is longer.
 const MIN_WARP_INTERVAL: Duration = Duration::from_millis(100);

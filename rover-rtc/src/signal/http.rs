@@ -255,11 +255,10 @@ impl Drop for Exchange {
 }
 
 impl fmt::Debug for Exchange {
-    /// Without query, headers and body: they may hold secrets.
+    /// Without path, query, headers and body: they may hold secrets, as a session's URL does.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Exchange")
             .field("method", &self.method())
-            .field("path", &self.path())
             .field("remote", &self.remote())
             .finish_non_exhaustive()
     }
