@@ -12,7 +12,7 @@ mod transport;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use str0m::IceCreds;
 use str0m::channel::{ChannelConfig as SctpChannelConfig, ChannelId as SctpChannelId, Reliability};
@@ -429,12 +429,6 @@ impl Link {
         let path = |p: &Path| PathStats::of(p, Some(p.id()) == carrying);
         stats.paths = transport.paths().iter().map(path).collect();
         stats
-    }
-
-    /// The smoothed round-trip time of the carrying path.
-    #[must_use]
-    pub fn rtt(&self) -> Option<Duration> {
-        self.current.as_ref()?.transport.paths().carrying()?.rtt()
     }
 
     /// Stops or resumes taking messages; while stopped, the other side keeps what it sends.

@@ -199,7 +199,6 @@ impl PathSet {
     /// The transport is connected, by way of this pair: probing begins.
     pub fn connected(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr) {
         self.connected = true;
-        self.selection.last_answer = Some(now);
         if let Some(id) = self.pair(local, remote) {
             self.select(now, id, SwitchCause::First);
         }
@@ -358,12 +357,6 @@ impl PathSet {
     #[must_use]
     pub fn dead_since(&self) -> Option<Instant> {
         self.selection.dead_since
-    }
-
-    /// When the last answer to a probe came.
-    #[must_use]
-    pub fn last_answer(&self) -> Option<Instant> {
-        self.paths.iter().filter_map(|p| p.last_answer).max()
     }
 
     /// Counters.

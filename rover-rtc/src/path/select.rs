@@ -25,7 +25,6 @@ pub enum SwitchCause {
 pub(super) struct Selection {
     pub(super) carrying: Option<PathId>,
     pub(super) dead_since: Option<Instant>,
-    pub(super) last_answer: Option<Instant>,
     /// A faster path, and since when it is one.
     wish: Option<(PathId, Instant)>,
     /// When the last records went out, oldest first.

@@ -136,10 +136,13 @@ impl Driver {
 
     /// Feeds what a socket had, and what others have by now.
     fn receive(&mut self, mut local: std::net::SocketAddr) {
-        for _ in 0..RECV_TURNS {
+        for turn in 0.. {
             let now = clock::now();
             for (remote, datagram) in self.batch.datagrams() {
                 self.link.handle_datagram(now, local, remote, datagram);
+            }
+            if turn == RECV_TURNS {
+                return;
             }
             let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
             match self.sockets.poll_recv(&mut cx, &mut self.batch) {
@@ -147,10 +150,6 @@ impl Driver {
                 Poll::Pending => return,
             }
             self.turn(now);
-        }
-        let now = clock::now();
-        for (remote, datagram) in self.batch.datagrams() {
-            self.link.handle_datagram(now, local, remote, datagram);
         }
     }
 
