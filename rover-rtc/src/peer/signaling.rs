@@ -48,6 +48,7 @@ impl Signaling {
             redundancy: Some(self.redundancy),
             replaces: self.session.clone(),
             session: None,
+            ..Rover::default()
         };
         let offer = Description::offer(offer, Some(rover));
         let client = self.client.clone();

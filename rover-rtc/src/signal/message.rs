@@ -35,6 +35,13 @@ pub struct Rover {
     /// The peer's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// In an offer: the peer's certificate, DER in base64, under which it wants its name to be
+    /// registered. It is the one that the description's fingerprint names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+    /// In an offer: whether the peer keeps its key, so that the name can be bound to it for good.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kept: bool,
     /// In an offer: whether both sides are to send records twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redundancy: Option<Redundancy>,

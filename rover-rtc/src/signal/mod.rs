@@ -8,7 +8,9 @@ mod debt;
 mod door;
 mod guard;
 mod http;
+pub mod letter;
 pub mod message;
+pub mod post;
 mod request;
 mod seats;
 
