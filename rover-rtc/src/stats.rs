@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::path::{Path, PathState};
+use crate::path::{Path, PathKind, PathState};
 
 /// What the path layer sent and saw.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct PathStats {
     pub local: SocketAddr,
     /// The other side.
     pub remote: SocketAddr,
+    /// What it goes through.
+    pub kind: PathKind,
     /// Whether it lives.
     pub state: PathState,
     /// Whether it carries the records.
@@ -50,11 +52,12 @@ pub struct PathStats {
 }
 
 impl PathStats {
-    pub(crate) fn of(path: &Path, carrying: bool) -> Self {
+    pub(crate) fn of(path: &Path, kind: PathKind, carrying: bool) -> Self {
         let (bytes_sent, bytes_received) = path.bytes();
         Self {
             local: path.local(),
             remote: path.remote(),
+            kind,
             state: path.state(),
             carrying,
             rtt: path.rtt(),

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use rover_rtc::link::{ChannelConfig, Link, LinkEvent, Message, Outbox, OutboxConfig, Transport};
-use rover_rtc::path::{PathConfig, PathEvent};
+use rover_rtc::path::{LocalAddress, PathConfig, PathEvent};
 use rover_rtc::session::SessionConfig;
 use rover_rtc::util::{clock, random};
 
@@ -61,7 +61,7 @@ impl Pair {
             let session = SessionConfig::new(random::ice_credentials());
             let mut transport = Transport::new(start, session, config, side == 1, seed);
             for address in &addresses {
-                transport.add_local(start, *address);
+                transport.add_local(start, LocalAddress::host(*address));
             }
             if side == 1 {
                 link.open(start, ChannelConfig::new("test"));

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use rover_rtc::link::Transport;
-use rover_rtc::path::PathConfig;
+use rover_rtc::path::{LocalAddress, PathConfig};
 use rover_rtc::session::SessionConfig;
 use rover_rtc::util::random;
 
@@ -97,8 +97,8 @@ fn a_new_address_takes_over_from_one_that_is_gone() {
         pair.net.join(new.ip(), pair.ends[ANSWERER].addresses[0].ip(), Edge::default());
         pair.change(0, |e| e.cut = true);
         let transport = pair.ends[OFFERER].link.transport().unwrap();
-        transport.remove_local(now, old);
-        transport.add_local(now, new);
+        transport.remove_local(now, LocalAddress::host(old));
+        transport.add_local(now, LocalAddress::host(new));
         pair.run_for(3 * SECOND);
         pair.settle(5 * SECOND);
         pair.check().assert_whole().assert_gap(400 * MS);
@@ -116,7 +116,7 @@ fn a_new_transport_takes_over_from_the_old_one() {
             let offers = address == fresh[0];
             let mut transport =
                 Transport::new(now, session, PathConfig::default(), offers, seed.into());
-            transport.add_local(now, address);
+            transport.add_local(now, LocalAddress::host(address));
             transport
         });
         let [one, two] = transports;

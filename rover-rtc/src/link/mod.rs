@@ -24,7 +24,7 @@ pub use transport::{Outgoing, Transport, TransportEvent};
 use crate::error::SdpError;
 use crate::path::{Path, PathEvent};
 use crate::session::SessionEvent;
-use crate::session::sdp::{CandidatePolicy, read_candidate};
+use crate::signal::post::RESERVED;
 use crate::stats::{LinkStats, PathStats};
 
 /// Names a channel within its link, on whichever transport.
@@ -179,11 +179,16 @@ impl Link {
     ///
     /// Without a channel.
     pub fn dial(&mut self, now: Instant, mut transport: Transport) -> Result<String, SdpError> {
-        let configs: Vec<_> = self.channels.iter().map(|c| c.config.sctp()).collect();
+        // The library's own come last: when one of them opens, all others have.
+        let mut order: Vec<usize> = (0..self.channels.len()).collect();
+        order.sort_by_key(|i| self.channels[*i].config.label.starts_with(RESERVED));
+        let configs: Vec<_> = order.iter().map(|i| self.channels[*i].config.sctp()).collect();
         let (offer, ids) = transport.session().offer(now, &configs)?;
         transport.collect(now);
-        let stream = |id| Stream { id: Some(id), open: false };
-        let streams = ids.into_iter().map(stream).collect();
+        let mut streams = vec![Stream::default(); self.channels.len()];
+        for (i, id) in order.into_iter().zip(ids) {
+            streams[i].id = Some(id);
+        }
         self.next = Some(Attached { transport, streams });
         Ok(offer)
     }
@@ -259,13 +264,8 @@ impl Link {
     /// Adds candidates of the other side (`candidate:...` lines) to the newest transport. What the
     /// policy leaves out, or comes after the first 20, is ignored.
     pub fn add_candidates(&mut self, now: Instant, lines: &[String]) {
-        let policy = CandidatePolicy::default();
         let Some(attached) = self.attached().last() else { return };
-        for line in lines.iter().take(policy.max) {
-            if let Some((candidate, address)) = read_candidate(line, policy) {
-                attached.transport.add_remote(now, candidate, address);
-            }
-        }
+        attached.transport.add_candidates(now, lines);
         self.collect(now);
     }
 
@@ -361,6 +361,11 @@ impl Link {
         self.attached().map(|a| &mut a.transport)
     }
 
+    /// The transport of a call between two peers.
+    pub fn transport_of(&mut self, call: &str) -> Option<&mut Transport> {
+        self.transports().find(|t| t.call() == call)
+    }
+
     /// The transport that is being negotiated.
     pub fn next_transport(&mut self) -> Option<&mut Transport> {
         self.next.as_mut().map(|a| &mut a.transport)
@@ -426,7 +431,8 @@ impl Link {
         (stats.datagrams_refused, stats.warps) = transport.counters();
         stats.stun = transport.paths().stats();
         let carrying = transport.paths().carrying().map(Path::id);
-        let path = |p: &Path| PathStats::of(p, Some(p.id()) == carrying);
+        let kind = |p: &Path| transport.paths().kind(p);
+        let path = |p: &Path| PathStats::of(p, kind(p), Some(p.id()) == carrying);
         stats.paths = transport.paths().iter().map(path).collect();
         stats
     }
@@ -498,7 +504,10 @@ impl Link {
         self.buffered = 0;
         self.lost = None;
         self.stats.transports += 1;
-        self.open_missing(now);
+        // Those of the answerer wait for the other side to open them.
+        if self.current.as_ref().is_some_and(|a| a.streams.iter().any(|s| s.id.is_some())) {
+            self.open_missing(now);
+        }
         self.events.push_back(LinkEvent::Connected);
     }
 
@@ -547,13 +556,10 @@ impl Link {
         self.current.as_ref()?.streams.iter().position(|s| s.id == Some(id))
     }
 
-    /// Opens channels that were added while the transport was being negotiated.
-    fn open_missing(&mut self, now: Instant) {
+    /// Opens channels that the other side has not. The side that answered calls this when it has
+    /// seen all that were offered.
+    pub fn open_missing(&mut self, now: Instant) {
         let Some(Attached { transport, streams }) = &mut self.current else { return };
-        // Those of the answerer wait for the other side to open them.
-        if !streams.iter().any(|s| s.id.is_some()) {
-            return;
-        }
         for (channel, stream) in self.channels.iter().zip(streams) {
             if stream.id.is_none() {
                 stream.id = Some(transport.session().open(now, channel.config.sctp()));

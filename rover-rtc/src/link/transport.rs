@@ -9,11 +9,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use str0m::channel::ChannelId;
-use str0m::{Candidate, IceCreds};
+use str0m::IceCreds;
 
 use crate::error::SdpError;
 use crate::path::stun::Generation;
-use crate::path::{PathConfig, PathEvent, PathSet, StunVerdict, SwitchCause};
+use crate::path::{LocalAddress, PathConfig, PathEvent, PathSet, StunVerdict, SwitchCause};
+use crate::session::sdp::read_candidate;
 use crate::session::{Negotiated, Session, SessionConfig, SessionEvent, is_record};
 
 /// A datagram to send.
@@ -54,6 +55,10 @@ pub struct Transport {
     restart_answer: Option<(IceCreds, String)>,
     /// STUN messages that came before the other side's credentials.
     early: u32,
+    call: String,
+    locals: Vec<LocalAddress>,
+    /// Candidates of the other side that came after its description.
+    trickled: usize,
 }
 
 /// Retransmissions to force until acknowledgements move again.
@@ -88,30 +93,70 @@ impl Transport {
             receiving: true,
             restart_answer: None,
             early: 0,
+            call: String::new(),
+            locals: Vec::new(),
+            trickled: 0,
         }
     }
 
-    /// Adds a local socket, seen by others under `address`.
-    pub fn add_local(&mut self, now: Instant, address: SocketAddr) {
-        let Ok(candidate) = Candidate::host(address, "udp") else { return };
-        self.session.add_local_candidate(now, candidate);
-        self.paths.add_local(address);
-        self.collect(now);
+    /// Says which call between two peers this transport belongs to.
+    #[must_use]
+    pub fn of_call(mut self, call: impl Into<String>) -> Self {
+        self.call = call.into();
+        self
     }
 
-    /// Forgets a local socket whose address is gone.
-    pub fn remove_local(&mut self, now: Instant, address: SocketAddr) {
-        if let Ok(candidate) = Candidate::host(address, "udp") {
+    /// The call that it belongs to; empty where there is none.
+    #[must_use]
+    pub fn call(&self) -> &str {
+        &self.call
+    }
+
+    /// Adds an address under which the other side may find this one. Returns the line that tells
+    /// it, where the negotiation has begun without it.
+    pub fn add_local(&mut self, now: Instant, local: LocalAddress) -> Option<String> {
+        if self.locals.contains(&local) {
+            return None;
+        }
+        self.locals.push(local);
+        let line = self.session.add_local_candidate(now, local.candidate()?);
+        if local.is_path_end() {
+            self.paths.add_local(local.address, local.via);
+        }
+        self.collect(now);
+        line
+    }
+
+    /// Takes such an address back: the interface, mapping or relay behind it is gone.
+    pub fn remove_local(&mut self, now: Instant, local: LocalAddress) {
+        self.locals.retain(|l| *l != local);
+        if let Some(candidate) = local.candidate() {
             self.session.remove_local_candidate(now, &candidate);
         }
-        self.paths.remove_local(now, address);
+        if local.is_path_end() {
+            self.paths.remove_local(now, local.address);
+        }
         self.collect(now);
     }
 
-    /// Adds a candidate of the other side.
-    pub fn add_remote(&mut self, now: Instant, candidate: Candidate, address: SocketAddr) {
-        self.session.add_remote_candidate(now, candidate);
-        self.paths.add_remote(address);
+    /// The addresses under which the other side may find this one.
+    #[must_use]
+    pub fn locals(&self) -> &[LocalAddress] {
+        &self.locals
+    }
+
+    /// Adds candidates of the other side (`candidate:...` lines). What the policy leaves out, or
+    /// exceeds the number that it allows, is ignored.
+    pub fn add_candidates(&mut self, now: Instant, lines: &[String]) {
+        let policy = self.session.candidate_policy();
+        let room = policy.max.saturating_sub(self.trickled);
+        for line in lines.iter().take(room) {
+            if let Some((candidate, address, via)) = read_candidate(line, policy) {
+                self.trickled += 1;
+                self.session.add_remote_candidate(now, candidate);
+                self.paths.add_remote(address, via);
+            }
+        }
         self.collect(now);
     }
 
@@ -122,7 +167,8 @@ impl Transport {
     ///
     /// If the offer is not usable.
     pub fn answer(&mut self, now: Instant, offer: &str, new: IceCreds) -> Result<String, SdpError> {
-        let remote = crate::session::sdp::read(offer, Default::default())?.credentials;
+        let policy = self.session.candidate_policy();
+        let remote = crate::session::sdp::read(offer, policy)?.credentials;
         if let Some((seen, answer)) = &self.restart_answer
             && *seen == remote
         {
@@ -294,6 +340,12 @@ impl Transport {
         self.paths.send_failed(local, remote);
     }
 
+    /// Notes use of the carrying path by others, who relay on it.
+    pub fn note_use(&mut self, now: Instant) {
+        self.paths.note_use(now);
+        self.collect(now);
+    }
+
     /// Whether DTLS is up and the transport not over.
     #[must_use]
     pub fn is_connected(&self) -> bool {
@@ -309,9 +361,10 @@ impl Transport {
     fn negotiated(&mut self, now: Instant, negotiated: &Negotiated, confirmed: bool) {
         let (local, remote) = (negotiated.local.clone(), negotiated.remote.clone());
         self.paths.add_generation(Generation { local, remote }, confirmed);
-        for address in &negotiated.addresses {
-            self.paths.add_remote(*address);
+        for (address, via) in &negotiated.addresses {
+            self.paths.add_remote(*address, *via);
         }
+        self.trickled = 0;
         self.collect(now);
     }
 

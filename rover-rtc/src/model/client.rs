@@ -12,7 +12,7 @@ use crate::config::ServerConfig;
 use crate::error::{SdpError, SendError};
 use crate::health::ConnectionHealth;
 use crate::link::{ChannelId, Link, LinkEvent, Message, Outgoing, Transport};
-use crate::path::PathEvent;
+use crate::path::{LocalAddress, PathEvent};
 use crate::session::{Pace, SessionConfig};
 use crate::signal::message::Description;
 use crate::util::random;
@@ -92,7 +92,7 @@ impl Client {
         paths.redundancy = ours.and_then(|r| r.redundancy).unwrap_or(paths.redundancy);
         let mut transport = Transport::new(now, session, paths, false, random::number());
         for local in locals {
-            transport.add_local(now, *local);
+            transport.add_local(now, LocalAddress::host(*local));
         }
         let mut link = Link::new(config.outbox, config.max_channels);
         let answer = link.answer(now, transport, &offer.sdp)?;
@@ -215,7 +215,7 @@ impl Client {
     pub fn add_new_candidate(&mut self, now: Instant, local: SocketAddr) {
         for transport in self.link.transports() {
             if !transport.paths().has_local(local) {
-                transport.add_local(now, local);
+                transport.add_local(now, LocalAddress::host(local));
             }
         }
     }

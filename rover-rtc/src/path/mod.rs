@@ -11,6 +11,7 @@
 
 mod config;
 mod estimate;
+mod kind;
 mod one;
 mod redundancy;
 mod schedule;
@@ -26,6 +27,7 @@ use str0m::IceCreds;
 use str0m::ice::{StunMessage, TransId};
 
 pub use config::{PathConfig, Redundancy};
+pub use kind::{LocalAddress, PathKind, Via, is_relay, relay_addresses};
 pub use one::{Path, PathId, PathState};
 pub use select::SwitchCause;
 
@@ -100,8 +102,8 @@ pub struct PathSet {
     config: PathConfig,
     paths: Vec<Path>,
     next_id: u32,
-    locals: Vec<SocketAddr>,
-    remotes: Vec<SocketAddr>,
+    locals: Vec<(SocketAddr, Via)>,
+    remotes: Vec<(SocketAddr, Via)>,
     /// Of this side before the other side's are known: its first checks may be faster than its
     /// answer, and are not repeated soon.
     first: IceCreds,
@@ -152,11 +154,11 @@ impl PathSet {
         }
     }
 
-    /// Adds the address of a local socket.
-    pub fn add_local(&mut self, local: SocketAddr) {
-        if !self.locals.contains(&local) {
-            self.locals.push(local);
-            for remote in self.remotes.clone() {
+    /// Adds the address of a local socket, or of a relay of this side.
+    pub fn add_local(&mut self, local: SocketAddr, via: Via) {
+        if !self.has_local(local) {
+            self.locals.push((local, via));
+            for (remote, _) in self.remotes.clone() {
                 self.pair(local, remote);
             }
         }
@@ -164,16 +166,17 @@ impl PathSet {
 
     /// Forgets a local socket whose address is gone, with its paths.
     pub fn remove_local(&mut self, now: Instant, local: SocketAddr) {
-        self.locals.retain(|l| *l != local);
+        self.locals.retain(|(l, _)| *l != local);
         self.paths.retain(|p| p.local != local);
         self.evaluate(now);
     }
 
     /// Adds an address of the other side.
-    pub fn add_remote(&mut self, remote: SocketAddr) {
-        if !self.remotes.contains(&remote) && self.remotes.len() < self.config.max_paths {
-            self.remotes.push(remote);
-            for local in self.locals.clone() {
+    pub fn add_remote(&mut self, remote: SocketAddr, via: Via) {
+        let known = self.remotes.iter().any(|(r, _)| *r == remote);
+        if !known && self.remotes.len() < self.config.max_paths {
+            self.remotes.push((remote, via));
+            for (local, _) in self.locals.clone() {
                 self.pair(local, remote);
             }
         }
@@ -244,6 +247,7 @@ impl PathSet {
         }
         if let Some(public) = message.mapped_address() {
             self.note_mapped(local, public);
+            self.paths[index].mapped = Some(public);
         }
         self.handle_answer(now, index, message.trans_id());
         StunVerdict::Consumed
@@ -344,7 +348,35 @@ impl PathSet {
     /// Whether this is one of the local sockets.
     #[must_use]
     pub fn has_local(&self, local: SocketAddr) -> bool {
-        self.locals.contains(&local)
+        self.locals.iter().any(|(l, _)| *l == local)
+    }
+
+    /// The local sockets and relays.
+    pub fn locals(&self) -> impl Iterator<Item = (SocketAddr, Via)> {
+        self.locals.iter().copied()
+    }
+
+    /// User names in requests that are for this side: of all credentials that it still answers to.
+    pub fn user_names(&self) -> impl Iterator<Item = &str> {
+        let of_generations = self.generations.iter().map(|g| g.local.ufrag.as_str());
+        std::iter::once(self.first.ufrag.as_str()).chain(of_generations)
+    }
+
+    /// What a path goes through, as far as it is known.
+    #[must_use]
+    pub fn kind(&self, path: &Path) -> PathKind {
+        match path.via {
+            Via::Hub => PathKind::Hub,
+            Via::Turn => PathKind::Turn,
+            Via::Host if path.mapped.is_none_or(|m| m == path.local) => PathKind::Direct,
+            Via::Host | Via::Reflexive => PathKind::Reflexive,
+        }
+    }
+
+    /// Notes use by others: who relays on the carrying path needs it to be as fresh as its own
+    /// messages would.
+    pub fn note_use(&mut self, now: Instant) {
+        self.message_sent(now);
     }
 
     /// Whether the other side's credentials are known.
@@ -485,7 +517,13 @@ impl PathSet {
         }
         let id = PathId(self.next_id);
         self.next_id += 1;
-        self.paths.push(Path::new(id, local, remote));
+        let via = |known: &[(SocketAddr, Via)], address: SocketAddr| {
+            known.iter().find(|(a, _)| *a == address).map(|(_, via)| *via)
+        };
+        // Who is not announced was learned from a request, as behind a NAT.
+        let far = via(&self.remotes, remote).unwrap_or(Via::Reflexive);
+        let near = via(&self.locals, local).unwrap_or(Via::Host);
+        self.paths.push(Path::new(id, local, remote, near.max(far)));
         Some(id)
     }
 
@@ -536,7 +574,9 @@ impl Path {
 
 /// Whether a datagram from one address can arrive at the other at all.
 fn can_reach(local: IpAddr, remote: IpAddr) -> bool {
-    local.is_ipv4() == remote.is_ipv4() && local.is_loopback() == remote.is_loopback()
+    local.is_ipv4() == remote.is_ipv4()
+        && local.is_loopback() == remote.is_loopback()
+        && is_relay(local) == is_relay(remote)
 }
 
 /// Checks remembered until they are answered: 20 candidates on some sockets each.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use str0m::ice::TransId;
 
 use super::estimate::{Loss, Rtt};
+use super::kind::Via;
 
 /// Names a path within its transport; never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,6 +31,10 @@ pub struct Path {
     pub(super) id: PathId,
     pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
+    /// What its ends are; the further one counts.
+    pub(super) via: Via,
+    /// The address under which the other side sees this end, by the last answer.
+    pub(super) mapped: Option<SocketAddr>,
     pub(super) state: PathState,
     pub(super) rtt: Rtt,
     pub(super) loss: Loss,
@@ -64,11 +69,13 @@ pub(super) enum Answered {
 }
 
 impl Path {
-    pub(super) fn new(id: PathId, local: SocketAddr, remote: SocketAddr) -> Self {
+    pub(super) fn new(id: PathId, local: SocketAddr, remote: SocketAddr, via: Via) -> Self {
         Self {
             id,
             local,
             remote,
+            via,
+            mapped: None,
             state: PathState::Unproven,
             rtt: Rtt::default(),
             loss: Loss::default(),
@@ -129,6 +136,11 @@ impl Path {
     #[must_use]
     pub fn bytes(&self) -> (u64, u64) {
         (self.bytes_sent, self.bytes_received)
+    }
+
+    /// Whether somebody passes on every datagram.
+    pub(super) fn is_relayed(&self) -> bool {
+        matches!(self.via, Via::Turn | Via::Hub)
     }
 
     pub(super) fn is_alive(&self) -> bool {
@@ -218,7 +230,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn alive(now: Instant) -> Path {
-        let mut path = Path::new(PathId(0), addr(1), addr(2));
+        let mut path = Path::new(PathId(0), addr(1), addr(2), Via::Host);
         for i in 0..200 {
             let t = now + 50 * i * MS;
             let id = TransId::new();

@@ -118,12 +118,25 @@ impl PathSet {
             return Some(fast);
         }
         let doubtful = self.carrying().is_some_and(Path::is_suspect);
+        // What could take over from a relay has to show that it works.
+        let better = active && self.carrying().is_some_and(Path::is_relayed) && !path.is_relayed();
         match path.state {
-            PathState::Alive if !carrying && (doubtful || path.missed > 0) => Some(fast),
-            PathState::Alive | PathState::Dead if active => Some(config.standby_interval),
+            PathState::Alive if !carrying && (doubtful || better || path.missed > 0) => Some(fast),
+            PathState::Alive if active => Some(config.standby_interval),
+            PathState::Dead if active => Some(config.standby_interval * patience(now, path)),
             PathState::Alive | PathState::Dead => idle,
             PathState::Unproven => idle.map(|d| d.max(UNPROVEN_INTERVAL)),
         }
+    }
+}
+
+/// A path that has been dead for long belongs to an address that is no more, likely.
+fn patience(now: Instant, path: &Path) -> u32 {
+    let silence = path.last_answer.map_or(Duration::ZERO, |t| now.saturating_duration_since(t));
+    match silence.as_secs() {
+        0..60 => 1,
+        60..600 => 5,
+        _ => 15,
     }
 }
 

@@ -18,6 +18,8 @@ pub enum SwitchCause {
     CameBack,
     /// It is clearly faster than the one before, which works.
     Faster,
+    /// It needs no relay, and the one before does.
+    Direct,
 }
 
 /// What selection remembers.
@@ -25,8 +27,8 @@ pub enum SwitchCause {
 pub(super) struct Selection {
     pub(super) carrying: Option<PathId>,
     pub(super) dead_since: Option<Instant>,
-    /// A faster path, and since when it is one.
-    wish: Option<(PathId, Instant)>,
+    /// A better path, since when it is one, and when to look again.
+    wish: Option<(PathId, Instant, Instant)>,
     /// When the last records went out, oldest first.
     records: VecDeque<Instant>,
 }
@@ -48,7 +50,7 @@ impl Selection {
     }
 
     pub(super) fn wish_due(&self) -> Option<Instant> {
-        self.wish.map(|(_, since)| since + WISH_TIME)
+        self.wish.map(|(.., due)| due)
     }
 }
 
@@ -77,7 +79,7 @@ impl PathSet {
             return;
         }
         match current {
-            Some(i) if self.paths[i].is_alive() => self.consider_faster(now, i, best),
+            Some(i) if self.paths[i].is_alive() => self.consider_better(now, i, best),
             // The pair that ICE connected by has a moment to answer its first probe.
             Some(i) if self.unproven(i) && self.paths[i].missed == 0 => {}
             _ => self.select(now, self.paths[best].id, SwitchCause::Died),
@@ -92,7 +94,7 @@ impl PathSet {
         others.min_by_key(|i| {
             let path = &self.paths[*i];
             let shared = u8::from(path.local == one.local) + u8::from(path.remote == one.remote);
-            (path.missed > 0, shared, score(path))
+            (path.missed > 0, path.is_relayed(), shared, score(path))
         })
     }
 
@@ -113,7 +115,10 @@ impl PathSet {
         // A path that misses its probes is the last choice even before it counts as dead.
         alive
             .filter(|i| Some(*i) != except)
-            .min_by_key(|i| (self.paths[*i].missed, score(&self.paths[*i])))
+            .min_by_key(|i| {
+                let path = &self.paths[*i];
+                (path.missed, path.is_relayed(), score(path))
+            })
     }
 
     fn unproven(&self, index: usize) -> bool {
@@ -121,25 +126,35 @@ impl PathSet {
         path.last_answer.is_none() && path.missed < UNPROVEN_MISSES
     }
 
-    /// A working path is left for a clearly faster one only after a while, and only when the
-    /// records in flight on it cannot fall out of DTLS's replay window.
-    fn consider_faster(&mut self, now: Instant, current: usize, best: usize) {
-        let (old, new) = (score(&self.paths[current]), score(&self.paths[best]));
-        let clearly = new + MIN_GAIN < old && new.mul_f64(GAIN) < old;
-        if best == current || !clearly || self.paths[best].is_suspect() {
+    /// A working path is left for one that is better, which means direct or clearly faster, only
+    /// after a while, and only when the records in flight on it cannot fall out of DTLS's replay
+    /// window.
+    fn consider_better(&mut self, now: Instant, current: usize, best: usize) {
+        let (one, other) = (&self.paths[current], &self.paths[best]);
+        let (old, new) = (score(one), score(other));
+        let cause = match (one.is_relayed(), other.is_relayed()) {
+            (true, false) => Some(SwitchCause::Direct),
+            (false, true) => None,
+            _ if new + MIN_GAIN < old && new.mul_f64(GAIN) < old => Some(SwitchCause::Faster),
+            _ => None,
+        };
+        let Some(cause) = cause.filter(|_| best != current && !other.is_suspect()) else {
             self.selection.wish = None;
             return;
-        }
-        let id = self.paths[best].id;
+        };
+        let id = other.id;
         let since = match self.selection.wish {
-            Some((wished, since)) if wished == id => since,
+            Some((wished, since, _)) if wished == id => since,
             _ => now,
         };
-        self.selection.wish = Some((id, since));
+        let wait = if cause == SwitchCause::Direct { DIRECT_TIME } else { WISH_TIME };
         let waited = now.saturating_duration_since(since);
         let quiet = self.selection.is_quiet(now, old.saturating_sub(new));
-        if waited >= WISH_TIME && (quiet || waited >= WISH_PATIENCE) {
-            self.select(now, id, SwitchCause::Faster);
+        if waited >= wait && (quiet || waited >= WISH_PATIENCE) {
+            self.select(now, id, cause);
+        } else {
+            let due = if waited < wait { since + wait } else { since + WISH_PATIENCE };
+            self.selection.wish = Some((id, since, due));
         }
     }
 }
@@ -160,3 +175,7 @@ const MIN_GAIN: Duration = Duration::from_millis(5);
 const GAIN: f64 = 1.4;
 const WISH_TIME: Duration = Duration::from_secs(2);
 const WISH_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A path without a relay must have worked for this long, in which it is probed as often as the
+/// carrying one.
+const DIRECT_TIME: Duration = Duration::from_millis(300);

@@ -16,7 +16,7 @@ use crate::error::{NetworkError, SdpError};
 use crate::event::{Event, IceConnectionState, Recovery};
 use crate::link::{ChannelConfig, ChannelId, Link, LinkEvent, Outbox, Transport};
 use crate::net::{RecvBatch, SocketSet};
-use crate::path::PathEvent;
+use crate::path::{LocalAddress, PathEvent};
 use crate::recovery::{Action, Ladder};
 use crate::session::sdp::hide_password;
 use crate::session::{Pace, SessionConfig};
@@ -457,7 +457,7 @@ impl Driver {
         for place in sockets::places(&self.config, self.reach)? {
             match sockets::bind(&place) {
                 Ok(socket) => {
-                    transport.add_local(now, socket.local_addr());
+                    transport.add_local(now, LocalAddress::host(socket.local_addr()));
                     self.sockets.insert(socket, None);
                     bound += 1;
                 }
@@ -476,12 +476,12 @@ impl Driver {
         let Some(transport) = self.link.transport() else { return };
         let old: Vec<_> = self.sockets.local_addrs().collect();
         for gone in old.iter().filter(|a| places.iter().all(|p| p.ip != a.ip())) {
-            transport.remove_local(now, *gone);
+            transport.remove_local(now, LocalAddress::host(*gone));
             self.sockets.remove(*gone);
         }
         for place in places.iter().filter(|p| old.iter().all(|a| a.ip() != p.ip)) {
             if let Ok(socket) = sockets::bind(place) {
-                transport.add_local(now, socket.local_addr());
+                transport.add_local(now, LocalAddress::host(socket.local_addr()));
                 self.sockets.insert(socket, None);
             }
         }

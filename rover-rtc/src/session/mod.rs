@@ -22,6 +22,7 @@ use str0m::{Candidate, IceConnectionState, IceCreds, Input, Output, Rtc};
 pub use clock::PaceClock;
 
 use crate::error::SdpError;
+use crate::path::Via;
 use sdp::{CandidatePolicy, RemoteSdp};
 
 /// How fast a transport's clock runs in each part of its life (`design.md` 4).
@@ -98,8 +99,8 @@ pub struct Negotiated {
     pub local: IceCreds,
     /// Credentials of the other side from now on.
     pub remote: IceCreds,
-    /// Addresses of the other side's candidates.
-    pub addresses: Vec<SocketAddr>,
+    /// Addresses of the other side's candidates, and what they are.
+    pub addresses: Vec<(SocketAddr, Via)>,
 }
 
 /// One transport: ICE, DTLS and SCTP without any I/O.
@@ -162,9 +163,11 @@ impl Session {
     }
 
     /// Adds a candidate of this side, to be offered and checked.
-    pub fn add_local_candidate(&mut self, now: Instant, candidate: Candidate) {
-        self.rtc.add_local_candidate(candidate);
+    /// Returns the line that tells the other side, if it is new.
+    pub fn add_local_candidate(&mut self, now: Instant, candidate: Candidate) -> Option<String> {
+        let line = self.rtc.add_local_candidate(candidate).map(Candidate::to_sdp_string);
         self.drain(now);
+        line
     }
 
     /// Takes back a candidate of this side whose address is gone.
@@ -363,6 +366,12 @@ impl Session {
     pub fn set_pace(&mut self, now: Instant, pace: Pace) {
         self.config.pace = pace;
         self.apply_pace(now);
+    }
+
+    /// Which candidates of the other side are used.
+    #[must_use]
+    pub fn candidate_policy(&self) -> CandidatePolicy {
+        self.config.candidates
     }
 
     /// The credentials of this side.

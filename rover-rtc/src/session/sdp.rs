@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use str0m::{Candidate, IceCreds};
 
 use crate::error::SdpError;
+use crate::path::{Via, is_relay};
 
 /// Which candidates of the other side are used.
 #[derive(Debug, Clone, Copy)]
@@ -21,11 +22,14 @@ pub struct CandidatePolicy {
     pub loopback: bool,
     /// Whether link-local addresses are used. Default false: they need a scope that SDP has not.
     pub link_local: bool,
+    /// Whether addresses are used that stand for the hub's relay. Default false: only another peer
+    /// of ours has any.
+    pub relay: bool,
 }
 
 impl Default for CandidatePolicy {
     fn default() -> Self {
-        Self { max: 20, loopback: true, link_local: false }
+        Self { max: 20, loopback: true, link_local: false, relay: false }
     }
 }
 
@@ -36,8 +40,8 @@ pub struct RemoteSdp {
     pub text: String,
     /// The credentials that its `a=ice-ufrag` and `a=ice-pwd` name.
     pub credentials: IceCreds,
-    /// The addresses of the candidates that were kept.
-    pub addresses: Vec<SocketAddr>,
+    /// The addresses of the candidates that were kept, and what they are.
+    pub addresses: Vec<(SocketAddr, Via)>,
 }
 
 /// Filters an SDP and reads what the path layer needs.
@@ -74,11 +78,14 @@ pub fn read(sdp: &str, policy: CandidatePolicy) -> Result<RemoteSdp, SdpError> {
 
 /// Reads one trickled candidate (`candidate:...`), or `None` if the policy leaves it out.
 #[must_use]
-pub fn read_candidate(line: &str, policy: CandidatePolicy) -> Option<(Candidate, SocketAddr)> {
+pub fn read_candidate(
+    line: &str,
+    policy: CandidatePolicy,
+) -> Option<(Candidate, SocketAddr, Via)> {
     let line = line.trim().trim_start_matches("a=");
-    let address = candidate_address(line.strip_prefix("candidate:")?, policy)?;
+    let (address, via) = candidate_address(line.strip_prefix("candidate:")?, policy)?;
     let candidate = Candidate::from_sdp_string(line).ok()?;
-    Some((candidate, address))
+    Some((candidate, address, via))
 }
 
 /// Writes `new` in the place of the credentials `old`, in lines of their own and in candidates.
@@ -98,14 +105,15 @@ pub fn hide_password(sdp: &str) -> String {
 }
 
 /// The address of a candidate attribute's value, if it is a UDP candidate that may be used.
-fn candidate_address(value: &str, policy: CandidatePolicy) -> Option<SocketAddr> {
+fn candidate_address(value: &str, policy: CandidatePolicy) -> Option<(SocketAddr, Via)> {
     let mut words = value.split_ascii_whitespace().skip(2);
     let transport = words.next()?;
     let ip: IpAddr = words.nth(1)?.parse().ok()?; // names are never resolved
     let port: u16 = words.next()?.parse().ok()?;
     let ip = ip.to_canonical();
     let usable = transport.eq_ignore_ascii_case("udp") && port != 0 && is_usable(ip, policy);
-    usable.then_some(SocketAddr::new(ip, port))
+    let typ = words.nth(1).unwrap_or("host");
+    usable.then_some((SocketAddr::new(ip, port), Via::of_candidate(ip, typ)))
 }
 
 fn is_usable(ip: IpAddr, policy: CandidatePolicy) -> bool {
@@ -116,7 +124,9 @@ fn is_usable(ip: IpAddr, policy: CandidatePolicy) -> bool {
         IpAddr::V4(v4) => v4.is_link_local(),
         IpAddr::V6(v6) => v6.is_unicast_link_local(),
     };
-    (policy.loopback || !ip.is_loopback()) && (policy.link_local || !link_local)
+    (policy.loopback || !ip.is_loopback())
+        && (policy.link_local || !link_local)
+        && (policy.relay || !is_relay(ip))
 }
 
 #[cfg(test)]
@@ -129,7 +139,8 @@ mod tests {
 
     fn addresses(lines: &str) -> Vec<SocketAddr> {
         let sdp = format!("v=0\r\na=ice-ufrag:abcd\r\na=ice-pwd:secret\r\n{lines}");
-        read(&sdp, CandidatePolicy::default()).unwrap().addresses
+        let kept = read(&sdp, CandidatePolicy::default()).unwrap().addresses;
+        kept.into_iter().map(|(address, _)| address).collect()
     }
 
     #[test]
@@ -148,6 +159,7 @@ mod tests {
             "255.255.255.255 4000",
             "10.0.0.1 0",
             "169.254.1.1 4000",
+            "fd72:6f76:6572::1 9",
             "fe80::1 4000",
             "0d6b6a2c-7a9e.local 4000",
             "10.0.0.1 99999",
