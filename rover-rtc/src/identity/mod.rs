@@ -3,7 +3,8 @@
 //! A peer is the key of its DTLS certificate, told by the certificate's [`Fingerprint`]. An
 //! [`Identity`] holds certificate and key, in memory or in a state directory, and signs letters
 //! (offers, answers, registrations) that travel through hands which are not trusted.
-//! [`verify`] checks a letter.
+//! [`verify`] checks a letter. [`KnownPeers`] binds names to fingerprints: by a roster file, or on
+//! first use, and refuses letters that were seen before.
 //!
 //! Certificates are valid for a year by their own account, and by that of nobody else: no
 //! authority signed them, so nothing here looks at dates. The fingerprint is the identity.
@@ -14,12 +15,18 @@
 mod file;
 mod fingerprint;
 mod keys;
+mod known;
 mod numbers;
 mod pem;
+mod table;
+mod trust;
 mod verify;
 
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use keys::{Identity, IdentityError};
+pub use known::KnownPeers;
+pub use table::TableError;
+pub use trust::{Origin, Trust, TrustError};
 pub use verify::{VerifyError, verify};
 
 /// Whether a text can name a peer: 1 to 64 bytes, no white space, control characters or `/`, no

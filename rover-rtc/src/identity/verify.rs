@@ -23,7 +23,7 @@ pub enum VerifyError {
 /// ([`Identity::sign`](super::Identity::sign) with the same `context`), and returns who that is.
 ///
 /// The certificate's dates, names and own signature are not looked at: who owns the key is all that
-/// it tells. Anybody
+/// it tells. Whether that owner is trusted is for [`KnownPeers`](super::KnownPeers) to say. Anybody
 /// can put a foreign public key into a certificate of their own: have the message name the
 /// fingerprint that it is for, as an SDP does, if that matters.
 ///
