@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::identity::{Fingerprint, IdentityError, TableError};
+
 /// What can go wrong on a peer or a hub.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -19,7 +21,55 @@ pub enum WebrtcError {
     /// A message was not taken: caused by the caller or a full outbox.
     #[error(transparent)]
     Send(#[from] SendError),
+    /// Another peer could not be called.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// The peer's own key could not be loaded or made: caused by the state directory.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The file of known peers or the roster could not be used.
+    #[error(transparent)]
+    Table(#[from] TableError),
     /// The peer, hub or connection has been closed on this side.
+    #[error("closed")]
+    Closed,
+}
+
+/// A link with another peer did not come to be, or is over.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DialError {
+    /// The name cannot be one: caused by the caller.
+    #[error("{0:?} is no name: 1 to 64 bytes without white space, control characters or /")]
+    BadName(String),
+    /// A peer has no link with itself: caused by the caller.
+    #[error("{0} is this peer's own name")]
+    Oneself(String),
+    /// This peer has no name, under which others would answer: set one.
+    #[error("this peer has no name: set one to call others and be called")]
+    Nameless,
+    /// This peer has as many links as it may have: end one, or raise `max_links`.
+    #[error("there are {0} links, and no more are allowed: end one, or raise the limit")]
+    TooMany(usize),
+    /// The other peer was not reached in time. The reason is the last that is known.
+    #[error("{name} was not reached in time: {}", reason.as_deref().unwrap_or("no answer"))]
+    TimedOut {
+        /// Who was called.
+        name: String,
+        /// Why not, as far as is known.
+        reason: Option<String>,
+    },
+    /// What came in the name of the other peer was not from it, or not for this call: the hub, or
+    /// somebody between, is not to be trusted.
+    #[error("{0}")]
+    Distrusted(String),
+    /// The other peer has ended the link.
+    #[error("{0} said good-bye")]
+    Bye(String),
+    /// The other peer was away for longer than links wait.
+    #[error("{0} was away for too long")]
+    GivenUp(String),
+    /// This peer has been closed.
     #[error("closed")]
     Closed,
 }
@@ -37,6 +87,16 @@ pub enum SdpError {
     /// An answer came to an offer that is not open, for example after a newer offer.
     #[error("no offer of ours waits for this answer")]
     NoPendingOffer,
+    /// It names another certificate than the other side's: whoever wrote it is not who was
+    /// called.
+    #[error("the description names the certificate {}, not {expected}",
+        named.map_or_else(|| "of nobody".to_owned(), |n| n.to_string()))]
+    Fingerprint {
+        /// The one that is known.
+        expected: Fingerprint,
+        /// The one that it names.
+        named: Option<Fingerprint>,
+    },
     /// This side has no channel to offer.
     #[error("nothing to offer: open a channel first")]
     NothingToOffer,

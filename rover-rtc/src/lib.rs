@@ -45,6 +45,7 @@ pub mod net;
 pub mod path;
 pub mod peer;
 pub mod recovery;
+pub mod rendezvous;
 pub mod server;
 pub mod session;
 pub mod signal;

@@ -22,6 +22,9 @@ pub struct RecoveryConfig {
     pub min_pause: Duration,
     /// Longest pause. Default 30 s.
     pub max_pause: Duration,
+    /// After this long without a path a link with another peer is given up, and its queued
+    /// messages with it. Default 24 h. The link with the hub never is.
+    pub resume_window: Duration,
 }
 
 impl Default for RecoveryConfig {
@@ -33,6 +36,7 @@ impl Default for RecoveryConfig {
             dial_timeout: Duration::from_secs(10),
             min_pause: Duration::from_millis(500),
             max_pause: Duration::from_secs(30),
+            resume_window: Duration::from_secs(24 * 3600),
         }
     }
 }
@@ -94,6 +98,13 @@ impl Ladder {
     pub fn transport_lost(&mut self, now: Instant, at_once: bool) {
         if !matches!(self.state, State::Dialing(_) | State::DialAt(_)) {
             self.state = if at_once { State::DialAt(now) } else { self.pause(now) };
+        }
+    }
+
+    /// The other side has called: its call has time to come up before this side dials.
+    pub fn called(&mut self, now: Instant) {
+        if self.state != State::Healthy {
+            self.state = State::Dialing(now + self.config.dial_timeout);
         }
     }
 

@@ -24,8 +24,10 @@ pub use transport::{Outgoing, Transport, TransportEvent};
 use crate::error::SdpError;
 use crate::path::{Path, PathEvent};
 use crate::session::SessionEvent;
-use crate::signal::post::RESERVED;
 use crate::stats::{LinkStats, PathStats};
+
+/// What every label of this library's own channels begins with.
+pub const RESERVED: &str = "rover-rtc/";
 
 /// Names a channel within its link, on whichever transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -376,6 +378,18 @@ impl Link {
     pub fn has_local(&self, local: SocketAddr) -> bool {
         let mut attached = self.current.iter().chain(&self.next);
         attached.any(|a| a.transport.paths().has_local(local))
+    }
+
+    /// The path that carries the messages.
+    #[must_use]
+    pub fn carrying(&self) -> Option<&Path> {
+        self.current.as_ref()?.transport.paths().carrying()
+    }
+
+    /// Tries all paths anew that do not live: the network has changed.
+    pub fn look_again(&mut self, now: Instant) {
+        self.attached().for_each(|a| a.transport.look_again(now));
+        self.collect(now);
     }
 
     /// Whether a transport is up, whatever its paths.

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use str0m::channel::ChannelId;
 use str0m::IceCreds;
+use str0m::channel::ChannelId;
 
 use crate::error::SdpError;
 use crate::path::stun::Generation;
@@ -338,6 +338,12 @@ impl Transport {
     /// The operating system refused to send by this way.
     pub fn send_failed(&mut self, local: SocketAddr, remote: SocketAddr) {
         self.paths.send_failed(local, remote);
+    }
+
+    /// Tries all paths anew that do not live.
+    pub fn look_again(&mut self, now: Instant) {
+        self.paths.look_again(now);
+        self.collect(now);
     }
 
     /// Notes use of the carrying path by others, who relay on it.

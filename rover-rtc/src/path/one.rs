@@ -139,7 +139,7 @@ impl Path {
     }
 
     /// Whether somebody passes on every datagram.
-    pub(super) fn is_relayed(&self) -> bool {
+    pub(crate) fn is_relayed(&self) -> bool {
         matches!(self.via, Via::Turn | Via::Hub)
     }
 
@@ -148,7 +148,7 @@ impl Path {
     }
 
     /// Whether an answer is late, so that the path may be dying.
-    pub(super) fn is_suspect(&self) -> bool {
+    pub(crate) fn is_suspect(&self) -> bool {
         self.missed > 0 || self.state != PathState::Alive
     }
 

@@ -60,6 +60,16 @@ impl PathSet {
         }
     }
 
+    /// Probes all paths that do not live, and in quick order from now on: the network has changed.
+    pub fn look_again(&mut self, now: Instant) {
+        for index in 0..self.paths.len() {
+            if self.connected && !self.paths[index].is_alive() {
+                self.paths[index].probes = 0;
+                self.probe_back(now, index);
+            }
+        }
+    }
+
     /// Probes the carrying path now, unless it has just been.
     pub(super) fn probe_carrying_soon(&mut self, now: Instant) {
         let Some(index) = self.carrying_index() else { return };

@@ -113,12 +113,10 @@ impl PathSet {
     fn best(&self, except: Option<usize>) -> Option<usize> {
         let alive = (0..self.paths.len()).filter(|i| self.paths[*i].is_alive());
         // A path that misses its probes is the last choice even before it counts as dead.
-        alive
-            .filter(|i| Some(*i) != except)
-            .min_by_key(|i| {
-                let path = &self.paths[*i];
-                (path.missed, path.is_relayed(), score(path))
-            })
+        alive.filter(|i| Some(*i) != except).min_by_key(|i| {
+            let path = &self.paths[*i];
+            (path.missed, path.is_relayed(), score(path))
+        })
     }
 
     fn unproven(&self, index: usize) -> bool {

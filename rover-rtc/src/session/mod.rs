@@ -22,6 +22,7 @@ use str0m::{Candidate, IceConnectionState, IceCreds, Input, Output, Rtc};
 pub use clock::PaceClock;
 
 use crate::error::SdpError;
+use crate::identity::Fingerprint;
 use crate::path::Via;
 use sdp::{CandidatePolicy, RemoteSdp};
 
@@ -56,6 +57,9 @@ pub struct SessionConfig {
     pub max_message_size: u32,
     /// The DTLS certificate. Default none: a fresh one.
     pub certificate: Option<DtlsCert>,
+    /// The other side's certificate, if it is known. Default none: the one that its description
+    /// names.
+    pub expected: Option<Fingerprint>,
 }
 
 impl SessionConfig {
@@ -68,6 +72,7 @@ impl SessionConfig {
             candidates: CandidatePolicy::default(),
             max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
             certificate: None,
+            expected: None,
         }
     }
 }
@@ -158,8 +163,18 @@ impl Session {
             events: VecDeque::new(),
             records_sent: 0,
         };
+        if let Some(expected) = session.config.expected {
+            session.expect(expected);
+        }
         session.drain(now);
         session
+    }
+
+    /// Pins the other side's certificate: a description that names another is refused, and so is a
+    /// DTLS handshake with another.
+    pub fn expect(&mut self, expected: Fingerprint) {
+        self.config.expected = Some(expected);
+        self.rtc.direct_api().set_remote_fingerprint(expected.into());
     }
 
     /// Adds a candidate of this side, to be offered and checked.
@@ -232,7 +247,7 @@ impl Session {
         offer: &str,
         new: IceCreds,
     ) -> Result<Negotiated, SdpError> {
-        let remote = sdp::read(offer, self.config.candidates)?;
+        let remote = self.read(offer)?;
         let offer = SdpOffer::from_sdp_string(&remote.text).map_err(invalid)?;
         let before = self.rtc.direct_api().local_ice_credentials();
         self.pending = None;
@@ -253,7 +268,7 @@ impl Session {
     ///
     /// If no offer is open or the text is not a usable answer.
     pub fn accept_answer(&mut self, now: Instant, answer: &str) -> Result<Negotiated, SdpError> {
-        let remote = sdp::read(answer, self.config.candidates)?;
+        let remote = self.read(answer)?;
         let answer = SdpAnswer::from_sdp_string(&remote.text).map_err(invalid)?;
         let (pending, new) = self.pending.take().ok_or(SdpError::NoPendingOffer)?;
         let accepted = self.rtc.sdp_api().accept_answer(pending, answer).map_err(invalid);
@@ -391,6 +406,16 @@ impl Session {
         let _ = self.rtc.close();
         self.drain(now);
         self.finish(None);
+    }
+
+    fn read(&self, description: &str) -> Result<RemoteSdp, SdpError> {
+        let named = Fingerprint::in_sdp(description);
+        if let Some(expected) = self.config.expected
+            && named != Some(expected)
+        {
+            return Err(SdpError::Fingerprint { expected, named });
+        }
+        sdp::read(description, self.config.candidates)
     }
 
     fn set_credentials(&mut self, now: Instant, new: IceCreds) {

@@ -78,10 +78,7 @@ pub fn read(sdp: &str, policy: CandidatePolicy) -> Result<RemoteSdp, SdpError> {
 
 /// Reads one trickled candidate (`candidate:...`), or `None` if the policy leaves it out.
 #[must_use]
-pub fn read_candidate(
-    line: &str,
-    policy: CandidatePolicy,
-) -> Option<(Candidate, SocketAddr, Via)> {
+pub fn read_candidate(line: &str, policy: CandidatePolicy) -> Option<(Candidate, SocketAddr, Via)> {
     let line = line.trim().trim_start_matches("a=");
     let (address, via) = candidate_address(line.strip_prefix("candidate:")?, policy)?;
     let candidate = Candidate::from_sdp_string(line).ok()?;

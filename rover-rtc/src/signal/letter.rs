@@ -1,8 +1,11 @@
 //! Letters: what two peers tell each other to make and keep a transport. They are signed by the
 //! writer's key and travel by any way there is, best of all by a path that the two still share.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
+use crate::identity::{Fingerprint, Identity, VerifyError, verify};
 use crate::path::Redundancy;
 
 /// A letter of one peer to another.
@@ -71,4 +74,87 @@ pub struct Sealed {
     pub text: String,
     /// The signature: ECDSA P-256 with SHA-256, in base64.
     pub signature: String,
+}
+
+/// Why a letter is not taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LetterError {
+    /// It is not in the form of one: who wrote it speaks another version, or it was damaged.
+    #[error("not a letter: {0}")]
+    Form(String),
+    /// The signature is not the writer's: it was changed by somebody else.
+    #[error(transparent)]
+    Signature(#[from] VerifyError),
+}
+
+impl Letter {
+    /// Signs it.
+    #[must_use]
+    pub fn seal(&self, identity: &Identity) -> Sealed {
+        let text = serde_json::to_string(self).expect("strings and numbers have a JSON form");
+        Sealed {
+            certificate: BASE64.encode(identity.certificate()),
+            signature: BASE64.encode(identity.sign(CONTEXT, text.as_bytes())),
+            text,
+        }
+    }
+}
+
+impl Sealed {
+    /// Checks the signature; returns the letter and the key of who signed it.
+    ///
+    /// # Errors
+    ///
+    /// See [`LetterError`].
+    pub fn open(&self) -> Result<(Letter, Fingerprint), LetterError> {
+        let decode = |text: &str| BASE64.decode(text).map_err(|e| LetterError::Form(e.to_string()));
+        let (certificate, signature) = (decode(&self.certificate)?, decode(&self.signature)?);
+        let key = verify(&certificate, CONTEXT, self.text.as_bytes(), &signature)?;
+        let letter =
+            serde_json::from_str(&self.text).map_err(|e| LetterError::Form(e.to_string()))?;
+        Ok((letter, key))
+    }
+
+    /// The call that it says it is about, for who cannot open it.
+    #[must_use]
+    pub fn claimed_call(&self) -> Option<String> {
+        let letter: serde_json::Value = serde_json::from_str(&self.text).ok()?;
+        letter["call"].as_str().map(str::to_owned)
+    }
+}
+
+/// What a signature is for, so that it is good for nothing else.
+const CONTEXT: &str = "rover-rtc letter";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter() -> Letter {
+        let content = Content::Answer { sdp: "v=0".into() };
+        let (from, to, call) = ("a".into(), "b".into(), "c1".into());
+        Letter { from, to, call, number: 7, content }
+    }
+
+    #[test]
+    fn opens_with_the_key_of_who_sealed_it() {
+        let identity = Identity::fresh().unwrap();
+        let sealed = letter().seal(&identity);
+        let (opened, key) = sealed.open().unwrap();
+        assert_eq!((opened, key), (letter(), identity.fingerprint()));
+        assert_eq!(sealed.claimed_call().as_deref(), Some("c1"));
+    }
+
+    #[test]
+    fn a_change_is_found() {
+        let sealed = letter().seal(&Identity::fresh().unwrap());
+        let text = sealed.text.replace("\"number\":7", "\"number\":8");
+        assert_ne!(text, sealed.text);
+        let changed = Sealed { text, ..sealed.clone() };
+        assert!(matches!(changed.open(), Err(LetterError::Signature(_))));
+        let other = letter().seal(&Identity::fresh().unwrap());
+        let swapped = Sealed { certificate: other.certificate, ..sealed };
+        assert!(matches!(swapped.open(), Err(LetterError::Signature(_))));
+    }
 }

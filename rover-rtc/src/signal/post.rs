@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::letter::Sealed;
+pub use crate::link::RESERVED;
 
 /// What a peer asks of its hub.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,9 +92,6 @@ pub enum FromHub {
 /// The label of the channel that carries these texts. Labels that begin with `rover-rtc/` are this
 /// library's.
 pub const CHANNEL: &str = "rover-rtc/signal";
-
-/// What every label of this library's own begins with.
-pub const RESERVED: &str = "rover-rtc/";
 
 /// What a peer signs to show that a session is its own; the session's id is the challenge.
 pub const PROOF_CONTEXT: &str = "rover-rtc session";

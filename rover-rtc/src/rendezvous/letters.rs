@@ -1,0 +1,232 @@
+//! Letters in: who may say what about which call.
+
+use std::time::Instant;
+
+use super::tie::Plan;
+use super::{Rendezvous, Tie, TieEvent, TieId};
+use crate::error::DialError;
+use crate::identity::Fingerprint;
+use crate::signal::letter::{Content, Letter, Sealed};
+use crate::util::random;
+
+impl Rendezvous {
+    /// Takes a letter that came on a link's own channel.
+    pub(super) fn handle_text(&mut self, now: Instant, text: &[u8]) {
+        match serde_json::from_slice::<Sealed>(text) {
+            Ok(sealed) => self.handle_sealed(now, &sealed),
+            Err(error) => tracing::debug!(%error, "a letter that cannot be read"),
+        }
+    }
+
+    /// Takes a letter: checks who wrote it, to whom and when, then what it says.
+    pub(super) fn handle_sealed(&mut self, now: Instant, sealed: &Sealed) {
+        let (letter, key) = match sealed.open() {
+            Ok(opened) => opened,
+            Err(error) => {
+                // Not to be trusted, but it tells whom to tell.
+                let call = sealed.claimed_call();
+                let why = format!("a letter was changed on its way through the hub: {error}");
+                return self.distrust(now, call.as_deref(), why);
+            }
+        };
+        let Letter { from, to, call, .. } = &letter;
+        if *to != self.config.name {
+            let why = format!(
+                "the hub delivered a letter of {from} for {to} to {}: it mixes up its peers",
+                self.config.name
+            );
+            let reason =
+                format!("this is {}, not {to}: the hub mixes up its peers", self.config.name);
+            if matches!(letter.content, Content::Offer { .. }) {
+                self.reply(now, &letter, Content::Declined { reason });
+            }
+            return self.refuse(why);
+        }
+        if let Some(tie) = self.ties.iter_mut().find(|t| t.offering_call() == Some(call.as_str()))
+            && tie.name != *from
+        {
+            let why = match &letter.content {
+                Content::Declined { reason } => reason.clone(),
+                _ => format!("{from} answered a call to {}: the hub mixes up its peers", tie.name),
+            };
+            return self.distrust(now, Some(call), why);
+        }
+        let trusted = match &letter.content {
+            // Only a new call can be an old one once more.
+            Content::Offer { .. } if !self.is_repeated(&letter) => {
+                self.known.accept(from, key, letter.number)
+            }
+            _ => self.known.bind(from, key),
+        };
+        if let Err(error) = trusted {
+            return self.distrust(now, Some(call), error.to_string());
+        }
+        self.handle_letter(now, letter, key);
+    }
+
+    fn handle_letter(&mut self, now: Instant, letter: Letter, key: Fingerprint) {
+        let found = self.find(&letter.from);
+        if let Content::Offer { .. } = &letter.content {
+            return self.on_offer(now, letter, key, found);
+        }
+        let Some(id) = found else {
+            if let Content::Restart { .. } = &letter.content {
+                self.reply(now, &letter, Content::Unknown);
+            }
+            return;
+        };
+        let (call, number) = (letter.call.clone(), letter.number);
+        match &letter.content {
+            Content::Offer { .. } => {}
+            Content::Answer { sdp } => self.on_answer(now, id, &call, sdp, key),
+            Content::Restart { sdp } => {
+                if !self.on_restart(now, id, &call, number, sdp) {
+                    self.reply(now, &letter, Content::Unknown);
+                }
+            }
+            Content::Restarted { sdp } => {
+                let Some(tie) = self.tie(id) else { return };
+                if tie.restarting && tie.call() == Some(call.as_str()) {
+                    tie.restarting = false;
+                    if let Err(error) = tie.link.accept_restart(now, sdp) {
+                        self.events.push_back((id, TieEvent::Trouble(error.to_string())));
+                    }
+                }
+            }
+            Content::Candidates { lines } => {
+                if let Some(transport) = self.tie(id).and_then(|t| t.link.transport_of(&call)) {
+                    transport.add_candidates(now, lines);
+                }
+            }
+            Content::Unknown => {
+                let Some(tie) = self.tie(id) else { return };
+                if tie.call() == Some(call.as_str()) && !tie.is_alive() {
+                    tie.ladder.transport_lost(now, true);
+                }
+            }
+            Content::Declined { reason } => {
+                if self.tie(id).is_some_and(|t| t.offering_call() == Some(call.as_str())) {
+                    self.failed(now, id, reason.clone());
+                }
+            }
+            Content::Bye => {
+                let Some(tie) = self.tie(id) else { return };
+                if tie.link.transport_of(&call).is_some() {
+                    let why = DialError::Bye(tie.name.clone());
+                    self.remove(now, id, Some(why));
+                }
+            }
+        }
+        self.collect(now, id);
+    }
+
+    fn on_offer(&mut self, now: Instant, letter: Letter, key: Fingerprint, found: Option<TieId>) {
+        let Content::Offer { sdp, .. } = &letter.content else { return };
+        if Fingerprint::in_sdp(sdp) != Some(key) {
+            return self.refuse(format!(
+                "the offer of {} names another certificate than the one that signed it",
+                letter.from
+            ));
+        }
+        let ours_wins = self.config.name < letter.from;
+        let Some(id) = found.or_else(|| self.add_called(now, &letter)) else { return };
+        let Some(tie) = self.tie(id) else { return };
+        if let Some((call, answer)) = &tie.answered
+            && *call == letter.call
+        {
+            let (call, answer) = (call.clone(), answer.clone());
+            return self.write(now, id, call, answer);
+        }
+        // Both sides call at once: the call of the smaller name is the one that counts.
+        if tie.offering.is_some() && ours_wins {
+            return self.repeat_offer(now, id);
+        }
+        if matches!(tie.plan, Some(Plan::Offer)) && ours_wins {
+            return;
+        }
+        tie.key = Some(key);
+        tie.ladder.called(now);
+        tie.plan = Some(Plan::Answer(Box::new(letter)));
+        let fresh = tie.used;
+        self.drop_next(id);
+        self.events.push_back((id, TieEvent::Wanted { fresh }));
+    }
+
+    fn add_called(&mut self, now: Instant, letter: &Letter) -> Option<TieId> {
+        if self.ties.len() >= self.config.max_links {
+            let reason = format!("{} has as many links as it takes", self.config.name);
+            self.reply(now, letter, Content::Declined { reason });
+            return None;
+        }
+        Some(self.add_tie(now, &letter.from, false).id)
+    }
+
+    fn on_answer(&mut self, now: Instant, id: TieId, call: &str, sdp: &str, key: Fingerprint) {
+        let Some(tie) = self.tie(id) else { return };
+        if tie.offering_call() != Some(call) {
+            return; // an answer that came twice, or too late
+        }
+        if Fingerprint::in_sdp(sdp) != Some(key) {
+            let why = format!(
+                "the answer of {} names another certificate than the one that signed it",
+                tie.name
+            );
+            return self.distrust(now, Some(call), why);
+        }
+        tie.offering = None;
+        tie.used = true;
+        tie.key = Some(key);
+        if let Some(transport) = tie.link.transport_of(call) {
+            transport.session().expect(key);
+        }
+        if let Err(error) = tie.link.accept_answer(now, sdp) {
+            self.failed(now, id, error.to_string());
+        }
+    }
+
+    /// False if the call is not known.
+    fn on_restart(&mut self, now: Instant, id: TieId, call: &str, number: u64, sdp: &str) -> bool {
+        let name = self.config.name.clone();
+        let Some(tie) = self.tie(id) else { return false };
+        if tie.call() != Some(call) {
+            return false;
+        }
+        // Both sides restart at once: as with calls. And an old offer is none.
+        if (tie.restarting && name < tie.name) || number <= tie.restart_number {
+            return true;
+        }
+        tie.restart_number = number;
+        tie.restarting = false;
+        match tie.link.answer_restart(now, sdp, random::ice_credentials()) {
+            Ok(sdp) => self.write(now, id, call.to_owned(), Content::Restarted { sdp }),
+            Err(error) => self.events.push_back((id, TieEvent::Trouble(error.to_string()))),
+        }
+        true
+    }
+
+    /// Whether a letter repeats the offer that was answered last.
+    fn is_repeated(&self, letter: &Letter) -> bool {
+        let tie = self.ties.iter().find(|t| t.name == letter.from);
+        tie.is_some_and(|t| t.answered.as_ref().is_some_and(|(call, _)| *call == letter.call))
+    }
+
+    /// Something about a letter is wrong that does not happen by chance. A call that is being
+    /// dialed for the first time ends with it; a link that is up goes on.
+    fn distrust(&mut self, now: Instant, call: Option<&str>, why: String) {
+        let offering = |t: &&Tie| t.offering_call().is_some() && t.offering_call() == call;
+        let Some((id, up)) = self.ties.iter().find(offering).map(|t| (t.id, t.up)) else {
+            return self.refuse(why);
+        };
+        if up {
+            self.failed(now, id, why);
+        } else {
+            self.remove(now, id, Some(DialError::Distrusted(why)));
+        }
+    }
+}
+
+impl Tie {
+    fn offering_call(&self) -> Option<&str> {
+        self.offering.as_ref().map(|o| o.call.as_str())
+    }
+}

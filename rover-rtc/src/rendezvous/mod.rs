@@ -1,0 +1,382 @@
+//! Links between named peers: who calls whom, and what keeps each link's transports going.
+//!
+//! A [`Rendezvous`] is sans-IO. Its driver feeds datagrams, what the hub says, the addresses of
+//! the sockets and time; it takes datagrams, what the hub is to be told, and events. Each other
+//! peer has one [`Tie`]: a link, its ladder, and the calls that are being negotiated.
+//!
+//! A *call* is one transport from its offer to its end. Letters about it are signed by their
+//! writer and checked here, so that a hub which lies gets no further than a hub which is down.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `mod.rs` | the verbs: dial, hang up, feed, poll |
+//! | `tie.rs` | one other peer: its ladder's steps, its transports |
+//! | `letters.rs` | letters in: who may say what about which call |
+//! | `post.rs` | letters out, and what the hub says |
+//! | `places.rs` | addresses of this side, as they come and go |
+
+mod letters;
+mod places;
+mod post;
+mod tie;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use tie::{Tie, TieId};
+
+use crate::error::DialError;
+use crate::identity::{Identity, KnownPeers, valid_name};
+use crate::link::{ChannelConfig, LinkEvent, Outgoing};
+use crate::path::{LocalAddress, PathConfig, is_relay, relay_addresses};
+use crate::recovery::RecoveryConfig;
+use crate::session::Pace;
+use crate::signal::post::ToHub;
+
+/// Settings of all links of a peer.
+#[derive(Debug, Clone)]
+pub struct RendezvousConfig {
+    /// The name of this peer.
+    pub name: String,
+    /// How paths are probed and whether records are sent twice.
+    pub path: PathConfig,
+    /// When ICE is restarted and a new transport dialed.
+    pub recovery: RecoveryConfig,
+    /// How fast the transports' clocks run.
+    pub pace: Pace,
+    /// Channels that each link opens.
+    pub channels: Vec<ChannelConfig>,
+    /// Channels that a link can have, whoever opens them.
+    pub max_channels: usize,
+    /// Links in all.
+    pub max_links: usize,
+    /// Whether the hub may relay between this peer and others.
+    pub relay: bool,
+}
+
+/// What a rendezvous tells its driver about a link.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TieEvent {
+    /// A transport is to be made: call [`Rendezvous::begin`] with the addresses that it may use;
+    /// `fresh` asks for sockets that no transport has used.
+    Wanted {
+        /// Whether the sockets must be new.
+        fresh: bool,
+    },
+    /// Another peer has called, and the link is up.
+    Called,
+    /// Something happened on the link.
+    Link(LinkEvent),
+    /// ICE is being restarted.
+    Restarting,
+    /// A new transport is being dialed, for the n-th time since the link was last healthy.
+    Dialing(u32),
+    /// Signaling or negotiation failed; it will be tried again.
+    Trouble(String),
+    /// The link is over, and has been forgotten.
+    Ended(DialError),
+}
+
+/// A datagram to send.
+#[derive(Debug)]
+pub enum Transmit {
+    /// By a socket, or a TURN server's address, of this side.
+    Datagram(Outgoing),
+    /// By the hub, in a frame of this number.
+    Frame(u16, Vec<u8>),
+}
+
+/// All links of a peer with other peers.
+#[derive(Debug)]
+pub struct Rendezvous {
+    config: RendezvousConfig,
+    identity: Arc<Identity>,
+    known: KnownPeers,
+    ties: Vec<Tie>,
+    next_id: u64,
+    /// Addresses that new transports use, unless they need fresh sockets.
+    places: Vec<LocalAddress>,
+    /// Whether the hub can be told something.
+    reachable: bool,
+    /// Numbers of the hub's channels, by call.
+    numbers: HashMap<String, u16>,
+    parcels: VecDeque<ToHub>,
+    events: VecDeque<(TieId, TieEvent)>,
+    refusals: VecDeque<String>,
+    /// The system's time when this began, and then, in nanoseconds since the epoch.
+    epoch: (Instant, u64),
+}
+
+impl Rendezvous {
+    /// No links yet. `unix_nanos` is the time of now since the epoch.
+    #[must_use]
+    pub fn new(
+        now: Instant,
+        unix_nanos: u64,
+        config: RendezvousConfig,
+        identity: Arc<Identity>,
+        known: KnownPeers,
+    ) -> Self {
+        Self {
+            config,
+            identity,
+            known,
+            ties: Vec::new(),
+            next_id: 0,
+            places: Vec::new(),
+            reachable: false,
+            numbers: HashMap::new(),
+            parcels: VecDeque::new(),
+            events: VecDeque::new(),
+            refusals: VecDeque::new(),
+            epoch: (now, unix_nanos),
+        }
+    }
+
+    /// Begins a link to a peer, or finds the one that there is. It must be up within `patience`,
+    /// or [`TieEvent::Ended`] says why not.
+    ///
+    /// # Errors
+    ///
+    /// [`DialError`] if the name cannot be one, is this peer's own, or there are too many links.
+    pub fn dial(
+        &mut self,
+        now: Instant,
+        name: &str,
+        patience: Duration,
+    ) -> Result<TieId, DialError> {
+        if !valid_name(name) {
+            return Err(DialError::BadName(name.to_owned()));
+        }
+        if name == self.config.name {
+            return Err(DialError::Oneself(name.to_owned()));
+        }
+        if let Some(tie) = self.ties.iter_mut().find(|t| t.name == name) {
+            tie.dialed(now, patience);
+            return Ok(tie.id);
+        }
+        if self.ties.len() >= self.config.max_links {
+            return Err(DialError::TooMany(self.config.max_links));
+        }
+        let tie = self.add_tie(now, name, true);
+        tie.dialed(now, patience);
+        Ok(tie.id)
+    }
+
+    /// Ends a link: says good-bye, and forgets it.
+    pub fn hang_up(&mut self, now: Instant, id: TieId) {
+        self.say_bye(now, id);
+        self.remove(now, id, None);
+    }
+
+    /// Says good-bye on a link, and nothing more: what that takes to send must still go out.
+    pub fn say_bye(&mut self, now: Instant, id: TieId) {
+        let Some(tie) = self.tie(id) else { return };
+        if let Some(call) = tie.call().map(str::to_owned) {
+            self.write(now, id, call, crate::signal::letter::Content::Bye);
+            self.pump(now);
+        }
+    }
+
+    /// A link, its ladder and what else is known of the other peer.
+    pub fn tie(&mut self, id: TieId) -> Option<&mut Tie> {
+        self.ties.iter_mut().find(|t| t.id == id)
+    }
+
+    /// The link of a peer.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<TieId> {
+        self.ties.iter().find(|t| t.name == name).map(|t| t.id)
+    }
+
+    /// All links.
+    pub fn ties(&mut self) -> impl Iterator<Item = &mut Tie> {
+        self.ties.iter_mut()
+    }
+
+    /// Takes a datagram that came to a socket of this side; false if it was refused.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        id: TieId,
+        local: SocketAddr,
+        remote: SocketAddr,
+        datagram: &[u8],
+    ) -> bool {
+        let taken =
+            self.tie(id).is_some_and(|tie| tie.link.handle_datagram(now, local, remote, datagram));
+        self.collect(now, id);
+        taken
+    }
+
+    /// Takes a datagram that the hub has relayed; false if it was refused.
+    pub fn handle_frame(&mut self, now: Instant, number: u16, datagram: &[u8]) -> bool {
+        let Some(call) = self.numbers.iter().find(|(_, n)| **n == number).map(|(c, _)| c) else {
+            return false;
+        };
+        let (offerer, answerer) = relay_addresses(call);
+        let owner = self.ties.iter().find_map(|tie| {
+            let mine = [offerer, answerer].into_iter().find(|a| tie.link.has_local(*a))?;
+            Some((tie.id, mine))
+        });
+        let Some((id, local)) = owner else { return false };
+        let remote = if local == offerer { answerer } else { offerer };
+        self.handle_datagram(now, id, local, remote, datagram)
+    }
+
+    /// The operating system refused to send by this way.
+    pub fn send_failed(&mut self, local: SocketAddr, remote: SocketAddr) {
+        self.ties.iter_mut().for_each(|t| t.link.send_failed(local, remote));
+    }
+
+    /// Lets time pass: transports' timers and ladders' steps.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for id in self.ids() {
+            if let Some(tie) = self.tie(id)
+                && tie.link.poll_timeout(now).is_some_and(|t| t <= now)
+            {
+                tie.link.handle_timeout(now);
+            }
+            self.collect(now, id);
+            self.climb(now, id);
+        }
+    }
+
+    /// Hands queued messages to the transports.
+    pub fn pump(&mut self, now: Instant) {
+        for id in self.ids() {
+            if let Some(tie) = self.tie(id) {
+                tie.link.pump(now);
+            }
+            self.collect(now, id);
+        }
+    }
+
+    /// When [`Rendezvous::handle_timeout`] is due.
+    pub fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
+        let reachable = self.reachable;
+        self.ties.iter_mut().filter_map(|t| t.poll_timeout(now, reachable)).min()
+    }
+
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        loop {
+            let out = self.ties.iter_mut().find_map(|t| Some((t.id, t.link.poll_transmit()?)));
+            let (id, out) = out?;
+            if !is_relay(out.local.ip()) {
+                return Some(Transmit::Datagram(out));
+            }
+            // Of which only one end is ours: ICE pairs all with all.
+            if !is_relay(out.remote.ip()) {
+                continue;
+            }
+            let numbers = &self.numbers;
+            let tie = self.ties.iter_mut().find(|t| t.id == id);
+            let number = tie.and_then(|t| {
+                let mine = |call: &str| {
+                    let (one, two) = relay_addresses(call);
+                    one == out.local || two == out.local
+                };
+                let owner = t.link.transports().find(|t| mine(t.call()))?;
+                numbers.get(owner.call()).copied()
+            });
+            if let Some(number) = number {
+                return Some(Transmit::Frame(number, out.datagram));
+            }
+        }
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<(TieId, TieEvent)> {
+        self.events.pop_front()
+    }
+
+    /// What the hub is to be told next.
+    pub fn poll_parcel(&mut self) -> Option<ToHub> {
+        self.parcels.pop_front()
+    }
+
+    /// A letter that was refused, in words for people.
+    pub fn poll_refusal(&mut self) -> Option<String> {
+        self.refusals.pop_front()
+    }
+
+    /// Says whether the hub can be told something: by the peer's link to it, or over HTTP. A hub
+    /// that is new may have forgotten which calls it relays.
+    pub fn set_reachable(&mut self, reachable: bool) {
+        self.reachable = reachable;
+        if reachable && self.config.relay {
+            for tie in &mut self.ties {
+                let to = tie.name.clone();
+                let parcel = |call: &str| ToHub::Relay { to: to.clone(), call: call.to_owned() };
+                let calls: Vec<_> = tie.link.transports().map(|t| parcel(t.call())).collect();
+                self.parcels.extend(calls);
+            }
+        }
+    }
+
+    /// Whether somebody waits for the hub's help: a letter of another peer may be on its way.
+    #[must_use]
+    pub fn needs_hub(&self) -> bool {
+        self.ties.iter().any(Tie::needs_hub)
+    }
+
+    /// Whether the hub carries datagrams at the moment, or is about to.
+    #[must_use]
+    pub fn is_relayed(&self) -> bool {
+        self.ties.iter().any(Tie::is_relayed)
+    }
+
+    /// Whether a transport uses this socket.
+    #[must_use]
+    pub fn has_local(&self, local: SocketAddr) -> bool {
+        self.ties.iter().any(|t| t.link.has_local(local))
+    }
+
+    fn ids(&self) -> Vec<TieId> {
+        self.ties.iter().map(|t| t.id).collect()
+    }
+
+    fn add_tie(&mut self, now: Instant, name: &str, ours: bool) -> &mut Tie {
+        let id = TieId(self.next_id);
+        self.next_id += 1;
+        self.ties.push(Tie::new(now, id, name, ours, &self.config));
+        self.ties.last_mut().expect("one has just been pushed")
+    }
+
+    /// Forgets a link. `why` is told to the driver.
+    fn remove(&mut self, now: Instant, id: TieId, why: Option<DialError>) {
+        let Some(position) = self.ties.iter().position(|t| t.id == id) else { return };
+        let mut tie = self.ties.swap_remove(position);
+        let calls: Vec<_> = tie.link.transports().map(|t| t.call().to_owned()).collect();
+        calls.into_iter().for_each(|call| self.end_call(call));
+        tie.link.close(now);
+        if let Some(why) = why {
+            self.events.push_back((id, TieEvent::Ended(why)));
+        }
+    }
+
+    /// Frees the hub's channel of a call.
+    fn end_call(&mut self, call: String) {
+        if self.numbers.remove(&call).is_some() {
+            self.parcels.push_back(ToHub::End { call });
+        }
+    }
+
+    /// Frees the channels of calls that have no transport any more.
+    fn tidy_numbers(&mut self) {
+        if self.numbers.is_empty() {
+            return;
+        }
+        let live: HashSet<String> = self
+            .ties
+            .iter_mut()
+            .flat_map(|t| t.link.transports().map(|t| t.call().to_owned()).collect::<Vec<_>>())
+            .collect();
+        let over: Vec<_> = self.numbers.keys().filter(|c| !live.contains(*c)).cloned().collect();
+        over.into_iter().for_each(|call| self.end_call(call));
+    }
+}

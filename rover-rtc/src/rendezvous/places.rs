@@ -1,0 +1,73 @@
+//! Addresses of this side, as they come and go.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::{Rendezvous, TieId};
+use crate::path::{LocalAddress, Via};
+use crate::signal::letter::Content;
+
+impl Rendezvous {
+    /// Says which addresses there are now. `all` are those of all sockets; `shared` are the
+    /// sockets that new transports use, and that others get for an interface that they have none
+    /// of. Transports follow at once, and the other sides are told.
+    pub fn set_places(&mut self, now: Instant, all: &[LocalAddress], shared: &[SocketAddr]) {
+        self.places = all.iter().copied().filter(|p| shared.contains(&p.base)).collect();
+        let shared = self.places.clone();
+        for id in self.ids() {
+            let Some(tie) = self.tie(id) else { continue };
+            let mut news = Vec::new();
+            for transport in tie.link.transports() {
+                let before = transport.locals().to_vec();
+                let is_gone = |l: &&LocalAddress| l.via != Via::Hub && !all.contains(l);
+                for gone in before.iter().filter(is_gone) {
+                    transport.remove_local(now, *gone);
+                }
+                let left = transport.locals().to_vec();
+                let has_socket = |p: &LocalAddress| left.iter().any(|l| l.base == p.base);
+                let has_address = |p: &LocalAddress| {
+                    left.iter().any(|l| l.via == Via::Host && l.base.ip() == p.base.ip())
+                };
+                let own = all.iter().filter(|p| has_socket(p));
+                let new = shared.iter().filter(|p| !has_address(p));
+                let mut lines = Vec::new();
+                for place in own.chain(new) {
+                    lines.extend(transport.add_local(now, *place));
+                }
+                if !lines.is_empty() {
+                    news.push((transport.call().to_owned(), lines));
+                }
+            }
+            for (call, lines) in news {
+                self.write(now, id, call, Content::Candidates { lines });
+            }
+            self.collect(now, id);
+        }
+    }
+
+    /// The addresses that new transports use.
+    #[must_use]
+    pub fn places(&self) -> &[LocalAddress] {
+        &self.places
+    }
+
+    /// The network has changed: what is dead may live, and what failed may work.
+    pub fn network_changed(&mut self, now: Instant) {
+        for tie in &mut self.ties {
+            tie.ladder.network_changed(now);
+            tie.link.look_again(now);
+        }
+    }
+
+    /// Tells the other side all addresses of now, by whatever way there is.
+    pub(super) fn announce(&mut self, now: Instant, id: TieId) {
+        let Some(transport) = self.tie(id).and_then(|t| t.link.transport()) else { return };
+        let call = transport.call().to_owned();
+        let locals = transport.locals().iter().filter(|l| l.via != Via::Hub);
+        let lines: Vec<_> =
+            locals.filter_map(|l| l.candidate()).map(|c| c.to_sdp_string()).collect();
+        if !call.is_empty() && !lines.is_empty() {
+            self.write(now, id, call, Content::Candidates { lines });
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! One other peer: a link, its ladder, and the calls under negotiation.
+
+use std::time::{Duration, Instant};
+
+use str0m::IceCreds;
+
+use super::{Rendezvous, RendezvousConfig, TieEvent};
+use crate::error::{DialError, SdpError};
+use crate::identity::Fingerprint;
+use crate::link::{ChannelConfig, ChannelId, Link, LinkEvent, Transport};
+use crate::path::{LocalAddress, Path, PathEvent, relay_addresses};
+use crate::recovery::{Action, Ladder};
+use crate::session::SessionConfig;
+use crate::signal::letter::{Content, Letter};
+use crate::signal::post;
+use crate::util::random;
+
+/// Names a link between two peers within its rendezvous; never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TieId(pub(super) u64);
+
+/// Everything between this peer and one other.
+#[derive(Debug)]
+pub struct Tie {
+    pub(super) id: TieId,
+    pub(super) name: String,
+    pub(super) link: Link,
+    /// The channel on which letters travel.
+    pub(super) signal: ChannelId,
+    pub(super) ladder: Ladder,
+    /// The key of the other side, once it has shown it.
+    pub(super) key: Option<Fingerprint>,
+    /// What a transport is wanted for, while its sockets are being opened.
+    pub(super) plan: Option<Plan>,
+    /// An offer of ours that has no answer yet.
+    pub(super) offering: Option<Offering>,
+    /// The last answer of ours, should the offer come again.
+    pub(super) answered: Option<(String, Content)>,
+    /// A restart of ours has no answer yet.
+    pub(super) restarting: bool,
+    /// The largest number of a restart of the other side.
+    pub(super) restart_number: u64,
+    /// A transport has been negotiated on the shared sockets.
+    pub(super) used: bool,
+    /// This side wants the link: its ladder dials.
+    pub(super) ours: bool,
+    /// It has been up.
+    pub(super) up: bool,
+    /// Until when it must be up for the first time.
+    pub(super) until: Option<Instant>,
+    /// Why it is not up yet, as far as is known.
+    pub(super) reason: Option<String>,
+    /// Since when nothing has been heard; after the resume window it is given up.
+    pub(super) down_since: Option<Instant>,
+    resume_window: Duration,
+}
+
+/// What a transport is wanted for.
+#[derive(Debug)]
+pub(super) enum Plan {
+    Offer,
+    Answer(Box<Letter>),
+}
+
+/// An offer on its way.
+#[derive(Debug)]
+pub(super) struct Offering {
+    pub(super) call: String,
+    pub(super) content: Content,
+    /// When it is sent once more: letters get lost with the link that they were on.
+    pub(super) again: Instant,
+}
+
+impl Tie {
+    pub(super) fn new(
+        now: Instant,
+        id: TieId,
+        name: &str,
+        ours: bool,
+        config: &RendezvousConfig,
+    ) -> Self {
+        let defaults = config.channels.first().map(|c| c.outbox).unwrap_or_default();
+        let mut link = Link::new(defaults, config.max_channels);
+        for channel in &config.channels {
+            link.open(now, channel.clone());
+        }
+        let (signal, _) = link.open(now, ChannelConfig::new(post::CHANNEL));
+        let mut ladder = Ladder::new(now, config.recovery.clone(), random::number());
+        if !ours {
+            ladder.called(now);
+        }
+        Self {
+            id,
+            name: name.to_owned(),
+            link,
+            signal,
+            ladder,
+            key: None,
+            plan: None,
+            offering: None,
+            answered: None,
+            restarting: false,
+            restart_number: 0,
+            used: false,
+            ours,
+            up: false,
+            until: None,
+            reason: None,
+            down_since: None,
+            resume_window: config.recovery.resume_window,
+        }
+    }
+
+    /// Its name within the rendezvous.
+    #[must_use]
+    pub fn id(&self) -> TieId {
+        self.id
+    }
+
+    /// The other peer's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The key that the other side has shown.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        self.key
+    }
+
+    /// The link.
+    pub fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+
+    /// The call of the transport in use.
+    #[must_use]
+    pub fn call(&mut self) -> Option<&str> {
+        self.link.transport().map(|t| t.call())
+    }
+
+    /// The channel that letters use, which is not the application's.
+    #[must_use]
+    pub fn signal_channel(&self) -> ChannelId {
+        self.signal
+    }
+
+    pub(super) fn dialed(&mut self, now: Instant, patience: Duration) {
+        self.ours = true;
+        if !self.up {
+            let until = now + patience;
+            self.until = Some(self.until.map_or(until, |u| u.max(until)));
+        }
+    }
+
+    /// Whether messages can flow now.
+    pub(super) fn is_alive(&self) -> bool {
+        self.link.is_connected() && self.link.dead_since().is_none()
+    }
+
+    pub(super) fn needs_hub(&self) -> bool {
+        !self.is_alive()
+    }
+
+    pub(super) fn is_relayed(&self) -> bool {
+        self.link.carrying().is_none_or(|p| p.is_relayed() || p.is_suspect())
+    }
+
+    pub(super) fn poll_timeout(&mut self, now: Instant, reachable: bool) -> Option<Instant> {
+        // What the ladder does needs the hub.
+        let ladder = self.ladder.deadline().filter(|_| reachable && self.plan.is_none());
+        let again = self.offering.as_ref().map(|o| o.again).filter(|_| reachable);
+        let given_up = self.down_since.map(|since| since + self.resume_window);
+        [self.link.poll_timeout(now), ladder, again, self.until, given_up]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
+
+impl Rendezvous {
+    /// Makes the transport that [`TieEvent::Wanted`] asked for, on these addresses. Without any,
+    /// it failed.
+    pub fn begin(&mut self, now: Instant, id: TieId, places: &[LocalAddress]) {
+        let Some(tie) = self.tie(id) else { return };
+        let Some(plan) = tie.plan.take() else { return };
+        if places.is_empty() {
+            return self.failed(now, id, "no usable network interface".to_owned());
+        }
+        let done = match plan {
+            Plan::Offer => self.offer(now, id, places),
+            Plan::Answer(letter) => self.answer(now, id, &letter, places),
+        };
+        if let Err(error) = done {
+            self.failed(now, id, error.to_string());
+        }
+        self.collect(now, id);
+    }
+
+    /// Does what the tie's ladder and other deadlines ask for.
+    pub(super) fn climb(&mut self, now: Instant, id: TieId) {
+        let reachable = self.reachable;
+        let Some(tie) = self.tie(id) else { return };
+        if tie.until.is_some_and(|until| until <= now) {
+            let reason = tie.reason.take();
+            let why = DialError::TimedOut { name: tie.name.clone(), reason };
+            return self.remove(now, id, Some(why));
+        }
+        if tie.down_since.is_some_and(|since| since + tie.resume_window <= now) {
+            let why = DialError::GivenUp(tie.name.clone());
+            return self.remove(now, id, Some(why));
+        }
+        if !reachable || tie.plan.is_some() {
+            return;
+        }
+        if tie.offering.as_ref().is_some_and(|o| o.again <= now) {
+            self.repeat_offer(now, id);
+        }
+        let Some(tie) = self.tie(id) else { return };
+        match tie.ladder.poll(now) {
+            Some(Action::Restart) => self.restart(now, id),
+            // Who was called, and was never connected, waits to be called again.
+            Some(Action::Dial) if !tie.up && !tie.ours => {
+                let why = DialError::GivenUp(tie.name.clone());
+                self.remove(now, id, Some(why));
+            }
+            Some(Action::Dial) => {
+                let dials = tie.ladder.dials();
+                let fresh = tie.used;
+                tie.plan = Some(Plan::Offer);
+                self.drop_next(id);
+                self.events.push_back((id, TieEvent::Dialing(dials)));
+                self.events.push_back((id, TieEvent::Wanted { fresh }));
+            }
+            None => {}
+        }
+    }
+
+    /// Takes what the link has to say.
+    pub(super) fn collect(&mut self, now: Instant, id: TieId) {
+        loop {
+            let Some(tie) = self.tie(id) else { return };
+            let Some(event) = tie.link.poll_event() else { break };
+            let signal = tie.signal;
+            match &event {
+                LinkEvent::Message(channel, message) if *channel == signal => {
+                    let text = message.data.clone();
+                    self.handle_text(now, &text);
+                    continue;
+                }
+                LinkEvent::ChannelOpen { id: channel, .. } if *channel == signal => {
+                    // All that the other side has offered is open by now.
+                    tie.link.open_missing(now);
+                    continue;
+                }
+                LinkEvent::ChannelClosed(channel) if *channel == signal => continue,
+                LinkEvent::Connected => {
+                    tie.ladder.healthy();
+                    tie.offering = None;
+                    tie.until = None;
+                    tie.reason = None;
+                    tie.down_since = None;
+                    tie.restarting = false;
+                    let first = !std::mem::replace(&mut tie.up, true);
+                    let called = first && !tie.ours;
+                    if called {
+                        self.events.push_back((id, TieEvent::Called));
+                    }
+                    self.tidy_numbers();
+                }
+                LinkEvent::Path(PathEvent::AllDead) => {
+                    tie.ladder.paths_died(now);
+                    tie.down_since.get_or_insert(now);
+                    // What was told on a path that was dying may not have arrived.
+                    self.announce(now, id);
+                }
+                LinkEvent::Path(PathEvent::Revived { .. }) => {
+                    tie.ladder.healthy();
+                    tie.restarting = false;
+                    tie.down_since = None;
+                    self.drop_next(id);
+                }
+                LinkEvent::TransportClosed(_) => {
+                    tie.ladder.transport_lost(now, false);
+                    tie.down_since.get_or_insert(now);
+                    self.tidy_numbers();
+                }
+                LinkEvent::DialFailed(reason) => {
+                    let reason = reason.clone().unwrap_or_else(|| "the call ended".to_owned());
+                    self.failed(now, id, reason);
+                    continue;
+                }
+                _ => {}
+            }
+            self.events.push_back((id, TieEvent::Link(event)));
+        }
+    }
+
+    /// A call did not come to anything; the ladder tries again.
+    pub(super) fn failed(&mut self, now: Instant, id: TieId, reason: String) {
+        let Some(tie) = self.tie(id) else { return };
+        tie.ladder.dial_failed(now);
+        tie.reason = Some(reason.clone());
+        self.drop_next(id);
+        self.events.push_back((id, TieEvent::Trouble(reason)));
+    }
+
+    /// Gives up what is being negotiated.
+    pub(super) fn drop_next(&mut self, id: TieId) {
+        let Some(tie) = self.tie(id) else { return };
+        tie.offering = None;
+        tie.link.hang_up();
+        self.tidy_numbers();
+    }
+
+    fn offer(&mut self, now: Instant, id: TieId, places: &[LocalAddress]) -> Result<(), SdpError> {
+        let call = random::id();
+        let name = self.tie(id).map(|t| t.name.clone()).unwrap_or_default();
+        let expected = self.known.expected(&name);
+        let transport = self.transport(now, &call, expected, true, places);
+        let redundancy = self.config.path.redundancy;
+        let Some(tie) = self.tie(id) else { return Ok(()) };
+        let sdp = tie.link.dial(now, transport)?;
+        let content = Content::Offer { sdp, redundancy };
+        tie.offering = Some(Offering { call, content, again: now });
+        self.repeat_offer(now, id);
+        Ok(())
+    }
+
+    fn answer(
+        &mut self,
+        now: Instant,
+        id: TieId,
+        letter: &Letter,
+        places: &[LocalAddress],
+    ) -> Result<(), SdpError> {
+        let Content::Offer { sdp, .. } = &letter.content else { return Ok(()) };
+        let key = self.tie(id).and_then(|t| t.key);
+        let transport = self.transport(now, &letter.call, key, false, places);
+        let Some(tie) = self.tie(id) else { return Ok(()) };
+        let sdp = tie.link.answer(now, transport, sdp)?;
+        let content = Content::Answer { sdp };
+        tie.used = true;
+        tie.answered = Some((letter.call.clone(), content.clone()));
+        self.write(now, id, letter.call.clone(), content);
+        Ok(())
+    }
+
+    fn transport(
+        &self,
+        now: Instant,
+        call: &str,
+        expected: Option<Fingerprint>,
+        offers: bool,
+        places: &[LocalAddress],
+    ) -> Transport {
+        let mut session = SessionConfig::new(random::ice_credentials());
+        session.pace = self.config.pace;
+        session.certificate = Some(self.identity.dtls());
+        session.expected = expected;
+        session.candidates.relay = true;
+        let paths = self.config.path.clone();
+        let transport = Transport::new(now, session, paths, offers, random::number());
+        let mut transport = transport.of_call(call);
+        for place in places {
+            transport.add_local(now, *place);
+        }
+        if self.config.relay {
+            let (offerer, answerer) = relay_addresses(call);
+            let mine = if offers { offerer } else { answerer };
+            transport.add_local(now, LocalAddress::hub(mine));
+        }
+        transport
+    }
+
+    fn restart(&mut self, now: Instant, id: TieId) {
+        self.events.push_back((id, TieEvent::Restarting));
+        let Some(tie) = self.tie(id) else { return };
+        let new: IceCreds = random::ice_credentials();
+        let call = tie.call().map(str::to_owned);
+        match (call, tie.link.restart_offer(now, new)) {
+            (Some(call), Ok(sdp)) => {
+                tie.restarting = true;
+                self.write(now, id, call, Content::Restart { sdp });
+            }
+            _ => tie.ladder.transport_lost(now, true),
+        }
+    }
+
+    /// Sends the offer that has no answer yet.
+    pub(super) fn repeat_offer(&mut self, now: Instant, id: TieId) {
+        let Some(offering) = self.tie(id).and_then(|t| t.offering.as_mut()) else { return };
+        offering.again = now + OFFER_AGAIN;
+        let (call, content) = (offering.call.clone(), offering.content.clone());
+        self.write(now, id, call, content);
+    }
+}
+
+impl Tie {
+    /// The path that carries the messages.
+    #[must_use]
+    pub fn carrying(&self) -> Option<&Path> {
+        self.link.carrying()
+    }
+}
+
+/// After this an offer without answer is sent once more.
+const OFFER_AGAIN: Duration = Duration::from_secs(1);
