@@ -23,6 +23,14 @@ pub struct PeerConfig {
     /// Local addresses to use. Default none given: all of the usable interfaces, and loopback
     /// where the hub is on this machine. Docker and similar bridges are left out.
     pub bind: Vec<IpAddr>,
+    /// Names of the interfaces to use; `*` stands for any characters: `wlan*`, `*.100`. Default
+    /// none given: all but bridges, and a bridge that is named here is used too. Loopback has to
+    /// be named where others are. An interface may come and go; it is used while it is there.
+    /// Without meaning beside `bind`.
+    pub interfaces: Vec<String>,
+    /// Names of interfaces that are not to be used, such as those of a metered network, even if
+    /// `interfaces` matches them; `*` as there. Default none. Without meaning beside `bind`.
+    pub no_interfaces: Vec<String>,
     /// How paths are probed and whether records are sent twice.
     pub path: PathConfig,
     /// When ICE is restarted and a new transport dialed.
@@ -55,6 +63,8 @@ impl Default for PeerConfig {
             name: None,
             channels: vec![ChannelConfig::new("test")],
             bind: Vec::new(),
+            interfaces: Vec::new(),
+            no_interfaces: Vec::new(),
             path: PathConfig::default(),
             recovery: RecoveryConfig::default(),
             pace: Pace::OURS,

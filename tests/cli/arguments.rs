@@ -23,6 +23,8 @@ fn bad_arguments_are_explained() {
         "peer --every often",
         "peer --every -1",
         "peer --bind nowhere",
+        "peer --bind 127.0.0.1 --interface lo",
+        "peer --bind 127.0.0.1 --no-interface lo",
         "peer --redundancy sometimes",
         "peer --unknown",
     ] {

@@ -33,32 +33,49 @@ pub fn scan() -> io::Result<Vec<Interface>> {
 }
 
 /// The addresses that `filter` lets through
-pub fn usable(
-    interfaces: &[Interface],
-    filter: InterfaceFilter,
-) -> impl Iterator<Item = &Interface> {
-    interfaces.iter().filter(move |interface| filter.allows(interface))
+pub fn usable<'a>(
+    interfaces: &'a [Interface],
+    filter: &InterfaceFilter,
+) -> impl Iterator<Item = &'a Interface> {
+    interfaces.iter().filter(|interface| filter.allows(interface))
 }
 
 /// Which interfaces to use; the default takes those that lead to other hosts
 ///
+/// In the patterns of [`only`](Self::only) and [`except`](Self::except) a `*` stands for any
+/// characters, or none: `wlan*`, `*.100`, `br-*`. All else stands for itself.
+///
 /// Link-local addresses are never used: candidates carry no interface to make them unique.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InterfaceFilter {
     /// Use loopback addresses, for peers on the same host; off by default
     pub loopback: bool,
     /// Use the bridges of containers and virtual machines; off by default
     ///
-    /// They lead nowhere but into this host, and each costs a socket and its probes.
+    /// They lead nowhere but into this host, and each costs a socket and its probes. One that
+    /// `only` names is used anyhow.
     pub bridges: bool,
+    /// Patterns of the names to use; all names by default
+    ///
+    /// A pattern that begins as the names of bridges do (`docker0`, `br-*`) asks for them, while
+    /// `*` alone does not. Loopback has to match too, beside `loopback`.
+    pub only: Vec<String>,
+    /// Patterns of the names not to use, whatever `only` says; none by default
+    pub except: Vec<String>,
 }
 
 impl InterfaceFilter {
     /// Whether to use `interface`
-    pub fn allows(self, interface: &Interface) -> bool {
+    pub fn allows(&self, interface: &Interface) -> bool {
+        let name = &interface.name;
+        let matching = |pattern: &String| matches(pattern, name);
+        let wanted = self.only.is_empty() || self.only.iter().any(matching);
+        let bridges = self.bridges || self.only.iter().any(|p| is_bridge(p) && matching(p));
         !interface.link_local
             && (self.loopback || !interface.loopback)
-            && (self.bridges || !is_bridge(&interface.name))
+            && (bridges || !is_bridge(name))
+            && wanted
+            && !self.except.iter().any(matching)
     }
 }
 
@@ -117,9 +134,20 @@ fn is_link_local(addr: IpAddr) -> bool {
 fn select(interfaces: &[Interface]) -> Option<IpAddr> {
     let last_resort = InterfaceFilter { loopback: true, ..InterfaceFilter::default() };
     [InterfaceFilter::default(), last_resort].into_iter().find_map(|filter| {
-        let addrs = || usable(interfaces, filter).map(|interface| interface.addr);
+        let addrs = || usable(interfaces, &filter).map(|interface| interface.addr);
         addrs().find(IpAddr::is_ipv4).or_else(|| addrs().next())
     })
+}
+
+/// Whether `pattern` stands for `name`
+fn matches(pattern: &str, name: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(name) = name.strip_prefix(start) else { return false };
+    // The parts between two stars are sought from left to right; the first place of each leaves
+    // most to the next ones. Only the last part is bound to a place, the end.
+    let Some((middle, end)) = rest.rsplit_once('*') else { return name.ends_with(rest) };
+    let found = middle.split('*').try_fold(name, |name, part| Some(name.split_once(part)?.1));
+    found.is_some_and(|name| name.ends_with(end))
 }
 
 fn is_bridge(name: &str) -> bool {
@@ -143,12 +171,72 @@ mod tests {
     #[test]
     fn the_default_leaves_out_what_leads_nowhere() {
         let interfaces = host();
-        let names = |filter| usable(&interfaces, filter).map(|i| &i.name[..]).collect::<Vec<_>>();
+        let names = |filter| names(&interfaces, &filter);
         assert_eq!(names(InterfaceFilter::default()), ["wlan0", "wwan0"]);
         let loopback = InterfaceFilter { loopback: true, ..InterfaceFilter::default() };
         assert_eq!(names(loopback), ["lo", "lo", "wlan0", "wwan0"]);
         let bridges = InterfaceFilter { bridges: true, ..InterfaceFilter::default() };
         assert_eq!(names(bridges), ["docker0", "wlan0", "wwan0", "br-4f2a"]);
+    }
+
+    #[test]
+    fn patterns_choose_by_name() {
+        let interfaces = host();
+        let chosen = |only: &[&str], except: &[&str]| {
+            let [only, except] = [only, except].map(|p| p.iter().map(|p| (*p).into()).collect());
+            names(&interfaces, &InterfaceFilter { only, except, ..InterfaceFilter::default() })
+        };
+        assert_eq!(chosen(&["wlan0"], &[]), ["wlan0"]);
+        assert_eq!(chosen(&["w*"], &[]), ["wlan0", "wwan0"]);
+        assert_eq!(chosen(&["wwan*", "eth*"], &[]), ["wwan0"]);
+        assert_eq!(chosen(&["eth*"], &[]), [""; 0]);
+        assert_eq!(chosen(&[], &["wwan*"]), ["wlan0"]);
+        // What is left out stays out.
+        assert_eq!(chosen(&["wlan0", "wwan0"], &["wlan*"]), ["wwan0"]);
+        assert_eq!(chosen(&["docker0"], &["docker0"]), [""; 0]);
+        // A bridge is used where it is asked for.
+        assert_eq!(chosen(&["docker0"], &[]), ["docker0"]);
+        assert_eq!(chosen(&["br-*", "wlan0"], &[]), ["wlan0", "br-4f2a"]);
+        assert_eq!(chosen(&["*"], &[]), ["wlan0", "wwan0"]);
+        assert_eq!(chosen(&["d*", "docker9"], &[]), [""; 0]);
+        // Loopback and link-local addresses are not a matter of names.
+        assert_eq!(chosen(&["lo"], &[]), [""; 0]);
+    }
+
+    #[test]
+    fn a_star_stands_for_anything() {
+        for (pattern, name) in [
+            ("wlan0", "wlan0"),
+            ("*", "wlan0"),
+            ("*", ""),
+            ("", ""),
+            ("wlan*", "wlan"),
+            ("wlan*", "wlan0.7"),
+            ("*.100", "eth0.100"),
+            ("e*0", "eth0"),
+            ("**", "x"),
+            ("*a*a*", "aa"),
+            ("*ab*b", "aabab"),
+            ("e*.*", "eth0.100"),
+            ("*.1*0", "eth0.10"),
+            ("a*a", "aa"),
+        ] {
+            assert!(matches(pattern, name), "{pattern} {name}");
+        }
+        for (pattern, name) in [
+            ("wlan0", "wlan01"),
+            ("wlan", "wlan0"),
+            ("", "x"),
+            ("lan*", "wlan0"),
+            ("*.100", "eth0.1001"),
+            ("a*a", "a"),
+            ("*a*a*", "a"),
+            ("*ab*b", "ab"),
+            ("e?h0", "eth0"),
+            ("ETH*", "eth0"),
+        ] {
+            assert!(!matches(pattern, name), "{pattern} {name}");
+        }
     }
 
     #[test]
@@ -170,6 +258,10 @@ mod tests {
         assert!(is_local("::ffff:127.0.0.1".parse().unwrap()));
         assert!(!is_local("198.51.100.1".parse().unwrap()));
         assert!(!is_local("0.0.0.0".parse().unwrap()));
+    }
+
+    fn names<'a>(interfaces: &'a [Interface], filter: &InterfaceFilter) -> Vec<&'a str> {
+        usable(interfaces, filter).map(|interface| &interface.name[..]).collect()
     }
 
     fn host() -> Vec<Interface> {

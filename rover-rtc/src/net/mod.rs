@@ -1,4 +1,5 @@
-//! UDP sockets, the fault layer and the interface scan: everything that touches the network card.
+//! UDP sockets, the fault layer, the interface scan and watch: everything that touches the network
+//! card.
 //!
 //! Half of the cost of a data channel is system calls per datagram, so nothing here handles one
 //! datagram at a time. A driver owns one [`SocketSet`] with one socket per interface address and
@@ -16,7 +17,8 @@
 //! earliest sign of a dead path.
 //!
 //! [`Faults`] lets tests, examples and the demo cut, slow down or thin out a network at run time.
-//! No clock is read here: time is an argument wherever it matters.
+//! No clock is read here: time is an argument wherever it matters. Only [`InterfaceWatch`], which
+//! tells when to scan again, waits by itself.
 
 mod batch;
 mod delay;
@@ -28,6 +30,7 @@ mod socket;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use fault::{FaultRule, FaultState, Faults, Verdict};
 pub use interfaces::{
@@ -37,3 +40,4 @@ pub use recv::RecvBatch;
 pub use set::{SendFailure, SocketSet};
 pub use socket::{BindError, UdpSocket};
 pub use stats::SocketStats;
+pub use watch::InterfaceWatch;

@@ -21,6 +21,7 @@ use crate::util::{clock, stop_requested};
   rover-rtc peer
   rover-rtc peer --server hub.example:3000 --name rover-1
   rover-rtc peer --every 100 --redundancy always
+  rover-rtc peer --interface 'wlan*' --interface wwan0
   rover-rtc peer --loss 2      (plays a network that loses 2 % each way)")]
 pub struct PeerOptions {
     /// The hub. Default: the first of 127.0.0.1:3000 and 172.17.0.1:3000 that answers
@@ -35,6 +36,12 @@ pub struct PeerOptions {
     /// Local address to use; repeat it for several. Default: those of all usable interfaces
     #[arg(long, value_name = "ADDRESS")]
     pub bind: Vec<std::net::IpAddr>,
+    /// Interface to use, * for any characters; repeat it for several. Default: all but bridges
+    #[arg(long, value_name = "PATTERN", conflicts_with = "bind")]
+    pub interface: Vec<String>,
+    /// Interface not to use, even if --interface matches it; repeat it for several
+    #[arg(long, value_name = "PATTERN", conflicts_with = "bind")]
+    pub no_interface: Vec<String>,
     /// Whether messages are sent twice: off, auto or always
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
     pub redundancy: Redundancy,
@@ -57,6 +64,8 @@ pub async fn main(options: PeerOptions) -> Result<(), WebrtcError> {
     let mut config = PeerConfig::new(server(&options).await);
     config.name = options.name.clone();
     config.bind = options.bind.clone();
+    config.interfaces = options.interface.clone();
+    config.no_interfaces = options.no_interface.clone();
     config.path.redundancy = options.redundancy;
     if options.loss > 0.0 {
         for ip in crate::net::scan().map_err(crate::error::NetworkError::from)? {

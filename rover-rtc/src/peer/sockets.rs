@@ -48,8 +48,13 @@ pub(super) fn places(config: &PeerConfig, reach: Reach) -> Result<Vec<Place>, Ne
         return Ok(config.bind.iter().map(|ip| Place { ip: *ip, device: None }).collect());
     }
     let interfaces = scan()?;
-    let filter = InterfaceFilter { loopback: reach != Reach::Away, bridges: false };
-    let mut found: Vec<&Interface> = usable(&interfaces, filter).collect();
+    let filter = InterfaceFilter {
+        loopback: reach != Reach::Away,
+        bridges: false,
+        only: config.interfaces.clone(),
+        except: config.no_interfaces.clone(),
+    };
+    let mut found: Vec<&Interface> = usable(&interfaces, &filter).collect();
     // ICE prefers what comes first, and loopback leads nowhere more often than not.
     found.sort_by_key(|i| (i.loopback, i.addr.is_ipv6()));
     if found.is_empty() {
@@ -80,5 +85,21 @@ mod tests {
         for away in ["http://192.0.2.7:3000", "hub.example:3000", "https://[2001:db8::1]"] {
             assert_eq!(Reach::of(away), Reach::Away, "{away}");
         }
+    }
+
+    #[test]
+    fn uses_the_interfaces_that_the_settings_name() {
+        let found = |interfaces: &[&str], no_interfaces: &[&str]| {
+            let [interfaces, no_interfaces] =
+                [interfaces, no_interfaces].map(|list| list.iter().map(|p| (*p).into()).collect());
+            let config = PeerConfig { interfaces, no_interfaces, ..PeerConfig::default() };
+            places(&config, Reach::Here)
+        };
+        let scanned = scan().unwrap();
+        let loopback = scanned.iter().find(|i| i.loopback).unwrap();
+        let only = found(&[&loopback.name], &[]).unwrap();
+        assert!(!only.is_empty() && only.iter().all(|place| place.ip.is_loopback()));
+        let nothing = [found(&["no-such-*"], &[]), found(&[], &["*"]), found(&["lo*"], &["l*"])];
+        assert!(nothing.iter().all(|it| matches!(it, Err(NetworkError::NoInterface))));
     }
 }
