@@ -1,6 +1,7 @@
 //! Settings of peers and hubs.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::health::HealthConfig;
@@ -11,13 +12,38 @@ use crate::recovery::RecoveryConfig;
 use crate::session::Pace;
 use crate::signal::HttpLimits;
 
+/// A registration token: a secret that [`Debug`](std::fmt::Debug) does not show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(pub String);
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(hidden)")
+    }
+}
+
 /// Settings of a peer. All have defaults; change what you need.
 #[derive(Debug, Clone)]
 pub struct PeerConfig {
     /// The hub: `host:port` or a URL. Default `http://127.0.0.1:3000`.
     pub server: String,
-    /// The peer's name, shown by the hub. Default none.
+    /// The peer's name, under which others find it at the hub: 1 to 64 bytes without white space.
+    /// Default none: it can neither call other peers nor be called.
     pub name: Option<String>,
+    /// Directory in which the peer keeps its key, which is who it is, and the keys of the peers
+    /// that it has met. Made if it is not there. Default none: a new key each time, and no memory
+    /// of others.
+    pub state: Option<PathBuf>,
+    /// File of the peers that may call and be called, a line each: name, fingerprint. Default
+    /// none: the key that a name has at the first meeting is believed from then on.
+    pub roster: Option<PathBuf>,
+    /// What the hub asks for before it registers a name, if it does. Default none.
+    pub token: Option<Token>,
+    /// Links with other peers in all, whoever calls. Default 64.
+    pub max_links: usize,
+    /// Whether the hub may relay datagrams between this peer and others while they have no direct
+    /// path. They stay encrypted end to end. Default true.
+    pub relay: bool,
     /// Channels that the peer opens. Default one, "test".
     pub channels: Vec<ChannelConfig>,
     /// Local addresses to use. Default none given: all of the usable interfaces, and loopback
@@ -61,6 +87,11 @@ impl Default for PeerConfig {
         Self {
             server: "http://127.0.0.1:3000".to_owned(),
             name: None,
+            state: None,
+            roster: None,
+            token: None,
+            max_links: 64,
+            relay: true,
             channels: vec![ChannelConfig::new("test")],
             bind: Vec::new(),
             interfaces: Vec::new(),

@@ -30,6 +30,9 @@ pub enum WebrtcError {
     /// The file of known peers or the roster could not be used.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// A channel's label is one of the library's own: choose another.
+    #[error("the label {0:?} begins with \"rover-rtc/\", which is kept for the library itself")]
+    Reserved(String),
     /// The peer, hub or connection has been closed on this side.
     #[error("closed")]
     Closed,

@@ -5,7 +5,7 @@ use std::time::Duration;
 pub use str0m::IceConnectionState;
 
 pub use crate::link::ChannelId;
-pub use crate::path::SwitchCause;
+pub use crate::path::{PathKind, SwitchCause};
 
 /// An event of a peer.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +25,8 @@ pub enum Event {
     PathSwitch {
         /// The local and remote address of the path now.
         path: (std::net::SocketAddr, std::net::SocketAddr),
+        /// What it goes through.
+        kind: PathKind,
         /// Why.
         cause: SwitchCause,
     },

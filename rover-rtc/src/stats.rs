@@ -88,6 +88,12 @@ pub struct LinkStats {
     pub messages_queued: usize,
     /// Datagrams refused: from an unknown source, or of no known kind.
     pub datagrams_refused: u64,
+    /// Times that no message could flow, ended or not.
+    pub outages: u64,
+    /// The longest of them that has ended.
+    pub longest_outage: Duration,
+    /// All that have ended, together.
+    pub outage_time: Duration,
     /// Retransmissions forced by a step of the transport's clock.
     pub warps: u64,
 }

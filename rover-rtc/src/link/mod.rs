@@ -416,6 +416,12 @@ impl Link {
         self.channels.get(id.0).map(|c| c.config.label.as_str())
     }
 
+    /// All channels: their names within the link, labels and outboxes.
+    pub fn channels(&self) -> impl Iterator<Item = (ChannelId, &str, &Outbox)> {
+        let channels = self.channels.iter().enumerate();
+        channels.map(|(i, c)| (ChannelId(i), c.config.label.as_str(), &c.outbox))
+    }
+
     /// A channel's outbox.
     #[must_use]
     pub fn outbox(&self, id: ChannelId) -> Option<&Outbox> {

@@ -10,6 +10,7 @@
 //! [`PathSet::poll_timeout`], [`PathSet::poll_transmit`], [`PathSet::poll_event`].
 
 mod config;
+pub(crate) mod demux;
 mod estimate;
 mod kind;
 mod one;

@@ -1,11 +1,17 @@
 //! The peer's signaling: HTTP calls under way, and the sessions they are about.
 
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use tokio::task::JoinSet;
 
 use crate::config::PeerConfig;
+use crate::identity::Identity;
 use crate::path::Redundancy;
 use crate::signal::client::{CallError, SignalClient};
 use crate::signal::message::{Description, Rover, VERSION};
+use crate::signal::post::{FromHub, PROOF_CONTEXT, ToHub};
 
 /// What a call came to.
 #[derive(Debug)]
@@ -25,30 +31,49 @@ pub(super) enum Done {
 pub(super) struct Signaling {
     client: SignalClient,
     name: Option<String>,
+    /// Who this is; a peer without a name need not be anybody.
+    identity: Option<Arc<Identity>>,
     redundancy: Redundancy,
     /// The session of the transport in use.
     pub(super) session: Option<String>,
     /// The session of the one that is being dialed.
     pub(super) next: Option<String>,
     calls: JoinSet<Done>,
+    /// Letters out.
+    posting: JoinSet<()>,
+    /// A call that waits for letters.
+    mail: JoinSet<Result<Vec<FromHub>, CallError>>,
 }
 
 impl Signaling {
-    pub(super) fn new(config: &PeerConfig) -> Result<Self, CallError> {
-        let client = SignalClient::new(&config.server)?;
-        let (name, redundancy) = (config.name.clone(), config.path.redundancy);
-        Ok(Self { client, name, redundancy, session: None, next: None, calls: JoinSet::new() })
+    pub(super) fn new(
+        config: &PeerConfig,
+        identity: Option<Arc<Identity>>,
+    ) -> Result<Self, CallError> {
+        Ok(Self {
+            client: SignalClient::new(&config.server, config.token.as_ref())?,
+            name: config.name.clone(),
+            identity,
+            redundancy: config.path.redundancy,
+            session: None,
+            next: None,
+            calls: JoinSet::new(),
+            posting: JoinSet::new(),
+            mail: JoinSet::new(),
+        })
     }
 
     /// Asks for a session in the place of the present one.
     pub(super) fn create(&mut self, offer: String) {
+        let identity = self.identity.as_ref();
         let rover = Rover {
             version: VERSION,
             name: self.name.clone(),
+            certificate: identity.map(|i| BASE64.encode(i.certificate())),
+            kept: identity.is_some_and(|i| i.is_kept()),
             redundancy: Some(self.redundancy),
             replaces: self.session.clone(),
             session: None,
-            ..Rover::default()
         };
         let offer = Description::offer(offer, Some(rover));
         let client = self.client.clone();
@@ -89,6 +114,49 @@ impl Signaling {
         });
     }
 
+    /// Whether letters can go over HTTP: there is a session that the hub knows.
+    pub(super) fn has_session(&self) -> bool {
+        self.next.is_some() || self.session.is_some()
+    }
+
+    /// Sends a letter over HTTP. What is too much at a time is dropped: letters are repeated.
+    pub(super) fn post(&mut self, parcel: ToHub) {
+        while self.posting.try_join_next().is_some() {}
+        let Some((session, proof)) = self.proof() else { return };
+        if self.posting.len() >= MAX_POSTING {
+            return;
+        }
+        let client = self.client.clone();
+        self.posting.spawn(async move {
+            if let Err(error) = client.post(&session, &proof, &parcel).await {
+                tracing::debug!(%error, "a letter was not sent");
+            }
+        });
+    }
+
+    /// Waits for letters over HTTP, or stops to.
+    pub(super) fn collect_mail(&mut self, wanted: bool) {
+        if !wanted {
+            self.mail.abort_all();
+        } else if self.mail.is_empty()
+            && let Some((session, proof)) = self.proof()
+        {
+            let client = self.client.clone();
+            self.mail.spawn(async move { client.collect(&session, &proof).await });
+        }
+    }
+
+    /// Letters that came over HTTP. Never ends without a call.
+    pub(super) async fn mailed(&mut self) -> Result<Vec<FromHub>, CallError> {
+        loop {
+            match self.mail.join_next().await {
+                Some(Ok(mail)) => return mail,
+                Some(Err(_)) => {} // aborted
+                None => return std::future::pending().await,
+            }
+        }
+    }
+
     /// Gives up the calls under way: they were made on a network that is no more, or for a
     /// transport that is not wanted.
     pub(super) fn abort(&mut self) {
@@ -108,6 +176,18 @@ impl Signaling {
 
     /// Lets the calls under way end.
     pub(super) async fn finish(&mut self) {
+        self.mail.abort_all();
         while self.calls.join_next().await.is_some() {}
+        while self.posting.join_next().await.is_some() {}
+    }
+
+    /// The newest session, and what shows that it is ours.
+    fn proof(&self) -> Option<(String, String)> {
+        let session = self.next.clone().or_else(|| self.session.clone())?;
+        let proof = self.identity.as_ref()?.sign(PROOF_CONTEXT, session.as_bytes());
+        Some((session, BASE64.encode(proof)))
     }
 }
+
+/// Letters on their way at a time.
+const MAX_POSTING: usize = 16;

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use str0m::config::DtlsCert;
 
-use super::demux::Demux;
 use super::health::{attempt_connection_recovery, check_client_health};
 use super::poll_client;
 use super::spawn_new_client;
@@ -18,6 +17,7 @@ use crate::health::Verdict;
 use crate::link::{Message, Outgoing};
 use crate::model::client::{Client, ClientId};
 use crate::model::propagated::Propagated;
+use crate::path::demux::Demux;
 use crate::signal::message::{Description, Failure, Kind, Rover, VERSION};
 use crate::signal::{Exchange, Reply};
 
@@ -31,7 +31,7 @@ pub struct Hub {
     pub(super) locals: Vec<SocketAddr>,
     clients: HashMap<ClientId, Client>,
     sessions: HashMap<String, ClientId>,
-    demux: Demux,
+    demux: Demux<ClientId>,
     timers: BTreeSet<(Instant, ClientId)>,
     deadlines: HashMap<ClientId, Instant>,
     pub(super) propagated: VecDeque<Propagated>,
@@ -309,7 +309,7 @@ impl Hub {
         &mut self,
         now: Instant,
         id: ClientId,
-        act: impl FnOnce(&mut Client, &mut Demux) -> T,
+        act: impl FnOnce(&mut Client, &mut Demux<ClientId>) -> T,
     ) -> Option<T> {
         let client = self.clients.get_mut(&id)?;
         let was_connected = client.is_connected();

@@ -1,7 +1,6 @@
 //! The hub: signaling over HTTP, and clients over UDP, whose connections it watches and whose
 //! messages it relays.
 
-mod demux;
 mod health;
 mod hub;
 mod options;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use reqwest::{Client, Response, StatusCode, header};
 
 use super::message::{Description, Failure, Kind};
+use super::post::{FromHub, PROOF_HEADER, ToHub};
+use crate::config::Token;
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -39,15 +41,16 @@ pub enum CallError {
 pub struct SignalClient {
     http: Client,
     server: String,
+    token: Option<Token>,
 }
 
 impl SignalClient {
-    /// A client of the hub at this URL.
+    /// A client of the hub at this URL, with what the hub asks for before it registers a name.
     ///
     /// # Errors
     ///
     /// If the URL cannot be used or TLS cannot be set up.
-    pub fn new(server: &str) -> Result<Self, CallError> {
+    pub fn new(server: &str, token: Option<&Token>) -> Result<Self, CallError> {
         let server = normalise(server);
         reqwest::Url::parse(&server).map_err(|e| CallError::Invalid(format!("{server}: {e}")))?;
         let http = Client::builder()
@@ -58,7 +61,7 @@ impl SignalClient {
             .no_proxy()
             .build()
             .map_err(|e| CallError::Invalid(e.to_string()))?;
-        Ok(Self { http, server })
+        Ok(Self { http, server, token: token.cloned() })
     }
 
     /// The hub's URL.
@@ -74,8 +77,39 @@ impl SignalClient {
     /// See [`CallError`].
     pub async fn create(&self, offer: &Description) -> Result<Description, CallError> {
         let url = format!("{}/v1/sessions", self.server);
-        let response = self.send(self.http.post(&url).json(offer), &url).await?;
+        let mut request = self.http.post(&url).json(offer);
+        if let Some(Token(token)) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let response = self.send(request, &url).await?;
         read(response, Kind::Answer).await
+    }
+
+    /// Tells the hub something about another peer. `proof` shows that the session is ours.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub async fn post(&self, session: &str, proof: &str, text: &ToHub) -> Result<(), CallError> {
+        let url = format!("{}/mail", self.session_url(session));
+        let request = self.http.post(&url).header(PROOF_HEADER, proof).json(text);
+        self.send(request, &url).await.map(drop)
+    }
+
+    /// Waits for what the hub has to say about other peers; empty if it had nothing for a while.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub async fn collect(&self, session: &str, proof: &str) -> Result<Vec<FromHub>, CallError> {
+        let url = format!("{}/mail?wait={}", self.session_url(session), POLL_TIME.as_secs());
+        let request = self.http.get(&url).header(PROOF_HEADER, proof);
+        let response = self.send(request.timeout(POLL_TIME + TOTAL_TIMEOUT), &url).await?;
+        if response.status() == StatusCode::NO_CONTENT {
+            return Ok(Vec::new());
+        }
+        let body = read_limited(response, MAX_MAIL).await?;
+        serde_json::from_slice(&body).map_err(|e| CallError::Invalid(format!("bad JSON: {e}")))
     }
 
     /// Restarts ICE of a session.
@@ -150,7 +184,7 @@ impl SignalClient {
         if status == StatusCode::NOT_FOUND && url != format!("{}/v1/sessions", self.server) {
             return Err(CallError::UnknownSession);
         }
-        let body = read_limited(response).await.unwrap_or_default();
+        let body = read_limited(response, MAX_BODY).await.unwrap_or_default();
         let reason = serde_json::from_slice(&body).map(|f: Failure| f.error).unwrap_or_default();
         Err(CallError::Refused { status: status.as_u16(), reason })
     }
@@ -158,7 +192,7 @@ impl SignalClient {
 
 /// Whether a hub answers at this URL, within half a second.
 pub async fn is_reachable(server: &str) -> bool {
-    let Ok(client) = SignalClient::new(server) else { return false };
+    let Ok(client) = SignalClient::new(server, None) else { return false };
     let url = format!("{}/v1/status", client.server);
     let call = client.http.get(&url).timeout(PEEK_TIMEOUT).send().await;
     call.is_ok_and(|response| response.status().is_success())
@@ -172,17 +206,17 @@ fn normalise(server: &str) -> String {
 }
 
 async fn read(response: Response, kind: Kind) -> Result<Description, CallError> {
-    let body = read_limited(response).await?;
+    let body = read_limited(response, MAX_BODY).await?;
     Description::from_json(&body, kind).map_err(CallError::Invalid)
 }
 
 /// A hub that lies must not fill our memory.
-async fn read_limited(mut response: Response) -> Result<Vec<u8>, CallError> {
+async fn read_limited(mut response: Response, limit: usize) -> Result<Vec<u8>, CallError> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|e| CallError::Invalid(reason(&e)))? {
         body.extend_from_slice(&chunk);
-        if body.len() > MAX_BODY {
-            return Err(CallError::Invalid(format!("the hub's answer is over {MAX_BODY} bytes")));
+        if body.len() > limit {
+            return Err(CallError::Invalid(format!("the hub's answer is over {limit} bytes")));
         }
     }
     Ok(body)
@@ -207,6 +241,9 @@ const POLL_TIME: Duration = Duration::from_secs(25);
 
 const MAX_BODY: usize = 64 * 1024;
 
+/// What a mailbox at the hub can hold, and some.
+const MAX_MAIL: usize = 512 * 1024;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,8 +251,8 @@ mod tests {
     #[test]
     fn hubs_are_named_in_many_ways() {
         for name in ["hub:3000", "http://hub:3000", "http://hub:3000/"] {
-            assert_eq!(SignalClient::new(name).unwrap().server(), "http://hub:3000");
+            assert_eq!(SignalClient::new(name, None).unwrap().server(), "http://hub:3000");
         }
-        assert!(SignalClient::new("http://").is_err());
+        assert!(SignalClient::new("http://", None).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Which client a datagram is for, in constant time.
+//! Whose datagram it is, where several transports share a socket: in constant time.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -6,23 +6,22 @@ use std::time::{Duration, Instant};
 
 use str0m::ice::{StunMessage, TransId};
 
-use crate::model::client::ClientId;
-
 /// A local socket and a remote address.
-pub(super) type Source = (SocketAddr, SocketAddr);
+pub(crate) type Source = (SocketAddr, SocketAddr);
 
-/// Maps from what a datagram shows to the client it concerns. `Client::accepts` only confirms.
-#[derive(Debug, Default)]
-pub(super) struct Demux {
-    ufrags: HashMap<String, ClientId>,
-    sources: HashMap<Source, ClientId>,
+/// Maps from what a datagram shows to whom it concerns: a client of a hub, a link of a peer. They
+/// only confirm.
+#[derive(Debug)]
+pub(crate) struct Demux<K> {
+    ufrags: HashMap<String, K>,
+    sources: HashMap<Source, K>,
     /// Requests of ours to addresses that no source entry covers yet.
-    transactions: HashMap<TransId, ClientId>,
+    transactions: HashMap<TransId, K>,
     order: VecDeque<(Instant, TransId)>,
 }
 
-impl Demux {
-    pub(super) fn find(&self, source: Source, datagram: &[u8]) -> Option<ClientId> {
+impl<K: Copy + Eq> Demux<K> {
+    pub(crate) fn find(&self, source: Source, datagram: &[u8]) -> Option<K> {
         if let Some(0..=3) = datagram.first() {
             let message = StunMessage::parse(datagram).ok()?;
             if let Some((user, _)) = message.split_username() {
@@ -34,23 +33,29 @@ impl Demux {
         self.sources.get(&source).copied()
     }
 
-    pub(super) fn owner(&self, source: Source) -> Option<ClientId> {
+    pub(crate) fn owner(&self, source: Source) -> Option<K> {
         self.sources.get(&source).copied()
     }
 
-    pub(super) fn add_ufrag(&mut self, ufrag: &str, id: ClientId) {
+    /// Notes all user names of an owner; those that it had before are forgotten.
+    pub(crate) fn set_ufrags<'a>(&mut self, names: impl Iterator<Item = &'a str>, id: K) {
+        self.ufrags.retain(|_, owner| *owner != id);
+        names.for_each(|name| self.add_ufrag(name, id));
+    }
+
+    pub(crate) fn add_ufrag(&mut self, ufrag: &str, id: K) {
         if self.ufrags.get(ufrag) != Some(&id) {
             self.ufrags.insert(ufrag.to_owned(), id);
         }
     }
 
-    /// Notes that records from there are this client's.
-    pub(super) fn add_source(&mut self, source: Source, id: ClientId) {
+    /// Notes that records from there are its.
+    pub(crate) fn add_source(&mut self, source: Source, id: K) {
         self.sources.insert(source, id);
     }
 
     /// Notes a datagram that goes out: the answer to a request finds the way back by it.
-    pub(super) fn sent(&mut self, now: Instant, source: Source, datagram: &[u8], id: ClientId) {
+    pub(crate) fn sent(&mut self, now: Instant, source: Source, datagram: &[u8], id: K) {
         if datagram.get(..2) != Some(&BINDING_REQUEST) || self.owner(source) == Some(id) {
             return;
         }
@@ -60,7 +65,7 @@ impl Demux {
         self.expire(now);
     }
 
-    pub(super) fn remove(&mut self, id: ClientId) {
+    pub(crate) fn remove(&mut self, id: K) {
         self.ufrags.retain(|_, owner| *owner != id);
         self.sources.retain(|_, owner| *owner != id);
     }
@@ -73,6 +78,17 @@ impl Demux {
             }
             self.transactions.remove(id);
             self.order.pop_front();
+        }
+    }
+}
+
+impl<K> Default for Demux<K> {
+    fn default() -> Self {
+        Self {
+            ufrags: HashMap::new(),
+            sources: HashMap::new(),
+            transactions: HashMap::new(),
+            order: VecDeque::new(),
         }
     }
 }

@@ -1,0 +1,165 @@
+//! The application's handle on a link.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+
+use super::channel::Channel;
+use super::driver::{Command, Owner, Request};
+use crate::error::WebrtcError;
+use crate::event::Event;
+use crate::identity::Fingerprint;
+use crate::link::{ChannelConfig, RESERVED};
+use crate::stats::LinkStats;
+
+/// A link with another peer, or with the hub. It stays the same across path switches, restarts
+/// and new transports.
+///
+/// Cheap to clone; the link is closed in the background when the last clone is dropped, and
+/// [`PeerLink::close`] waits until that is done.
+#[derive(Debug, Clone)]
+pub struct PeerLink {
+    pub(super) owner: Owner,
+    pub(super) name: Arc<str>,
+    pub(super) fingerprint: Option<Fingerprint>,
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) events: broadcast::Sender<Event>,
+    pub(super) directory: Directory,
+    pub(super) held: Arc<Held>,
+}
+
+impl PeerLink {
+    /// The other peer's name; empty for the hub.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The other peer's key, as it was when this handle was made.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        self.fingerprint
+    }
+
+    /// A channel by its label: one of the settings, or one that the other side has opened.
+    #[must_use]
+    pub fn channel(&self, label: &str) -> Option<Channel> {
+        self.directory.find(label)
+    }
+
+    /// Opens a further channel. It can be used at once: what is sent waits until it is open.
+    ///
+    /// # Errors
+    ///
+    /// [`WebrtcError::Reserved`] for a label of the library's own, [`WebrtcError::Closed`].
+    pub async fn open(&self, config: ChannelConfig) -> Result<Channel, WebrtcError> {
+        if config.label.starts_with(RESERVED) {
+            return Err(WebrtcError::Reserved(config.label));
+        }
+        self.ask(|reply| Request::Open(config, reply)).await
+    }
+
+    /// Events from now on; the first call gets them from the start. A reader that falls more than
+    /// 1,024 events behind misses the oldest.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        Events::new(self.directory.take_first().unwrap_or_else(|| self.events.subscribe()))
+    }
+
+    /// Counters and paths as of now.
+    ///
+    /// # Errors
+    ///
+    /// [`WebrtcError::Closed`].
+    pub async fn stats(&self) -> Result<LinkStats, WebrtcError> {
+        self.ask(Request::Stats).await
+    }
+
+    /// Sends what is queued, for at most a second, says good-bye and ends.
+    pub async fn close(&self) {
+        // An error says that it is closed already.
+        let _ = self.ask(Request::Close).await;
+    }
+
+    pub(super) async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<T>) -> Request,
+    ) -> Result<T, WebrtcError> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command { owner: self.owner, request: request(reply) };
+        self.commands.send(command).await.map_err(|_| WebrtcError::Closed)?;
+        answer.await.map_err(|_| WebrtcError::Closed)
+    }
+}
+
+/// Events of a link, from the time it was asked for.
+#[derive(Debug)]
+pub struct Events {
+    receiver: broadcast::Receiver<Event>,
+}
+
+impl Events {
+    pub(super) fn new(receiver: broadcast::Receiver<Event>) -> Self {
+        Self { receiver }
+    }
+
+    /// The next event; `None` when the link is gone.
+    pub async fn recv(&mut self) -> Option<Event> {
+        loop {
+            match self.receiver.recv().await {
+                Ok(event) => return Some(event),
+                Err(broadcast::error::RecvError::Lagged(missed)) => {
+                    tracing::warn!(missed, "events missed");
+                }
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
+        }
+    }
+}
+
+/// Wakes the driver when the application lets go of a link.
+#[derive(Debug)]
+pub(super) struct Held(pub(super) Arc<Notify>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+/// The channels of a link, by label, and its first events.
+#[derive(Debug, Clone)]
+pub(super) struct Directory {
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    channels: Vec<Channel>,
+    /// Subscribed before anything happened, so that nothing is missed.
+    first_events: Option<broadcast::Receiver<Event>>,
+}
+
+impl Directory {
+    pub(super) fn new(first_events: broadcast::Receiver<Event>) -> Self {
+        let shared = Shared { channels: Vec::new(), first_events: Some(first_events) };
+        Self { shared: Arc::new(Mutex::new(shared)) }
+    }
+
+    pub(super) fn extend(&self, channel: Option<Channel>) {
+        self.lock().channels.extend(channel);
+    }
+
+    fn find(&self, label: &str) -> Option<Channel> {
+        self.lock().channels.iter().find(|c| c.label() == label).cloned()
+    }
+
+    fn take_first(&self) -> Option<broadcast::Receiver<Event>> {
+        self.lock().first_events.take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        // Pushing, taking and cloning leave nothing half done.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

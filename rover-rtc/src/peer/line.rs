@@ -1,0 +1,247 @@
+//! What the application sees of one link: its channels, events and outages.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, broadcast, oneshot};
+
+use super::channel::Channel;
+use super::handle::{Directory, Events, Held};
+use super::inbox::Inbox;
+use crate::event::{Event, IceConnectionState, Recovery};
+use crate::link::{ChannelConfig, ChannelId, Link, LinkEvent, Outbox, RESERVED};
+use crate::path::PathEvent;
+use crate::stats::LinkStats;
+
+/// The application's side of a link, kept by the driver.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// By the link's channel; `None` for those of the library's own.
+    channels: Vec<Option<Channel>>,
+    directory: Directory,
+    events: broadcast::Sender<Event>,
+    wake: Arc<Notify>,
+    inbox_bytes: usize,
+    /// Since when no message can flow.
+    outage: Option<Instant>,
+    outages: (u64, Duration, Duration),
+    /// An inbox is full, so the transport takes nothing.
+    paused: bool,
+    /// Ends when the last handle does.
+    held: Weak<Held>,
+    pub(super) closing: Option<Closing>,
+}
+
+/// A link that is being closed.
+#[derive(Debug)]
+pub(super) struct Closing {
+    /// When it ends, whatever is queued.
+    pub(super) until: Instant,
+    /// The other side has been told.
+    pub(super) told: bool,
+    pub(super) waiting: Vec<oneshot::Sender<()>>,
+}
+
+impl Line {
+    /// A line with a channel for each that the link has.
+    pub(super) fn new(link: &Link, wake: Arc<Notify>, inbox_bytes: usize) -> Self {
+        let (events, first) = broadcast::channel(EVENTS);
+        let mut line = Self {
+            channels: Vec::new(),
+            directory: Directory::new(first),
+            events,
+            wake,
+            inbox_bytes,
+            outage: None,
+            outages: Default::default(),
+            paused: false,
+            held: Weak::new(),
+            closing: None,
+        };
+        for (id, label, outbox) in link.channels() {
+            line.add_channel(id, label, outbox.clone());
+        }
+        line
+    }
+
+    /// What a handle is made of. The link is closed when all are gone.
+    pub(super) fn hold(&mut self) -> (Arc<Held>, Directory, broadcast::Sender<Event>) {
+        let held = self.held.upgrade().unwrap_or_else(|| {
+            let held = Arc::new(Held(self.wake.clone()));
+            self.held = Arc::downgrade(&held);
+            held
+        });
+        (held, self.directory.clone(), self.events.clone())
+    }
+
+    /// Whether the application has let go of it.
+    pub(super) fn is_dropped(&self) -> bool {
+        self.closing.is_none() && self.held.strong_count() == 0 && self.held.weak_count() > 0
+    }
+
+    /// Events for the driver itself.
+    #[cfg(test)]
+    pub(super) fn events(&self) -> Events {
+        Events::new(self.events.subscribe())
+    }
+
+    /// Takes what the link says, as far as the application is concerned.
+    pub(super) fn on_event(&mut self, now: Instant, link: &mut Link, event: LinkEvent) {
+        match event {
+            LinkEvent::Message(id, message) => {
+                let Some(Some(channel)) = self.channels.get(id.index()) else { return };
+                channel.inbox.push(message);
+                if !self.paused && channel.inbox.is_full() {
+                    self.paused = true;
+                    link.set_receiving(false);
+                }
+            }
+            LinkEvent::ChannelOpen { id, label, new } => {
+                if new && let Some(outbox) = link.outbox(id).cloned() {
+                    self.add_channel(id, &label, outbox);
+                }
+                if !label.starts_with(RESERVED) {
+                    self.emit(Event::ChannelOpen(id, label));
+                }
+            }
+            LinkEvent::ChannelClosed(id) => self.emit(Event::ChannelClosed(id)),
+            LinkEvent::Ice(state) => tracing::debug!(?state, "ice"),
+            LinkEvent::Connected => {
+                link.set_receiving(!self.paused);
+                self.emit(Event::IceConnectionStateChange(IceConnectionState::Connected));
+                self.end_outage(now, Recovery::Transport);
+            }
+            LinkEvent::Path(event) => self.on_path(now, link, event),
+            LinkEvent::DialFailed(_) => {}
+            LinkEvent::TransportClosed(reason) => {
+                self.begin_outage(now);
+                self.emit(Event::IceConnectionStateChange(IceConnectionState::Disconnected));
+                let reason = reason.unwrap_or_else(|| "the other side said good-bye".to_owned());
+                self.emit(Event::Disconnected(reason));
+            }
+        }
+    }
+
+    /// Adds the handle of a channel that the link has.
+    pub(super) fn add_channel(
+        &mut self,
+        id: ChannelId,
+        label: &str,
+        outbox: Outbox,
+    ) -> Option<Channel> {
+        let channel = (!label.starts_with(RESERVED)).then(|| Channel {
+            id,
+            label: label.into(),
+            outbox,
+            inbox: Inbox::new(self.inbox_bytes),
+            driver: self.wake.clone(),
+        });
+        self.channels.push(channel.clone());
+        self.directory.extend(channel.clone());
+        channel
+    }
+
+    /// Opens a further channel of the link.
+    pub(super) fn open(
+        &mut self,
+        now: Instant,
+        link: &mut Link,
+        config: ChannelConfig,
+    ) -> Option<Channel> {
+        let label = config.label.clone();
+        if label.starts_with(RESERVED) {
+            return None;
+        }
+        let (id, outbox) = link.open(now, config);
+        self.add_channel(id, &label, outbox)
+    }
+
+    /// Takes messages again when there is room for them.
+    pub(super) fn resume_receiving(&mut self, link: &mut Link) {
+        if self.paused && self.channels.iter().flatten().all(|c| c.inbox.has_room()) {
+            self.paused = false;
+            link.set_receiving(true);
+        }
+    }
+
+    /// The link's counters, with what only its owner knows.
+    pub(super) fn stats(&self, link: &Link) -> LinkStats {
+        let mut stats = link.stats();
+        (stats.outages, stats.longest_outage, stats.outage_time) = self.outages;
+        stats
+    }
+
+    pub(super) fn trouble(&self, what: String) {
+        tracing::warn!("{what}");
+        self.emit(Event::Trouble(what));
+    }
+
+    pub(super) fn emit(&self, event: Event) {
+        // Nobody may be listening.
+        let _ = self.events.send(event);
+    }
+
+    /// Begins to close, unless that has begun.
+    pub(super) fn close(&mut self, now: Instant) -> &mut Closing {
+        let until = now + CLOSE_PATIENCE;
+        self.closing.get_or_insert_with(|| Closing { until, told: false, waiting: Vec::new() })
+    }
+
+    /// The link is over: nothing will come any more.
+    pub(super) fn end(&mut self) {
+        self.channels.iter().flatten().for_each(|c| {
+            c.inbox.close();
+            c.outbox.close();
+        });
+        self.emit(Event::Closed);
+        let waiting = self.closing.take().map(|c| c.waiting).unwrap_or_default();
+        for reply in waiting {
+            let _ = reply.send(());
+        }
+    }
+
+    fn on_path(&mut self, now: Instant, link: &mut Link, event: PathEvent) {
+        match event {
+            PathEvent::AllDead => {
+                self.begin_outage(now);
+                self.emit(Event::IceConnectionStateChange(IceConnectionState::Disconnected));
+                self.emit(Event::Outage);
+            }
+            PathEvent::Revived { .. } => {
+                self.emit(Event::IceConnectionStateChange(IceConnectionState::Connected));
+                self.end_outage(now, Recovery::Path);
+            }
+            PathEvent::Switched { to, cause, .. } => {
+                let paths = link.transport().map(|t| t.paths());
+                let Some((paths, path)) = paths.and_then(|p| Some((p, p.get(to)?))) else { return };
+                let kind = paths.kind(path);
+                let path = (path.local(), path.remote());
+                tracing::info!(local = %path.0, remote = %path.1, %kind, ?cause, "path switch");
+                self.emit(Event::PathSwitch { path, kind, cause });
+            }
+            PathEvent::Mapped { local, public } => tracing::debug!(%local, %public, "mapped"),
+        }
+    }
+
+    fn begin_outage(&mut self, now: Instant) {
+        if self.outage.is_none() {
+            self.outage = Some(now);
+            self.outages.0 += 1;
+        }
+    }
+
+    fn end_outage(&mut self, now: Instant, by: Recovery) {
+        if let Some(since) = self.outage.take() {
+            let outage = now.saturating_duration_since(since);
+            self.outages.1 = self.outages.1.max(outage);
+            self.outages.2 += outage;
+            tracing::info!(?outage, ?by, "recovered");
+            self.emit(Event::Recovered { outage, by });
+        }
+    }
+}
+
+const EVENTS: usize = 1024;
+
+/// How long closing waits for what is queued.
+pub(super) const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
