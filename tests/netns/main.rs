@@ -16,6 +16,7 @@
 mod count;
 mod hub;
 mod lab;
+mod namespace;
 mod outage;
 mod role;
 mod scene;
