@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -43,6 +44,12 @@ impl Namespace {
         names.map(|name| Self::new(format!("{lab}-{name}"), rp_filter))
     }
 
+    /// One more for the same lab.
+    pub fn beside(&self, name: &str, rp_filter: u8) -> Self {
+        let (lab, _) = self.0.rsplit_once('-').unwrap();
+        Self::new(format!("{lab}-{name}"), rp_filter)
+    }
+
     fn new(name: String, rp_filter: u8) -> Self {
         ip(&["netns", "add", &name]);
         let namespace = Self(name);
@@ -73,6 +80,11 @@ impl Namespace {
         ip(&[&["-n", &self.0], args].concat());
     }
 
+    /// Runs several commands of `ip` here, one a line.
+    pub fn ip_batch(&self, lines: &str) {
+        command("ip", &["-n", &self.0, "-batch", "-"], lines).unwrap();
+    }
+
     /// Writes a value below `/proc/sys/net`.
     pub fn set(&self, key: &str, value: u8) {
         let file = Path::new("/proc/sys/net").join(key);
@@ -87,9 +99,20 @@ impl Namespace {
         inside(&self.0, &["nft", "-f", "-"], &script);
     }
 
+    /// Removes that table.
+    pub fn uninstall(&self, table: &str) {
+        let script = format!("table ip {table}\ndelete table ip {table}\n");
+        inside(&self.0, &["nft", "-f", "-"], &script);
+    }
+
     /// What a command prints that runs here.
     pub fn output(&self, argv: &[&str]) -> String {
         inside(&self.0, argv, "")
+    }
+
+    /// A UDP socket of this process, but of this namespace.
+    pub fn socket(&self, address: SocketAddr) -> UdpSocket {
+        self.enter(|| UdpSocket::bind(address)).unwrap()
     }
 
     /// Starts a program here, with this environment; its output goes to a file. Its standard input
