@@ -9,8 +9,6 @@
 //! Drop rules sit on the INPUT hook: a drop on OUTPUT would make the sender's `sendto` fail with
 //! EPERM, which a program can notice. Real loss is silent.
 
-use std::path::Path;
-use std::process::Child;
 use std::time::Duration;
 
 use super::namespace::{self, Namespace, Turn};
@@ -115,17 +113,12 @@ impl Lab {
         (1..=self.pairs).max_by_key(grown).unwrap()
     }
 
-    /// Starts a program at a side: see [`Namespace::spawn`].
-    pub fn spawn(&self, side: Side, argv: &[&str], env: &[(&str, &str)], output: &Path) -> Child {
-        self.at(side).spawn(argv, env, output)
-    }
-
     /// What a command prints that runs at a side.
     pub fn output(&self, side: Side, argv: &[&str]) -> String {
         self.at(side).output(argv)
     }
 
-    fn at(&self, side: Side) -> &Namespace {
+    pub fn at(&self, side: Side) -> &Namespace {
         &self.namespaces[side as usize]
     }
 

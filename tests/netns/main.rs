@@ -19,8 +19,10 @@ mod hub;
 mod lab;
 mod namespace;
 mod nat;
+mod nat_hub;
 mod nat_kinds;
 mod outage;
+mod programs;
 mod role;
 mod scene;
 #[path = "../support/mod.rs"]

@@ -17,8 +17,6 @@
 //! that is about to be made to another port.
 
 use std::net::{Ipv4Addr, UdpSocket};
-use std::path::Path;
-use std::process::Child;
 use std::time::{Duration, Instant};
 
 use super::namespace::{self, Namespace, Turn};
@@ -104,9 +102,9 @@ impl World {
         }
     }
 
-    /// Starts a program on a host: see [`Namespace::spawn`].
-    pub fn spawn(&self, host: Host, argv: &[&str], env: &[(&str, &str)], output: &Path) -> Child {
-        self.at(host).spawn(argv, env, output)
+    /// Where programs start: see [`Namespace::spawn`].
+    pub fn at(&self, host: Host) -> &Namespace {
+        &self.hosts[host as usize]
     }
 
     /// A UDP socket of this process that is on a host; port 0 means any.
@@ -233,10 +231,6 @@ impl World {
         let ports = if nat == Nat::Symmetric { "fully-random" } else { "" };
         let out = "chain out { type nat hook postrouting priority srcnat; oifname \"wan\"";
         format!("{input}\n{forward}\n{out} masquerade {ports}; }}")
-    }
-
-    fn at(&self, host: Host) -> &Namespace {
-        &self.hosts[host as usize]
     }
 
     fn router(&self, host: Host, uplink: usize) -> &(Namespace, Nat) {

@@ -1,7 +1,6 @@
 //! The NATs of the lab do what their names say. Plain UDP, without the library.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::nat::{Host, Nat, World};
@@ -137,17 +136,12 @@ fn uplinks() {
     assert_eq!(uplink, 2);
     let expected = at(&world, Host::A, uplink, port(&any));
     assert_eq!(mapping(&any, &hub), Some(expected));
-    let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join("netns-uplinks.out");
-    let _ = std::fs::remove_file(&output);
-    let argv = ["sh", "-c", "ip route show $WHICH"];
-    let mut program = world.spawn(Host::A, &argv, &[("WHICH", "default")], &output);
-    assert!(program.wait().unwrap().success());
-    let routes = std::fs::read_to_string(output).unwrap();
+    let routes = world.at(Host::A).output(&["ip", "route", "show", "default"]);
     assert!(routes.contains("dev up2 metric 102"), "{routes}");
 }
 
 /// `None` if this machine cannot have one.
-fn world(nat_a: &[Nat], nat_b: &[Nat]) -> Option<World> {
+pub fn world(nat_a: &[Nat], nat_b: &[Nat]) -> Option<World> {
     if let Some(what) = World::lacks() {
         support::missing(&what);
         return None;
