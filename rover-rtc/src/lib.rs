@@ -52,12 +52,13 @@ pub mod signal;
 pub mod stats;
 pub mod util;
 
-pub use config::{PeerConfig, ServerConfig};
-pub use error::{NetworkError, SdpError, SendError, WebrtcError};
+pub use config::{PeerConfig, ServerConfig, Token};
+pub use error::{DialError, NetworkError, SdpError, SendError, WebrtcError};
 pub use event::Event;
 pub use health::{ConnectionHealth, HealthConfig};
+pub use identity::Fingerprint;
 pub use link::{ChannelConfig, Message, OutboxConfig, WhenFull};
-pub use path::{PathConfig, Redundancy};
-pub use peer::{Channel, Peer};
+pub use path::{PathConfig, PathKind, Redundancy};
+pub use peer::{Channel, Peer, PeerLink};
 pub use recovery::RecoveryConfig;
 pub use server::Server;

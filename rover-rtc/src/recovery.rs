@@ -118,7 +118,8 @@ impl Ladder {
     /// The network has changed: what failed before may work now.
     pub fn network_changed(&mut self, now: Instant) {
         match self.state {
-            State::RestartAt(_) => self.state = State::RestartAt(now),
+            // A path that comes back by itself does so within some round trips.
+            State::RestartAt(t) => self.state = State::RestartAt(t.min(now + HEAD_START)),
             State::DialAt(_) => self.state = State::DialAt(now),
             State::Healthy | State::Dialing(_) => {}
         }
@@ -177,6 +178,9 @@ impl Ladder {
 /// Pauses of 0.5, 1.5 and 4.5 s: at most three dials in 10 s, or a thousand peers that come back
 /// at once would keep a hub from standing up.
 const PAUSE_GROWTH: f64 = 3.0;
+
+/// Of paths, when the network has changed.
+const HEAD_START: Duration = Duration::from_millis(300);
 
 /// Part of a pause by which it varies up and down.
 const JITTER: f64 = 0.3;

@@ -9,13 +9,9 @@
 //! Drop rules sit on the INPUT hook: a drop on OUTPUT would make the sender's `sendto` fail with
 //! EPERM, which a program can notice. Real loss is silent.
 
-use std::fs::File;
-use std::io::Write;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Condvar, Mutex, Once};
 use std::time::Duration;
+
+use super::namespace::{self, Namespace, Turn};
 
 /// An end of the lab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +22,7 @@ pub enum Side {
 
 /// Namespaces and devices; gone when this is dropped.
 pub struct Lab {
-    namespaces: [String; 2],
+    namespaces: [Namespace; 2],
     pairs: u8,
     rules: [Vec<String>; 2],
     _turn: Turn,
@@ -39,42 +35,24 @@ impl Side {
 impl Lab {
     /// What a lab needs and this machine has not.
     pub fn lacks() -> Option<String> {
-        for (tool, version) in [("ip", "-V"), ("nft", "-v"), ("setpriv", "-V")] {
-            let found = Command::new(tool).arg(version).output();
-            if !found.is_ok_and(|o| o.status.success()) {
-                return Some(format!("{tool} (a test in network namespaces needs it)"));
-            }
-        }
-        let name = unique_name();
-        let added = command("ip", &["netns", "add", &name], "");
-        // Creating one is the only sure sign: a container's root may not be allowed to.
-        let _ = command("ip", &["netns", "del", &name], "");
-        added.err().map(|e| format!("the right to create network namespaces (root): {e}"))
+        namespace::lacks(&[])
     }
 
     /// A lab with this many pairs; waits while too many others are at work.
     pub fn new(pairs: u8) -> Self {
-        static CLEAN: Once = Once::new();
-        CLEAN.call_once(remove_stale);
-        let name = unique_name();
-        let namespaces = [format!("{name}-rover"), format!("{name}-hub")];
-        let lab = Self { namespaces, pairs, rules: Default::default(), _turn: Turn::take() };
-        for ns in &lab.namespaces {
-            ip(&["netns", "add", ns]);
-            ip(&["-n", ns, "link", "set", "lo", "up"]);
-            inside(ns, &["sh", "-c", SYSCTLS], "");
-        }
+        // Before the namespaces: they are what there may not be too many of.
+        let turn = Turn::take();
+        let namespaces = Namespace::create(["rover", "hub"], 1);
+        let lab = Self { namespaces, pairs, rules: Default::default(), _turn: turn };
         for pair in 1..=pairs {
             let device = &device(pair);
-            let [rover, hub] = &lab.namespaces;
-            let peer = ["type", "veth", "peer", "name", device, "netns", hub];
-            ip(&[&["link", "add", device, "netns", rover][..], &peer].concat());
+            lab.at(Side::Rover).join(device, lab.at(Side::Hub), device);
             for side in Side::BOTH {
                 lab.add_address(pair, side, &address(pair, side));
                 lab.link_up(pair, side);
             }
         }
-        lab.await_carrier();
+        Side::BOTH.into_iter().for_each(|side| lab.at(side).await_carrier(pairs.into()));
         lab
     }
 
@@ -107,23 +85,23 @@ impl Lab {
 
     /// Sets one end of a pair down; the other end loses its carrier.
     pub fn link_down(&self, pair: u8, side: Side) {
-        ip(&["-n", self.namespace(side), "link", "set", &device(pair), "down"]);
+        self.at(side).ip(&["link", "set", &device(pair), "down"]);
     }
 
     /// Sets one end of a pair up.
     pub fn link_up(&self, pair: u8, side: Side) {
-        ip(&["-n", self.namespace(side), "link", "set", &device(pair), "up"]);
+        self.at(side).ip(&["link", "set", &device(pair), "up"]);
     }
 
     /// Gives an end of a pair one more IPv4 address, with a prefix of 24 bits.
     pub fn add_address(&self, pair: u8, side: Side, address: &str) {
         let address = format!("{address}/24");
-        ip(&["-n", self.namespace(side), "addr", "add", &address, "dev", &device(pair)]);
+        self.at(side).ip(&["addr", "add", &address, "dev", &device(pair)]);
     }
 
     /// Takes all addresses from an end of a pair.
     pub fn flush_addresses(&self, pair: u8, side: Side) {
-        ip(&["-n", self.namespace(side), "addr", "flush", "dev", &device(pair)]);
+        self.at(side).ip(&["addr", "flush", "dev", &device(pair)]);
     }
 
     /// Watches for a moment by which pair a side sends most.
@@ -135,44 +113,12 @@ impl Lab {
         (1..=self.pairs).max_by_key(grown).unwrap()
     }
 
-    /// Starts a program at a side, with this environment; its output goes to a file. Its standard
-    /// input is a pipe. It is killed with the thread that starts it, even if that is by SIGKILL.
-    pub fn spawn(&self, side: Side, argv: &[&str], env: &[(&str, &str)], output: &Path) -> Child {
-        let output = File::options().create(true).append(true).open(output).unwrap();
-        Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "ip", "netns", "exec", self.namespace(side)])
-            .args(argv)
-            .envs(env.iter().copied())
-            .stdin(Stdio::piped())
-            .stdout(output.try_clone().unwrap())
-            .stderr(output)
-            .spawn()
-            .unwrap()
-    }
-
     /// What a command prints that runs at a side.
     pub fn output(&self, side: Side, argv: &[&str]) -> String {
-        inside(self.namespace(side), argv, "")
+        self.at(side).output(argv)
     }
 
-    /// Up to two seconds pass until the kernel notes that the other end is up, and a program that
-    /// starts before sees no interface.
-    fn await_carrier(&self) {
-        let is_up = |side| {
-            let up = self.output(side, &["ip", "-o", "link", "show", "up"]);
-            up.lines().filter(|l| l.contains("rv") && l.contains("state UP")).count()
-                == usize::from(self.pairs)
-        };
-        for _ in 0..200 {
-            if Side::BOTH.into_iter().all(is_up) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        panic!("the pairs do not come up");
-    }
-
-    fn namespace(&self, side: Side) -> &str {
+    pub fn at(&self, side: Side) -> &Namespace {
         &self.namespaces[side as usize]
     }
 
@@ -187,12 +133,8 @@ impl Lab {
 
     fn install(&self, side: Side) {
         let rules = self.rules[side as usize].join("\n");
-        // Adding before deleting makes the deletion succeed the first time too.
-        let script = format!(
-            "table inet lab\ndelete table inet lab\ntable inet lab {{ chain input {{\n\
-             type filter hook input priority 0;\n{rules}\n}}\n}}\n"
-        );
-        inside(self.namespace(side), &["nft", "-f", "-"], &script);
+        let chain = format!("chain lab {{ type filter hook input priority 0;\n{rules}\n}}");
+        self.at(side).install("lab", &chain);
     }
 
     fn bytes_sent(&self, side: Side) -> Vec<u64> {
@@ -208,14 +150,6 @@ impl Lab {
     }
 }
 
-impl Drop for Lab {
-    fn drop(&mut self) {
-        for ns in &self.namespaces {
-            let _ = command("ip", &["netns", "del", ns], "");
-        }
-    }
-}
-
 /// A side's first IPv4 address on a pair.
 pub fn address(pair: u8, side: Side) -> String {
     format!("10.78.{pair}.{}", side as u8 + 1)
@@ -224,78 +158,3 @@ pub fn address(pair: u8, side: Side) -> String {
 fn device(pair: u8) -> String {
     format!("rv{pair}")
 }
-
-/// Leave to run a lab: too many at once would measure the machine, not the library.
-struct Turn;
-
-impl Turn {
-    fn take() -> Self {
-        let free = FREE.0.lock().unwrap();
-        let mut free = FREE.1.wait_while(free, |free| *free == 0).unwrap();
-        *free -= 1;
-        Self
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        *FREE.0.lock().unwrap() += 1;
-        FREE.1.notify_one();
-    }
-}
-
-static FREE: (Mutex<u32>, Condvar) = (Mutex::new(4), Condvar::new());
-
-fn unique_name() -> String {
-    static COUNTER: AtomicU32 = AtomicU32::new(0);
-    let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-    format!("{PREFIX}{}-{count}", std::process::id())
-}
-
-/// Removes the namespaces of processes that were killed outright.
-fn remove_stale() {
-    let list = command("ip", &["netns", "list"], "").unwrap_or_default();
-    for name in list.lines().filter_map(|l| l.split_whitespace().next()) {
-        let process = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
-        let gone = |pid: &str| !Path::new("/proc").join(pid).exists();
-        if process.is_some_and(gone) {
-            let _ = command("ip", &["netns", "del", name], "");
-        }
-    }
-}
-
-fn ip(args: &[&str]) {
-    command("ip", args, "").unwrap();
-}
-
-fn inside(namespace: &str, argv: &[&str], input: &str) -> String {
-    command("ip", &[&["netns", "exec", namespace], argv].concat(), input).unwrap()
-}
-
-fn command(program: &str, args: &[&str], input: &str) -> Result<String, String> {
-    let failed = |e: &dyn std::fmt::Display| format!("{program} {}: {e}", args.join(" "));
-    let mut child = Command::new(program)
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|e| failed(&e))?;
-    // A program that does not read its input has ended, which its status tells.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    let output = child.wait_with_output().map_err(|e| failed(&e))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    Err(failed(&String::from_utf8_lossy(&output.stderr).trim()))
-}
-
-const PREFIX: &str = "roverrtc-";
-
-/// A kernel without IPv6 has no such file.
-const SYSCTLS: &str = "cd /proc/sys/net
-echo 1 > ipv4/conf/all/rp_filter
-echo 1 > ipv4/conf/default/rp_filter
-for f in ipv6/conf/all ipv6/conf/default; do
-    if [ -e $f ]; then echo 1 > $f/disable_ipv6; fi
-done";

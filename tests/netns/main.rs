@@ -1,7 +1,8 @@
 //! The real binary and real peers in two network namespaces, joined by two networks that break.
 //!
-//! Needs Linux, root, `ip` (iproute2), `nft` (nftables) and `setpriv` (util-linux). Nothing outside
-//! the namespaces is touched. Each test prints its figures to standard error.
+//! Two rovers behind NATs are another lab. Needs Linux, root, `ip` (iproute2), `nft` (nftables),
+//! `setpriv` (util-linux) and `conntrack`. Nothing outside the namespaces is touched. Each test
+//! prints its figures to standard error.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -16,7 +17,12 @@
 mod count;
 mod hub;
 mod lab;
+mod namespace;
+mod nat;
+mod nat_hub;
+mod nat_kinds;
 mod outage;
+mod programs;
 mod role;
 mod scene;
 #[path = "../support/mod.rs"]

@@ -1,15 +1,15 @@
 //! The program that runs in the namespaces: this test binary, started again as a peer.
 //!
-//! It connects to the hub and writes a log, one line at a time, each with the microseconds since
-//! the epoch: `s <time> <number>` a message sent, `r <time> <number>` one received, `e <time> ...`
-//! an event. Standard input commands it: `go` begins to send, `stop` ends it, the end of the input
-//! closes the peer.
+//! It connects to the hub, or by the hub to another peer, and writes a log, one line at a time,
+//! each with the microseconds since the epoch: `s <time> <number>` a message sent,
+//! `r <time> <number>` one received, `e <time> ...` an event. Standard input commands it: `go`
+//! begins to send, `stop` ends it, the end of the input closes the peer.
 
 use std::fs::File;
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rover_rtc::{Peer, PeerConfig};
+use rover_rtc::{Channel, Peer, PeerConfig};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
@@ -17,6 +17,9 @@ use tokio::time::MissedTickBehavior;
 pub const NAME: &str = "ROVER_NETNS_ROLE";
 /// The hub's URL.
 pub const SERVER: &str = "ROVER_NETNS_SERVER";
+/// The peer to exchange messages with: a name to dial, or nothing to accept who dials. Where it is
+/// not set, messages go to the hub, which passes them on to all of its clients.
+pub const TO: &str = "ROVER_NETNS_TO";
 /// Where the log goes.
 pub const LOG: &str = "ROVER_NETNS_LOG";
 
@@ -33,7 +36,7 @@ fn role() {
     let log = File::options().create(true).append(true).open(std::env::var(LOG).unwrap()).unwrap();
     let config = PeerConfig { name: Some(name), ..PeerConfig::new(std::env::var(SERVER).unwrap()) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(run(config, Log(log)));
+    runtime.block_on(run(config, std::env::var(TO).ok(), Log(log)));
 }
 
 /// Microseconds since the epoch: all processes of a test read the same clock.
@@ -50,10 +53,30 @@ impl Log {
     }
 }
 
-async fn run(config: PeerConfig, mut log: Log) {
+async fn run(config: PeerConfig, to: Option<String>, mut log: Log) {
     let peer = Peer::connect(config).unwrap();
-    let mut events = peer.events();
-    let test = peer.channel("test").unwrap();
+    match to.as_deref() {
+        None => {
+            let mut events = peer.events();
+            let test = peer.channel("test").unwrap();
+            let event = async || format!("{:?}", events.recv().await.unwrap());
+            let stats = async || format!("{:?}", peer.stats().await.unwrap());
+            exchange(test, event, stats, &mut log).await;
+        }
+        Some("") => unimplemented!("accepting a link"),
+        Some(name) => unimplemented!("dialing {name}"),
+    }
+    peer.close().await;
+}
+
+/// Sends and records on one link, as standard input says. Waiting for an event must be safe to
+/// cancel.
+async fn exchange(
+    test: Channel,
+    mut event: impl AsyncFnMut() -> String,
+    stats: impl AsyncFn() -> String,
+    log: &mut Log,
+) {
     let mut commands = commands();
     let mut clock = tokio::time::interval(INTERVAL);
     // A late sender catches up, as a sensor's queue does.
@@ -68,7 +91,7 @@ async fn run(config: PeerConfig, mut log: Log) {
                 }
                 Some("stop") => {
                     sending = false;
-                    log.line('e', format!("{:?}", peer.stats().await.unwrap()));
+                    log.line('e', stats().await);
                 }
                 Some(other) => panic!("unknown command {other}"),
                 None => break,
@@ -86,12 +109,9 @@ async fn run(config: PeerConfig, mut log: Log) {
                     log.line('r', u64::from_be_bytes(bytes));
                 }
             }
-            event = events.recv() => {
-                log.line('e', format!("{:?}", event.unwrap()).replace('\n', " "));
-            }
+            event = event() => log.line('e', event.replace('\n', " ")),
         }
     }
-    peer.close().await;
 }
 
 /// The lines of standard input.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::count::{Count, Log};
 use super::lab::{Lab, Side, address};
+use super::programs::{start_hub, start_peer};
 use super::role;
 use super::support;
 
@@ -46,9 +47,10 @@ impl Scene {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("netns-{name}"));
         let _ = std::fs::remove_dir_all(&directory);
         std::fs::create_dir_all(&directory).unwrap();
-        let hub = start_hub(&lab, &directory);
-        let rover = start_peer(&lab, &directory, Side::Rover, "rover");
-        let observer = start_peer(&lab, &directory, Side::Hub, "observer");
+        let hub = start_hub(lab.at(Side::Hub), &hub_addresses(), &directory);
+        let peer =
+            |side, name| start_peer(lab.at(side), &hub_addresses()[0], name, None, &directory);
+        let (rover, observer) = (peer(Side::Rover, "rover"), peer(Side::Hub, "observer"));
         let mut scene = Self { lab, name, directory, hub, rover, observer };
         scene.wait("channels", Duration::from_secs(10), |s| {
             let open = |l: Log| l.events.iter().any(|(_, e)| e.starts_with("ChannelOpen"));
@@ -84,7 +86,7 @@ impl Scene {
 
     /// Starts the hub again, on the same ports; returns when it serves.
     pub fn start_hub(&mut self) {
-        self.hub = start_hub(&self.lab, &self.directory);
+        self.hub = start_hub(self.lab.at(Side::Hub), &hub_addresses(), &self.directory);
     }
 
     /// Stops sending, waits for what is under way, and counts. Checks that all programs live and
@@ -169,38 +171,6 @@ pub fn random_pause() {
     pause(role::time() / 7 % 100);
 }
 
-fn start_hub(lab: &Lab, directory: &Path) -> Child {
-    let output = directory.join("hub.out");
-    let lines = || {
-        let text = std::fs::read_to_string(&output).unwrap_or_default();
-        text.matches("Connect a browser").count()
-    };
-    let before = lines();
-    let udp = [1, 2].map(|pair| format!("{}:4000", address(pair, Side::Hub)));
-    let listen = format!("{}:3000", address(1, Side::Hub));
-    let program = env!("CARGO_BIN_EXE_rover-rtc");
-    let argv = [program, "server", "--listen", &listen, "--udp", &udp[0], "--udp", &udp[1]];
-    let hub = lab.spawn(Side::Hub, &argv, &[("RUST_LOG", LOG_LEVEL)], &output);
-    let limit = Instant::now() + Duration::from_secs(5);
-    while lines() == before {
-        assert!(Instant::now() < limit, "the hub does not start: see {output:?}");
-        pause(5);
-    }
-    hub
+fn hub_addresses() -> [String; 2] {
+    [1, 2].map(|pair| address(pair, Side::Hub))
 }
-
-fn start_peer(lab: &Lab, directory: &Path, side: Side, name: &str) -> Child {
-    let program = std::env::current_exe().unwrap();
-    let argv = [&[program.to_str().unwrap()][..], &role::ARGUMENTS].concat();
-    let log = directory.join(format!("{name}.log"));
-    let server = format!("http://{}:3000", address(1, Side::Hub));
-    let env = [
-        (role::NAME, name),
-        (role::SERVER, &server),
-        (role::LOG, log.to_str().unwrap()),
-        ("RUST_LOG", LOG_LEVEL),
-    ];
-    lab.spawn(side, &argv, &env, &directory.join(format!("{name}.out")))
-}
-
-const LOG_LEVEL: &str = "rover_rtc=debug";

@@ -392,6 +392,12 @@ impl Link {
         self.collect(now);
     }
 
+    /// Whether the transport that is being negotiated uses this local socket.
+    #[must_use]
+    pub fn next_has_local(&self, local: SocketAddr) -> bool {
+        self.next.as_ref().is_some_and(|a| a.transport.paths().has_local(local))
+    }
+
     /// Whether a transport is up, whatever its paths.
     #[must_use]
     pub fn is_connected(&self) -> bool {

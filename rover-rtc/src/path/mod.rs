@@ -12,6 +12,7 @@
 mod config;
 pub(crate) mod demux;
 mod estimate;
+pub(crate) mod frame;
 mod kind;
 mod one;
 mod redundancy;
@@ -74,6 +75,8 @@ pub enum PathEvent {
     Mapped {
         /// The socket.
         local: SocketAddr,
+        /// Who sees it; another may see another one.
+        remote: SocketAddr,
         /// The address that the other side sees.
         public: SocketAddr,
     },
@@ -119,7 +122,6 @@ pub struct PathSet {
     selection: Selection,
     usage: Usage,
     copies: Copies,
-    mapped: Vec<(SocketAddr, SocketAddr)>,
     /// Last answer that timers ran for; tells when this process was late.
     deadline: Option<Instant>,
     transmits: VecDeque<PathTransmit>,
@@ -147,7 +149,6 @@ impl PathSet {
             selection: Selection::default(),
             usage: Usage::default(),
             copies,
-            mapped: Vec::new(),
             deadline: None,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
@@ -247,8 +248,10 @@ impl PathSet {
             self.role.controlling = !self.role.controlling;
         }
         if let Some(public) = message.mapped_address() {
-            self.note_mapped(local, public);
-            self.paths[index].mapped = Some(public);
+            let before = self.paths[index].mapped.replace(public);
+            if before != Some(public) {
+                self.events.push_back(PathEvent::Mapped { local, remote, public });
+            }
         }
         self.handle_answer(now, index, message.trans_id());
         StunVerdict::Consumed
@@ -491,14 +494,6 @@ impl PathSet {
                 rtt = ?path.rtt.latest(), "path alive");
         }
         self.evaluate(now);
-    }
-
-    fn note_mapped(&mut self, local: SocketAddr, public: SocketAddr) {
-        if !self.mapped.contains(&(local, public)) {
-            self.mapped.retain(|(l, _)| *l != local);
-            self.mapped.push((local, public));
-            self.events.push_back(PathEvent::Mapped { local, public });
-        }
     }
 
     /// Makes a path of two addresses that can reach each other. `None` if they cannot, or there is

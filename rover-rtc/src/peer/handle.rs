@@ -25,7 +25,8 @@ pub struct PeerLink {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) events: broadcast::Sender<Event>,
     pub(super) directory: Directory,
-    pub(super) held: Arc<Held>,
+    /// Tells the driver when the last clone is gone.
+    pub(super) _held: Arc<Held>,
 }
 
 impl PeerLink {

@@ -214,7 +214,7 @@ impl Home {
             }
             Done::Restarted(Err(error)) => Err(error.to_string()),
             // The ladder's own restart finds out the same.
-            Done::Polled(Err(_)) | Done::Other => Ok(()),
+            Done::Polled(Err(_)) | Done::Mailed(_) | Done::Other => Ok(()),
         };
         if let Err(error) = result {
             self.line.trouble(error);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, broadcast, oneshot};
 
 use super::channel::Channel;
-use super::handle::{Directory, Events, Held};
+use super::handle::{Directory, Held};
 use super::inbox::Inbox;
 use crate::event::{Event, IceConnectionState, Recovery};
 use crate::link::{ChannelConfig, ChannelId, Link, LinkEvent, Outbox, RESERVED};
@@ -79,12 +79,6 @@ impl Line {
         self.closing.is_none() && self.held.strong_count() == 0 && self.held.weak_count() > 0
     }
 
-    /// Events for the driver itself.
-    #[cfg(test)]
-    pub(super) fn events(&self) -> Events {
-        Events::new(self.events.subscribe())
-    }
-
     /// Takes what the link says, as far as the application is concerned.
     pub(super) fn on_event(&mut self, now: Instant, link: &mut Link, event: LinkEvent) {
         match event {
@@ -129,6 +123,9 @@ impl Line {
         label: &str,
         outbox: Outbox,
     ) -> Option<Channel> {
+        if let Some(known) = self.channels.get(id.index()) {
+            return known.clone();
+        }
         let channel = (!label.starts_with(RESERVED)).then(|| Channel {
             id,
             label: label.into(),
@@ -219,7 +216,7 @@ impl Line {
                 tracing::info!(local = %path.0, remote = %path.1, %kind, ?cause, "path switch");
                 self.emit(Event::PathSwitch { path, kind, cause });
             }
-            PathEvent::Mapped { local, public } => tracing::debug!(%local, %public, "mapped"),
+            PathEvent::Mapped { local, public, .. } => tracing::debug!(%local, %public, "mapped"),
         }
     }
 

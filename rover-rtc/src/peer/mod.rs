@@ -1,12 +1,15 @@
-//! The peer: a link to a hub that keeps itself connected, or to another peer whose offers and
-//! answers the application carries itself.
+//! The peer: a link to a hub that keeps itself connected, links with other peers that it finds
+//! there, or one with another peer whose offers and answers the application carries itself.
 //!
 //! ```no_run
 //! use rover_rtc::{Peer, PeerConfig};
 //!
 //! # async fn example() -> Result<(), rover_rtc::WebrtcError> {
-//! let peer = Peer::connect(PeerConfig::new("http://127.0.0.1:3000"))?;
-//! let test = peer.channel("test").expect("it is a default");
+//! let mut config = PeerConfig::new("http://127.0.0.1:3000");
+//! config.name = Some("rover-1".into());
+//! let peer = Peer::connect(config)?;
+//! let link = peer.dial("rover-2").await?;
+//! let test = link.channel("test").expect("it is a default");
 //! test.send("hello").await?;
 //! while let Some(message) = test.recv().await {
 //!     println!("{} bytes", message.data.len());
@@ -15,65 +18,73 @@
 //! # }
 //! ```
 
+mod bonds;
 mod channel;
 mod driver;
+mod handle;
+mod home;
 mod inbox;
+mod line;
+mod network;
 mod run;
 mod signaling;
 mod sockets;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc};
 
 pub use channel::Channel;
+pub use handle::{Events, PeerLink};
 pub use run::{PeerOptions, main};
 
 use crate::config::PeerConfig;
-use crate::error::WebrtcError;
-use crate::event::Event;
+use crate::error::{DialError, WebrtcError};
+use crate::identity::{Fingerprint, Identity, KnownPeers, valid_name};
 use crate::link::ChannelConfig;
+use crate::recovery::Ladder;
+use crate::rendezvous::{Rendezvous, RendezvousConfig};
 use crate::stats::LinkStats;
-use driver::{Command, Driver};
+use crate::util::{clock, random};
+use bonds::Bonds;
+use driver::{Driver, Owner, Request};
+use home::Route;
 use signaling::Signaling;
 
-/// A connected, or connecting, peer. Dropping it closes it in the background;
+/// A connected, or connecting, peer. Dropping it closes it, and all its links, in the background;
 /// [`Peer::close`] waits until that is done.
 #[derive(Debug)]
 pub struct Peer {
-    commands: mpsc::Sender<Command>,
-    events: broadcast::Sender<Event>,
-    /// Subscribed before the driver began, so that nothing is missed.
-    first_events: Mutex<Option<broadcast::Receiver<Event>>>,
-    directory: Directory,
-}
-
-/// The channels of a peer, by label.
-#[derive(Debug, Clone, Default)]
-struct Directory {
-    channels: Arc<Mutex<Vec<Channel>>>,
-}
-
-/// Events of a peer, from the time it was asked for.
-#[derive(Debug)]
-pub struct Events {
-    receiver: broadcast::Receiver<Event>,
+    home: PeerLink,
+    called: Mutex<mpsc::Receiver<PeerLink>>,
+    fingerprint: Option<Fingerprint>,
 }
 
 impl Peer {
     /// Starts a peer of the hub in the settings. It connects by itself, again and again, for as
-    /// long as it lives: a hub that is down is [`Event::Trouble`], no error.
+    /// long as it lives: a hub that is down is [`Event::Trouble`](crate::Event::Trouble), no
+    /// error. With a name it can call other peers and be called.
     ///
     /// # Errors
     ///
-    /// [`WebrtcError::Server`] if the hub's URL is none.
+    /// [`WebrtcError::Server`] if the hub's URL is none, [`WebrtcError::Identity`] or
+    /// [`WebrtcError::Table`] if the state directory or the roster cannot be used,
+    /// [`WebrtcError::Dial`] if the name cannot be one.
     ///
     /// # Panics
     ///
     /// Outside of a tokio runtime.
     pub fn connect(config: PeerConfig) -> Result<Self, WebrtcError> {
-        let signaling = Signaling::new(&config).map_err(|e| WebrtcError::Server(e.to_string()))?;
-        let (peer, driver) = Self::new(config, Some(signaling));
+        let now = clock::now();
+        let named = config.name.as_ref().map(|name| Who::new(name, &config)).transpose()?;
+        let identity = named.as_ref().map(|who| who.identity.clone());
+        let signaling = Signaling::new(&config, identity.clone())
+            .map_err(|e| WebrtcError::Server(e.to_string()))?;
+        let ladder = Ladder::new(now, config.recovery.clone(), random::number());
+        let ties = named.map(|who| who.rendezvous(&config));
+        let route = Some(Route { ladder, signaling });
+        let (peer, driver) = Self::new(config, identity, route, ties);
         tokio::spawn(driver.run());
         Ok(peer)
     }
@@ -89,7 +100,7 @@ impl Peer {
     ///
     /// Outside of a tokio runtime.
     pub fn offer(config: PeerConfig) -> Result<(Self, String), WebrtcError> {
-        let (peer, mut driver) = Self::new(config, None);
+        let (peer, mut driver) = Self::new(config, None, None, None);
         let offer = driver.offer()?;
         tokio::spawn(driver.run());
         Ok((peer, offer))
@@ -106,7 +117,7 @@ impl Peer {
     ///
     /// Outside of a tokio runtime.
     pub fn answer(config: PeerConfig, offer: &str) -> Result<(Self, String), WebrtcError> {
-        let (peer, mut driver) = Self::new(config, None);
+        let (peer, mut driver) = Self::new(config, None, None, None);
         let answer = driver.answer(offer)?;
         tokio::spawn(driver.run());
         Ok((peer, answer))
@@ -119,95 +130,165 @@ impl Peer {
     /// [`WebrtcError::Sdp`] if it is not usable, [`WebrtcError::Closed`].
     pub async fn accept_answer(&self, answer: &str) -> Result<(), WebrtcError> {
         let answer = answer.to_owned();
-        Ok(self.ask(|reply| Command::AcceptAnswer(answer, reply)).await??)
+        Ok(self.home.ask(|reply| Request::AcceptAnswer(answer, reply)).await??)
     }
 
-    /// A channel by its label: one of the settings, or one that the other side has opened.
-    #[must_use]
-    pub fn channel(&self, label: &str) -> Option<Channel> {
-        self.directory.find(label)
+    /// Calls another peer of the hub by its name, and waits until the link is up, for at most
+    /// 30 s: see [`Peer::dial_within`].
+    ///
+    /// # Errors
+    ///
+    /// See [`Peer::dial_within`].
+    pub async fn dial(&self, name: &str) -> Result<PeerLink, WebrtcError> {
+        self.dial_within(name, DIAL_PATIENCE).await
     }
 
-    /// Opens a further channel. It can be used at once: what is sent waits until it is open.
+    /// Calls another peer by its name. One that is not there yet is waited for. If there is a
+    /// link with it already, whoever called, the result is that one; if both call at once, they
+    /// get one link. From then on the link keeps itself connected until it is closed.
+    ///
+    /// Cancelling the future gives up the call.
+    ///
+    /// # Errors
+    ///
+    /// [`WebrtcError::Dial`], among them [`DialError::TimedOut`] with the last reason known, and
+    /// [`DialError::Distrusted`] if the other side is not who it should be; [`WebrtcError::Closed`].
+    pub async fn dial_within(
+        &self,
+        name: &str,
+        patience: Duration,
+    ) -> Result<PeerLink, WebrtcError> {
+        let name = name.to_owned();
+        Ok(self.home.ask(|reply| Request::Dial(name, patience, reply)).await??)
+    }
+
+    /// The next link that another peer has called; `None` when the peer has been closed. Links
+    /// wait here, up to 16; further callers hear good-bye.
+    ///
+    /// Cancel safe.
+    pub async fn accept(&self) -> Option<PeerLink> {
+        self.called.lock().await.recv().await
+    }
+
+    /// All links with other peers: names and counters.
     ///
     /// # Errors
     ///
     /// [`WebrtcError::Closed`].
-    pub async fn open(&self, config: ChannelConfig) -> Result<Channel, WebrtcError> {
-        self.ask(|reply| Command::Open(config, reply)).await
+    pub async fn links(&self) -> Result<Vec<(String, LinkStats)>, WebrtcError> {
+        self.home.ask(Request::Links).await
     }
 
-    /// Events from now on; the first call gets them from the start. A reader that falls more than
-    /// 1,024 events behind misses the oldest.
+    /// The key by which others know this peer, if it has a name.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        self.fingerprint
+    }
+
+    /// A channel of the link with the hub, by its label.
+    #[must_use]
+    pub fn channel(&self, label: &str) -> Option<Channel> {
+        self.home.channel(label)
+    }
+
+    /// Opens a further channel on the link with the hub.
+    ///
+    /// # Errors
+    ///
+    /// See [`PeerLink::open`].
+    pub async fn open(&self, config: ChannelConfig) -> Result<Channel, WebrtcError> {
+        self.home.open(config).await
+    }
+
+    /// Events of the link with the hub, and of calls that were refused.
     #[must_use]
     pub fn events(&self) -> Events {
-        let first = self.first_events.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Events { receiver: first.unwrap_or_else(|| self.events.subscribe()) }
+        self.home.events()
     }
 
-    /// Counters and paths as of now.
+    /// Counters and paths of the link with the hub.
     ///
     /// # Errors
     ///
     /// [`WebrtcError::Closed`].
     pub async fn stats(&self) -> Result<LinkStats, WebrtcError> {
-        self.ask(Command::Stats).await
+        self.home.stats().await
     }
 
-    /// Sends what is queued, for at most a second, says good-bye and ends.
+    /// Sends what is queued, for at most a second, says good-bye on all links and ends.
     pub async fn close(&self) {
-        // An error says that it is closed already.
-        let _ = self.ask(Command::Close).await;
+        self.home.close().await;
     }
 
-    fn new(config: PeerConfig, signaling: Option<Signaling>) -> (Self, Driver) {
-        let (commands, receiver) = mpsc::channel(COMMANDS);
-        let (events, first) = broadcast::channel(EVENTS);
-        let directory = Directory::default();
-        let driver = Driver::new(config, signaling, receiver, events.clone(), directory.clone());
-        let first_events = Mutex::new(Some(first));
-        (Self { commands, events, first_events, directory }, driver)
-    }
-
-    async fn ask<T>(
-        &self,
-        command: impl FnOnce(oneshot::Sender<T>) -> Command,
-    ) -> Result<T, WebrtcError> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).await.map_err(|_| WebrtcError::Closed)?;
-        answer.await.map_err(|_| WebrtcError::Closed)
+    fn new(
+        config: PeerConfig,
+        identity: Option<Arc<Identity>>,
+        route: Option<Route>,
+        ties: Option<Rendezvous>,
+    ) -> (Self, Driver) {
+        let (sender, receiver) = mpsc::channel(COMMANDS);
+        let (calls, called) = mpsc::channel(CALLS);
+        let bonds = Bonds::new(calls, sender.downgrade());
+        let fingerprint = identity.as_ref().map(|i| i.fingerprint());
+        let mut driver = Driver::new(config, identity, route, ties, receiver, bonds);
+        let (held, directory, events) = driver.home.line.hold();
+        let home = PeerLink {
+            owner: Owner::Home,
+            name: "".into(),
+            fingerprint: None,
+            commands: sender,
+            events,
+            directory,
+            _held: held,
+        };
+        (Self { home, called: Mutex::new(called), fingerprint }, driver)
     }
 }
 
-impl Events {
-    /// The next event; `None` when the peer is gone.
-    pub async fn recv(&mut self) -> Option<Event> {
-        loop {
-            match self.receiver.recv().await {
-                Ok(event) => return Some(event),
-                Err(broadcast::error::RecvError::Lagged(missed)) => {
-                    tracing::warn!(missed, "events missed");
-                }
-                Err(broadcast::error::RecvError::Closed) => return None,
-            }
+/// A peer with a name.
+struct Who {
+    name: String,
+    identity: Arc<Identity>,
+    known: KnownPeers,
+}
+
+impl Who {
+    fn new(name: &str, config: &PeerConfig) -> Result<Self, WebrtcError> {
+        if !valid_name(name) {
+            return Err(DialError::BadName(name.to_owned()).into());
         }
+        let (identity, known) = match &config.state {
+            Some(dir) => (Identity::load_or_create(dir)?, KnownPeers::load(dir)?),
+            None => (Identity::fresh()?, KnownPeers::in_memory()),
+        };
+        let known = match &config.roster {
+            Some(path) => known.with_roster(path)?,
+            None => known,
+        };
+        Ok(Self { name: name.to_owned(), identity: Arc::new(identity), known })
     }
-}
 
-impl Directory {
-    fn add(&self, channel: Channel) {
-        self.lock().push(channel);
-    }
-
-    fn find(&self, label: &str) -> Option<Channel> {
-        self.lock().iter().find(|c| c.label() == label).cloned()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Channel>> {
-        // Pushing and cloning leave nothing half done.
-        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+    fn rendezvous(self, config: &PeerConfig) -> Rendezvous {
+        let Self { name, identity, known } = self;
+        let settings = RendezvousConfig {
+            name,
+            path: config.path.clone(),
+            recovery: config.recovery.clone(),
+            pace: config.pace,
+            channels: config.channels.clone(),
+            max_channels: config.max_channels,
+            max_links: config.max_links,
+            relay: config.relay,
+        };
+        let unix_nanos = u64::try_from(clock::unix_nanos()).unwrap_or_default();
+        Rendezvous::new(clock::now(), unix_nanos, settings, identity, known)
     }
 }
 
 const COMMANDS: usize = 32;
-const EVENTS: usize = 1024;
+
+/// Links that wait to be accepted.
+const CALLS: usize = 16;
+
+/// How long [`Peer::dial`] waits.
+const DIAL_PATIENCE: Duration = Duration::from_secs(30);

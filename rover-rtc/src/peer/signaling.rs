@@ -22,6 +22,8 @@ pub(super) enum Done {
     Restarted(Result<Description, CallError>),
     /// An offer of the hub, if it had one.
     Polled(Result<Option<Description>, CallError>),
+    /// Letters of other peers.
+    Mailed(Result<Vec<FromHub>, CallError>),
     /// Nobody waits for it.
     Other,
 }
@@ -42,7 +44,7 @@ pub(super) struct Signaling {
     /// Letters out.
     posting: JoinSet<()>,
     /// A call that waits for letters.
-    mail: JoinSet<Result<Vec<FromHub>, CallError>>,
+    mail: JoinSet<Done>,
 }
 
 impl Signaling {
@@ -142,18 +144,7 @@ impl Signaling {
             && let Some((session, proof)) = self.proof()
         {
             let client = self.client.clone();
-            self.mail.spawn(async move { client.collect(&session, &proof).await });
-        }
-    }
-
-    /// Letters that came over HTTP. Never ends without a call.
-    pub(super) async fn mailed(&mut self) -> Result<Vec<FromHub>, CallError> {
-        loop {
-            match self.mail.join_next().await {
-                Some(Ok(mail)) => return mail,
-                Some(Err(_)) => {} // aborted
-                None => return std::future::pending().await,
-            }
+            self.mail.spawn(async move { Done::Mailed(client.collect(&session, &proof).await) });
         }
     }
 
@@ -166,10 +157,14 @@ impl Signaling {
     /// The next call that comes to an end. Never ends without calls.
     pub(super) async fn done(&mut self) -> Done {
         loop {
-            match self.calls.join_next().await {
-                Some(Ok(done)) => return done,
-                Some(Err(_)) => {} // aborted
-                None => return std::future::pending().await,
+            let ended = tokio::select! {
+                Some(ended) = self.calls.join_next() => ended,
+                Some(ended) = self.mail.join_next() => ended,
+                else => return std::future::pending().await,
+            };
+            // An error is a call that was aborted.
+            if let Ok(done) = ended {
+                return done;
             }
         }
     }

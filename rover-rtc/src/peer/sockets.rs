@@ -40,12 +40,19 @@ impl Reach {
 pub(super) struct Place {
     pub(super) ip: IpAddr,
     device: Option<String>,
+    /// The number that the system gave the interface: one that was unplugged comes back as
+    /// another one, even under the same name.
+    index: u32,
 }
 
 /// The addresses that a peer is to use now.
 pub(super) fn places(config: &PeerConfig, reach: Reach) -> Result<Vec<Place>, NetworkError> {
     if !config.bind.is_empty() {
-        return Ok(config.bind.iter().map(|ip| Place { ip: *ip, device: None }).collect());
+        return Ok(config
+            .bind
+            .iter()
+            .map(|ip| Place { ip: *ip, device: None, index: 0 })
+            .collect());
     }
     let interfaces = scan()?;
     let filter = InterfaceFilter {
@@ -62,6 +69,7 @@ pub(super) fn places(config: &PeerConfig, reach: Reach) -> Result<Vec<Place>, Ne
     }
     let place = |i: &Interface| Place {
         ip: i.addr,
+        index: i.index,
         device: (reach != Reach::Here && !i.loopback).then(|| i.name.clone()),
     };
     Ok(found.into_iter().map(place).collect())

@@ -61,6 +61,7 @@ impl Rendezvous {
         if let Err(error) = trusted {
             return self.distrust(now, Some(call), error.to_string());
         }
+        self.changed = true;
         self.handle_letter(now, letter, key);
     }
 

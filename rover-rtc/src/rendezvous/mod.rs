@@ -83,8 +83,8 @@ pub enum TieEvent {
 /// A datagram to send.
 #[derive(Debug)]
 pub enum Transmit {
-    /// By a socket, or a TURN server's address, of this side.
-    Datagram(Outgoing),
+    /// By a socket, or a TURN server's address, of this side, for a link.
+    Datagram(TieId, Outgoing),
     /// By the hub, in a frame of this number.
     Frame(u16, Vec<u8>),
 }
@@ -103,6 +103,14 @@ pub struct Rendezvous {
     reachable: bool,
     /// Numbers of the hub's channels, by call.
     numbers: HashMap<String, u16>,
+    /// The same, by the address that stands for our end of it.
+    relays: HashMap<SocketAddr, u16>,
+    /// And the two ends of a channel, ours first, by its number.
+    frames: HashMap<u16, (SocketAddr, SocketAddr)>,
+    /// Good-byes of links that are over.
+    last_words: VecDeque<Transmit>,
+    /// Transports or credentials have changed since it was last asked.
+    changed: bool,
     parcels: VecDeque<ToHub>,
     events: VecDeque<(TieId, TieEvent)>,
     refusals: VecDeque<String>,
@@ -129,6 +137,10 @@ impl Rendezvous {
             places: Vec::new(),
             reachable: false,
             numbers: HashMap::new(),
+            relays: HashMap::new(),
+            frames: HashMap::new(),
+            last_words: VecDeque::new(),
+            changed: false,
             parcels: VecDeque::new(),
             events: VecDeque::new(),
             refusals: VecDeque::new(),
@@ -166,9 +178,8 @@ impl Rendezvous {
         Ok(tie.id)
     }
 
-    /// Ends a link: says good-bye, and forgets it.
+    /// Ends a link and forgets it.
     pub fn hang_up(&mut self, now: Instant, id: TieId) {
-        self.say_bye(now, id);
         self.remove(now, id, None);
     }
 
@@ -214,17 +225,9 @@ impl Rendezvous {
 
     /// Takes a datagram that the hub has relayed; false if it was refused.
     pub fn handle_frame(&mut self, now: Instant, number: u16, datagram: &[u8]) -> bool {
-        let Some(call) = self.numbers.iter().find(|(_, n)| **n == number).map(|(c, _)| c) else {
-            return false;
-        };
-        let (offerer, answerer) = relay_addresses(call);
-        let owner = self.ties.iter().find_map(|tie| {
-            let mine = [offerer, answerer].into_iter().find(|a| tie.link.has_local(*a))?;
-            Some((tie.id, mine))
-        });
-        let Some((id, local)) = owner else { return false };
-        let remote = if local == offerer { answerer } else { offerer };
-        self.handle_datagram(now, id, local, remote, datagram)
+        let Some((local, remote)) = self.frames.get(&number).copied() else { return false };
+        let owner = self.ties.iter().find(|t| t.link.has_local(local)).map(|t| t.id);
+        owner.is_some_and(|id| self.handle_datagram(now, id, local, remote, datagram))
     }
 
     /// The operating system refused to send by this way.
@@ -263,29 +266,28 @@ impl Rendezvous {
 
     /// The next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        if let Some(last) = self.last_words.pop_front() {
+            return Some(last);
+        }
         loop {
             let out = self.ties.iter_mut().find_map(|t| Some((t.id, t.link.poll_transmit()?)));
             let (id, out) = out?;
-            if !is_relay(out.local.ip()) {
-                return Some(Transmit::Datagram(out));
+            if let Some(transmit) = self.by_way(id, out) {
+                return Some(transmit);
             }
-            // Of which only one end is ours: ICE pairs all with all.
-            if !is_relay(out.remote.ip()) {
-                continue;
+        }
+    }
+
+    /// By which way a datagram leaves; `None` if there is none: a channel that the hub has not
+    /// given, or a pair of which one end is a relay and the other is not, for ICE pairs all.
+    fn by_way(&self, id: TieId, out: Outgoing) -> Option<Transmit> {
+        match (is_relay(out.local.ip()), is_relay(out.remote.ip())) {
+            (false, false) => Some(Transmit::Datagram(id, out)),
+            (true, true) => {
+                let number = *self.relays.get(&out.local)?;
+                Some(Transmit::Frame(number, out.datagram))
             }
-            let numbers = &self.numbers;
-            let tie = self.ties.iter_mut().find(|t| t.id == id);
-            let number = tie.and_then(|t| {
-                let mine = |call: &str| {
-                    let (one, two) = relay_addresses(call);
-                    one == out.local || two == out.local
-                };
-                let owner = t.link.transports().find(|t| mine(t.call()))?;
-                numbers.get(owner.call()).copied()
-            });
-            if let Some(number) = number {
-                return Some(Transmit::Frame(number, out.datagram));
-            }
+            _ => None,
         }
     }
 
@@ -352,8 +354,13 @@ impl Rendezvous {
         let Some(position) = self.ties.iter().position(|t| t.id == id) else { return };
         let mut tie = self.ties.swap_remove(position);
         let calls: Vec<_> = tie.link.transports().map(|t| t.call().to_owned()).collect();
-        calls.into_iter().for_each(|call| self.end_call(call));
         tie.link.close(now);
+        while let Some(out) = tie.link.poll_transmit() {
+            let last = self.by_way(id, out);
+            self.last_words.extend(last);
+        }
+        calls.into_iter().for_each(|call| self.end_call(call));
+        self.changed = true;
         if let Some(why) = why {
             self.events.push_back((id, TieEvent::Ended(why)));
         }
@@ -362,8 +369,28 @@ impl Rendezvous {
     /// Frees the hub's channel of a call.
     fn end_call(&mut self, call: String) {
         if self.numbers.remove(&call).is_some() {
+            self.index_numbers();
             self.parcels.push_back(ToHub::End { call });
         }
+    }
+
+    /// Finds the ends of the hub's channels anew: when a number or a transport has come or gone.
+    fn index_numbers(&mut self) {
+        self.relays.clear();
+        self.frames.clear();
+        for (call, number) in &self.numbers {
+            let (one, two) = relay_addresses(call);
+            let ours = |a: &SocketAddr| self.ties.iter().any(|t| t.link.has_local(*a));
+            let Some(local) = [one, two].into_iter().find(ours) else { continue };
+            let remote = if local == one { two } else { one };
+            self.relays.insert(local, *number);
+            self.frames.insert(*number, (local, remote));
+        }
+    }
+
+    /// Whether transports or credentials have changed since this was last asked.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
     }
 
     /// Frees the channels of calls that have no transport any more.

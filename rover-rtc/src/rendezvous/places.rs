@@ -52,9 +52,12 @@ impl Rendezvous {
     }
 
     /// The network has changed: what is dead may live, and what failed may work.
-    pub fn network_changed(&mut self, now: Instant) {
+    /// Addresses have `changed`, or only routes, which ladders do not wait for.
+    pub fn network_changed(&mut self, now: Instant, changed: bool) {
         for tie in &mut self.ties {
-            tie.ladder.network_changed(now);
+            if changed {
+                tie.ladder.network_changed(now);
+            }
             tie.link.look_again(now);
         }
     }

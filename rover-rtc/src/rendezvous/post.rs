@@ -18,6 +18,7 @@ impl Rendezvous {
                 if known || self.numbers.len() < 2 * self.config.max_links {
                     self.numbers.retain(|_, n| *n != number);
                     self.numbers.insert(call, number);
+                    self.index_numbers();
                 }
             }
             FromHub::Absent { name, call } => {

@@ -154,8 +154,15 @@ impl Tie {
         }
     }
 
+    /// Whether it has been up.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.up
+    }
+
     /// Whether messages can flow now.
-    pub(super) fn is_alive(&self) -> bool {
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
         self.link.is_connected() && self.link.dead_since().is_none()
     }
 
@@ -195,6 +202,8 @@ impl Rendezvous {
         if let Err(error) = done {
             self.failed(now, id, error.to_string());
         }
+        self.changed = true;
+        self.index_numbers();
         self.collect(now, id);
     }
 

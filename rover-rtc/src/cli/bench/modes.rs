@@ -127,7 +127,7 @@ fn log_event(log: &mut Log, event: &Event) -> std::io::Result<()> {
     match event {
         Event::IceConnectionStateChange(IceConnectionState::Connected) => log.line("ice connected"),
         Event::IceConnectionStateChange(state) => log.line(format_args!("ice {state:?}")),
-        Event::PathSwitch { path, cause } => {
+        Event::PathSwitch { path, cause, .. } => {
             log.line(format_args!("pair {} {} {cause:?}", path.0, path.1))
         }
         Event::Recovered { outage, by } => {

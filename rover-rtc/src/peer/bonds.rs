@@ -1,0 +1,330 @@
+//! The driver's side of links with other peers: handles, letters, closing.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::driver::{Command, Driver, Owner};
+use super::handle::PeerLink;
+use super::line::Line;
+use crate::error::DialError;
+use crate::event::Event;
+use crate::link::{LinkEvent, Message};
+use crate::rendezvous::{Rendezvous, TieEvent, TieId};
+use crate::signal::post::FromHub;
+use crate::stats::LinkStats;
+
+/// What the application sees of links with other peers.
+#[derive(Debug)]
+pub(super) struct Bonds {
+    pub(super) lines: HashMap<TieId, Line>,
+    /// Who waits for a link to come up.
+    dialing: HashMap<TieId, Vec<oneshot::Sender<Result<PeerLink, DialError>>>>,
+    /// Links that others have called.
+    called: mpsc::Sender<PeerLink>,
+    commands: mpsc::WeakSender<Command>,
+    /// Since when letters have no link to travel on.
+    cut_off: Option<Instant>,
+    /// The way that letters had at the last turn.
+    way: Way,
+    /// HTTP is not asked for letters before.
+    mail_after: Option<Instant>,
+}
+
+/// How letters travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Not at all.
+    None,
+    /// On the link with the hub.
+    Link,
+    /// Over HTTP.
+    Http,
+}
+
+impl Bonds {
+    pub(super) fn new(called: mpsc::Sender<PeerLink>, commands: mpsc::WeakSender<Command>) -> Self {
+        Self {
+            lines: HashMap::new(),
+            dialing: HashMap::new(),
+            called,
+            commands,
+            cut_off: None,
+            way: Way::None,
+            mail_after: None,
+        }
+    }
+
+    /// Does not ask for letters over HTTP for a while.
+    pub(super) fn pause_mail(&mut self, now: Instant) {
+        self.mail_after = Some(now + MAIL_PAUSE);
+    }
+
+    /// A handle on a link; `None` when the peer is being dropped.
+    fn handle(&mut self, ties: &mut Rendezvous, id: TieId) -> Option<PeerLink> {
+        let tie = ties.tie(id)?;
+        let (name, fingerprint) = (tie.name().into(), tie.fingerprint());
+        let (held, directory, events) = self.lines.get_mut(&id)?.hold();
+        let commands = self.commands.upgrade()?;
+        let owner = Owner::Tie(id);
+        Some(PeerLink { owner, name, fingerprint, commands, events, directory, _held: held })
+    }
+}
+
+impl Driver {
+    /// Calls another peer, or finds the link that there is.
+    pub(super) fn dial_peer(
+        &mut self,
+        now: Instant,
+        name: &str,
+        patience: Duration,
+        reply: oneshot::Sender<Result<PeerLink, DialError>>,
+    ) {
+        let Some(mut ties) = self.ties.take() else {
+            let _ = reply.send(Err(DialError::Nameless));
+            return;
+        };
+        match ties.dial(now, name, patience) {
+            Err(error) => {
+                let _ = reply.send(Err(error));
+            }
+            Ok(id) => {
+                self.line_of(&mut ties, id);
+                let up = ties.tie(id).is_some_and(|t| t.is_up());
+                match self.bonds.handle(&mut ties, id).filter(|_| up) {
+                    Some(link) => {
+                        let _ = reply.send(Ok(link));
+                    }
+                    None => self.bonds.dialing.entry(id).or_default().push(reply),
+                }
+            }
+        }
+        self.ties = Some(ties);
+    }
+
+    /// All links with other peers: names and counters.
+    pub(super) fn links(&mut self) -> Vec<(String, LinkStats)> {
+        let Some(ties) = &mut self.ties else { return Vec::new() };
+        let lines = &self.bonds.lines;
+        let stats = ties.ties().filter_map(|tie| {
+            let line = lines.get(&tie.id())?;
+            Some((tie.name().to_owned(), line.stats(tie.link())))
+        });
+        stats.collect()
+    }
+
+    /// When something is due that the links themselves do not know of.
+    pub(super) fn bonds_deadline(&mut self, now: Instant) -> Option<Instant> {
+        let ties = self.ties.as_mut()?;
+        let http = self.bonds.cut_off.filter(|_| self.bonds.way == Way::None);
+        let http = http.filter(|_| ties.needs_hub()).map(|since| since + HTTP_AFTER);
+        let http = http.filter(|due| *due > now);
+        let closing = self.bonds.lines.values().filter_map(|l| l.closing.as_ref());
+        let closing = closing.map(|c| c.until).min();
+        let mail = self.bonds.mail_after.filter(|due| *due > now);
+        [ties.poll_timeout(now), http, closing, mail].into_iter().flatten().min()
+    }
+
+    /// Takes what the hub says about other peers.
+    pub(super) fn on_mail(&mut self, now: Instant, text: &[u8]) {
+        let Some(ties) = &mut self.ties else { return };
+        match serde_json::from_slice::<FromHub>(text) {
+            Ok(post) => ties.handle_post(now, post),
+            Err(error) => tracing::debug!(%error, "the hub says what nobody understands"),
+        }
+    }
+
+    /// Lets time pass on the links with other peers, and moves letters.
+    pub(super) fn turn_bonds(&mut self, now: Instant) {
+        let Some(mut ties) = self.ties.take() else { return };
+        self.choose_way(now, &mut ties);
+        if ties.poll_timeout(now).is_some_and(|t| t <= now) {
+            ties.handle_timeout(now);
+        }
+        ties.pump(now);
+        let mut pruned = false;
+        while let Some((id, event)) = ties.poll_event() {
+            pruned |= self.on_tie_event(now, &mut ties, id, event);
+        }
+        self.close_lines(now, &mut ties);
+        while let Some(parcel) = ties.poll_parcel() {
+            match self.bonds.way {
+                Way::Link => {
+                    let text = serde_json::to_string(&parcel).expect("strings have a JSON form");
+                    let outbox = self.home.signal.and_then(|id| self.home.link.outbox(id));
+                    let queued = outbox.map(|o| o.try_push(Message::text(text)));
+                    if !matches!(queued, Some(Ok(_))) {
+                        tracing::debug!("a letter was not sent: too many are waiting");
+                    }
+                }
+                Way::Http => {
+                    if let Some(route) = &mut self.home.route {
+                        route.signaling.post(parcel);
+                    }
+                }
+                Way::None => {}
+            }
+        }
+        self.home.link.pump(now);
+        while let Some(why) = ties.poll_refusal() {
+            self.home.line.emit(Event::Trouble(why));
+        }
+        self.ties = Some(ties);
+        if pruned {
+            self.prune_sockets(now);
+        }
+    }
+
+    /// Ends all links at once.
+    pub(super) fn end_bonds(&mut self, now: Instant) {
+        let Some(mut ties) = self.ties.take() else { return };
+        let ids: Vec<_> = ties.ties().map(|t| t.id()).collect();
+        ids.into_iter().for_each(|id| ties.hang_up(now, id));
+        self.ties = Some(ties);
+        self.bonds.lines.values_mut().for_each(Line::end);
+        for reply in self.bonds.dialing.drain().flat_map(|(_, replies)| replies) {
+            let _ = reply.send(Err(DialError::Closed));
+        }
+    }
+
+    /// Decides how letters travel, and looks for those that wait at the hub.
+    fn choose_way(&mut self, now: Instant, ties: &mut Rendezvous) {
+        let linked = self.home.carries_letters();
+        let Some(route) = &mut self.home.route else { return };
+        if linked {
+            self.bonds.cut_off = None;
+        }
+        let since = *self.bonds.cut_off.get_or_insert(now);
+        let patient = now.saturating_duration_since(since) < HTTP_AFTER;
+        let way = match linked {
+            true => Way::Link,
+            false if patient || !route.signaling.has_session() => Way::None,
+            false => Way::Http,
+        };
+        if linked {
+            self.bonds.cut_off = None;
+        }
+        if way != self.bonds.way {
+            self.bonds.way = way;
+            ties.set_reachable(way != Way::None);
+        }
+        let paused = self.bonds.mail_after.is_some_and(|t| t > now);
+        route.signaling.collect_mail(way == Way::Http && ties.needs_hub() && !paused);
+    }
+
+    /// True if sockets may have become free.
+    fn on_tie_event(
+        &mut self,
+        now: Instant,
+        ties: &mut Rendezvous,
+        id: TieId,
+        event: TieEvent,
+    ) -> bool {
+        self.line_of(ties, id);
+        match event {
+            TieEvent::Wanted { fresh } => {
+                let places = if fresh { self.fresh_places(now) } else { ties.places().to_vec() };
+                ties.begin(now, id, &places);
+            }
+            TieEvent::Called => {
+                let link = self.bonds.handle(ties, id);
+                let taken = link.is_some_and(|link| self.bonds.called.try_send(link).is_ok());
+                if !taken {
+                    tracing::warn!("a call was not taken: nobody asks for calls");
+                    ties.say_bye(now, id);
+                    ties.hang_up(now, id);
+                    self.forget(id);
+                    return true;
+                }
+            }
+            TieEvent::Link(event) => {
+                let connected = matches!(event, LinkEvent::Connected);
+                let free = connected || matches!(event, LinkEvent::TransportClosed(_));
+                if let Some(line) = self.bonds.lines.get_mut(&id)
+                    && let Some(tie) = ties.tie(id)
+                {
+                    line.on_event(now, tie.link(), event);
+                }
+                if connected {
+                    for reply in self.bonds.dialing.remove(&id).unwrap_or_default() {
+                        let link = self.bonds.handle(ties, id).ok_or(DialError::Closed);
+                        // Who does not wait any more drops the handle with the answer.
+                        let _ = reply.send(link);
+                    }
+                }
+                return free;
+            }
+            TieEvent::Restarting => self.emit(id, Event::Restarting),
+            TieEvent::Dialing(n) => self.emit(id, Event::Dialing(n)),
+            TieEvent::Trouble(why) => {
+                tracing::warn!("{why}");
+                self.emit(id, Event::Trouble(why));
+            }
+            TieEvent::Ended(why) => {
+                self.emit(id, Event::Disconnected(why.to_string()));
+                for reply in self.bonds.dialing.remove(&id).unwrap_or_default() {
+                    let _ = reply.send(Err(why.clone()));
+                }
+                self.forget(id);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Closes links that the application has let go of, when what was queued is sent.
+    fn close_lines(&mut self, now: Instant, ties: &mut Rendezvous) {
+        let ids: Vec<_> = self.bonds.lines.keys().copied().collect();
+        for id in ids {
+            let Some(line) = self.bonds.lines.get_mut(&id) else { continue };
+            let Some(tie) = ties.tie(id) else { continue };
+            line.resume_receiving(tie.link());
+            if line.is_dropped() {
+                line.close(now);
+            }
+            let Some(closing) = &mut line.closing else { continue };
+            let late = closing.until <= now || !tie.is_alive();
+            if !late && !tie.link().is_flushed() {
+                continue;
+            }
+            if !closing.told {
+                closing.told = true;
+                ties.say_bye(now, id);
+            }
+            let flushed = ties.tie(id).is_none_or(|t| t.link().is_flushed());
+            if late || flushed {
+                ties.hang_up(now, id);
+                self.forget(id);
+            }
+        }
+    }
+
+    /// The line of a link, which is made when it is first asked for.
+    fn line_of(&mut self, ties: &mut Rendezvous, id: TieId) {
+        if let Some(tie) = ties.tie(id) {
+            let (wake, inbox_bytes) = (&self.wake, self.config.inbox_bytes);
+            let line = || Line::new(tie.link(), wake.clone(), inbox_bytes);
+            self.bonds.lines.entry(id).or_insert_with(line);
+        }
+    }
+
+    fn emit(&self, id: TieId, event: Event) {
+        if let Some(line) = self.bonds.lines.get(&id) {
+            line.emit(event);
+        }
+    }
+
+    fn forget(&mut self, id: TieId) {
+        self.demux.remove(Owner::Tie(id));
+        if let Some(mut line) = self.bonds.lines.remove(&id) {
+            line.end();
+        }
+    }
+}
+
+/// How long letters wait for the link with the hub before they go over HTTP.
+const HTTP_AFTER: Duration = Duration::from_secs(1);
+
+/// After a call for letters that failed.
+const MAIL_PAUSE: Duration = Duration::from_secs(1);

@@ -1,0 +1,201 @@
+//! The sockets of a peer, as interfaces come and go.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::driver::Driver;
+use super::sockets::{self, Place, Reach};
+use crate::config::PeerConfig;
+use crate::error::NetworkError;
+use crate::net::SocketSet;
+use crate::path::LocalAddress;
+
+/// Sockets, and what is known of them.
+#[derive(Debug)]
+pub(super) struct Network {
+    pub(super) sockets: SocketSet,
+    config: PeerConfig,
+    reach: Reach,
+    /// What each socket is bound to: an interface that comes back may be another one.
+    places: HashMap<SocketAddr, Place>,
+    /// The sockets that new transports use.
+    pub(super) shared: Vec<SocketAddr>,
+    /// Public addresses that others see: socket, who sees it, address.
+    mapped: Vec<(SocketAddr, SocketAddr, SocketAddr)>,
+}
+
+impl Network {
+    pub(super) fn new(config: &PeerConfig, has_hub: bool) -> Self {
+        Self {
+            sockets: SocketSet::new(config.faults.clone()),
+            reach: if has_hub { Reach::of(&config.server) } else { Reach::Anywhere },
+            config: config.clone(),
+            places: HashMap::new(),
+            shared: Vec::new(),
+            mapped: Vec::new(),
+        }
+    }
+
+    /// Binds a fresh socket at each place that there is now; their addresses.
+    pub(super) fn bind(&mut self) -> Result<Vec<SocketAddr>, NetworkError> {
+        let mut bound = Vec::new();
+        let mut failed = None;
+        for place in sockets::places(&self.config, self.reach)? {
+            match self.bind_at(place) {
+                Ok(socket) => bound.push(socket),
+                Err(error) => failed = Some(error),
+            }
+        }
+        match failed {
+            Some(error) if bound.is_empty() => Err(error),
+            _ => Ok(bound),
+        }
+    }
+
+    /// Closes sockets whose place is gone, and binds one at each new place, to be shared by all
+    /// transports. Returns both; `None` if nothing has changed.
+    fn follow(&mut self) -> Option<(Vec<SocketAddr>, Vec<SocketAddr>)> {
+        let places = sockets::places(&self.config, self.reach).unwrap_or_default();
+        let is_gone = |s: &SocketAddr| self.places.get(s).is_none_or(|p| !places.contains(p));
+        let gone: Vec<_> = self.sockets.local_addrs().filter(is_gone).collect();
+        gone.iter().for_each(|socket| self.remove(*socket));
+        let covered = |p: &&Place| self.shared.iter().any(|s| self.places.get(s) == Some(*p));
+        let new: Vec<_> = places.iter().filter(|p| !covered(p)).cloned().collect();
+        // An IPv6 address that is not ready yet is tried again at the next change.
+        let new: Vec<_> = new.into_iter().filter_map(|place| self.bind_at(place).ok()).collect();
+        self.shared.extend(&new);
+        (!gone.is_empty() || !new.is_empty()).then_some((gone, new))
+    }
+
+    /// Closes a socket.
+    fn remove(&mut self, socket: SocketAddr) {
+        self.sockets.remove(socket);
+        self.places.remove(&socket);
+        self.shared.retain(|s| *s != socket);
+        self.mapped.retain(|(s, ..)| *s != socket);
+    }
+
+    /// Notes the address under which somebody sees a socket; true if it is news.
+    pub(super) fn note_mapped(
+        &mut self,
+        socket: SocketAddr,
+        seen_by: SocketAddr,
+        public: SocketAddr,
+    ) -> bool {
+        let known = (socket, seen_by, public);
+        if self.mapped.contains(&known) {
+            return false;
+        }
+        self.mapped.retain(|(s, by, _)| (*s, *by) != (socket, seen_by));
+        if self.mapped.len() < MAX_MAPPED {
+            self.mapped.push(known);
+        }
+        true
+    }
+
+    /// All addresses under which others may find this peer.
+    pub(super) fn addresses(&self) -> Vec<LocalAddress> {
+        let mut all: Vec<_> = self.sockets.local_addrs().map(LocalAddress::host).collect();
+        for (socket, _, public) in &self.mapped {
+            let place = LocalAddress::reflexive(*public, *socket);
+            if public != socket && !all.contains(&place) {
+                all.push(place);
+            }
+        }
+        all
+    }
+
+    fn bind_at(&mut self, place: Place) -> Result<SocketAddr, NetworkError> {
+        let socket = sockets::bind(&place)?;
+        let address = socket.local_addr();
+        self.sockets.insert(socket, None);
+        self.places.insert(address, place);
+        Ok(address)
+    }
+}
+
+impl Driver {
+    /// Brings sockets and candidates in line with the interfaces of now, and tries everything
+    /// anew that is dead: something has changed, if only a route.
+    pub(super) fn follow_interfaces(&mut self, now: Instant) {
+        let changed = self.network.follow();
+        if let Some((gone, new)) = &changed {
+            tracing::info!(?gone, ?new, "interfaces have changed");
+            for transport in self.home.link.transports() {
+                for socket in gone {
+                    transport.remove_local(now, LocalAddress::host(*socket));
+                }
+                for socket in new {
+                    transport.add_local(now, LocalAddress::host(*socket));
+                }
+            }
+            self.tell_places(now);
+        }
+        self.home.link.look_again(now);
+        if let Some(route) = self.home.route.as_mut().filter(|_| changed.is_some()) {
+            route.ladder.network_changed(now);
+        }
+        if let Some(ties) = &mut self.ties {
+            ties.network_changed(now, changed.is_some());
+        }
+    }
+
+    /// The sockets of the home transport become those of new transports: the hub's answers tell
+    /// how others see them.
+    pub(super) fn share_home_sockets(&mut self, now: Instant) {
+        let Some(transport) = self.home.link.transport() else { return };
+        self.network.shared = transport.locals().iter().map(|l| l.base).collect();
+        self.tell_places(now);
+    }
+
+    /// Tells the links with other peers which addresses there are.
+    pub(super) fn tell_places(&mut self, now: Instant) {
+        if let Some(ties) = &mut self.ties {
+            ties.set_places(now, &self.network.addresses(), &self.network.shared);
+        }
+    }
+
+    /// Sockets that no transport has used, for a transport that must not meet the records of
+    /// another one. The hub is shown them, so that it tells how others see them.
+    pub(super) fn fresh_places(&mut self, now: Instant) -> Vec<LocalAddress> {
+        let sockets = match self.network.bind() {
+            Ok(sockets) => sockets,
+            Err(error) => {
+                tracing::warn!(%error, "no fresh sockets");
+                return Vec::new();
+            }
+        };
+        if let Some(home) = self.home.link.transport() {
+            for socket in &sockets {
+                home.add_local(now, LocalAddress::host(*socket));
+            }
+        }
+        sockets.into_iter().map(LocalAddress::host).collect()
+    }
+
+    /// Closes sockets that no transport uses any more.
+    pub(super) fn prune_sockets(&mut self, now: Instant) {
+        // A good-bye may still be on its way out by one of them.
+        self.flush(now);
+        let used = |s: &SocketAddr| {
+            self.network.shared.contains(s)
+                || self.home.link.next_has_local(*s)
+                || match &self.ties {
+                    // The hub is shown sockets of other links, and needs them no longer.
+                    Some(ties) => ties.has_local(*s),
+                    None => self.home.link.has_local(*s),
+                }
+        };
+        let unused: Vec<_> = self.network.sockets.local_addrs().filter(|s| !used(s)).collect();
+        for socket in unused {
+            for transport in self.home.link.transports() {
+                transport.remove_local(now, LocalAddress::host(socket));
+            }
+            self.network.remove(socket);
+        }
+    }
+}
+
+/// Public addresses remembered: of some sockets, as some hubs see them.
+const MAX_MAPPED: usize = 32;
