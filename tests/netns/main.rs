@@ -17,8 +17,12 @@ mod count;
 mod hub;
 mod lab;
 mod outage;
+#[path = "../support/process.rs"]
+mod process;
 mod role;
+mod routes;
 mod scene;
 #[path = "../support/mod.rs"]
 mod support;
 mod switch;
+mod watch;
