@@ -1,8 +1,9 @@
 //! Two network namespaces joined by veth pairs, and ways to break them.
 //!
 //! Pair `i` is the device `rv<i>` on both sides: 10.78.i.1/24 at the rover's, 10.78.i.2/24 at the
-//! hub's. There is no default route and no IPv6, and strict reverse path filtering makes a pair
-//! work only within its own subnet, so that a cut pair cannot be reached through the other one.
+//! hub's. There is no default route, unless a test adds one, and no IPv6, and strict reverse path
+//! filtering makes a pair work only within its own subnet, so that a cut pair cannot be reached
+//! through the other one.
 //!
 //! The devices are created inside the namespaces: nothing outside of them is touched.
 //!
@@ -104,6 +105,27 @@ impl Lab {
         self.at(side).ip(&["addr", "flush", "dev", &device(pair)]);
     }
 
+    /// Takes one address from an end of a pair.
+    pub fn remove_address(&self, pair: u8, side: Side, address: &str) {
+        let address = format!("{address}/24");
+        ip(&["-n", self.namespace(side), "addr", "del", &address, "dev", &device(pair)]);
+    }
+
+    /// Makes the hub's end of a pair the rover's way to all that is in no network of its own; of
+    /// several such ways the kernel prefers the least metric, of equal ones the last replaces all.
+    pub fn set_default_route(&self, pair: u8, metric: u8) {
+        let (via, metric) = (address(pair, Side::Hub), metric.to_string());
+        let route = ["default", "via", &via, "dev", &device(pair), "metric", &metric];
+        ip(&[&["-n", self.namespace(Side::Rover), "route", "replace"][..], &route].concat());
+    }
+
+    /// Lets the rover take what arrives by another pair than it would send by, as systems with
+    /// two uplinks are set up.
+    pub fn loosen_reverse_path(&self) {
+        let script = "for f in /proc/sys/net/ipv4/conf/rv*/rp_filter; do echo 2 > $f; done";
+        self.output(Side::Rover, &["sh", "-c", script]);
+    }
+
     /// Watches for a moment by which pair a side sends most.
     pub fn carrying(&self, side: Side) -> u8 {
         let before = self.bytes_sent(side);
@@ -113,6 +135,43 @@ impl Lab {
         (1..=self.pairs).max_by_key(grown).unwrap()
     }
 
+<<<<<<< HEAD
+=======
+    /// The bytes that a side has sent by each pair so far.
+    pub fn bytes_sent(&self, side: Side) -> Vec<u64> {
+        let table = self.output(side, &["cat", "/proc/net/dev"]);
+        let sent = |pair| {
+            let name = format!("{}:", device(pair));
+            let mut lines = table.lines().map(str::trim);
+            let line = lines.find_map(|l| l.strip_prefix(&name)).unwrap();
+            // Eight columns of what was received come first.
+            line.split_whitespace().nth(8).unwrap().parse().unwrap()
+        };
+        (1..=self.pairs).map(sent).collect()
+    }
+
+    /// Starts a program at a side, with this environment; its output goes to a file. Its standard
+    /// input is a pipe. It is killed with the thread that starts it, even if that is by SIGKILL.
+    pub fn spawn(&self, side: Side, argv: &[&str], env: &[(&str, &str)], output: &Path) -> Child {
+        let output = File::options().create(true).append(true).open(output).unwrap();
+        self.program(side, argv)
+            .envs(env.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn()
+            .unwrap()
+    }
+
+    /// A program to be started at a side, that is killed as [`Lab::spawn`] says.
+    pub fn program(&self, side: Side, argv: &[&str]) -> Command {
+        let mut program = Command::new("setpriv");
+        program.args(["--pdeathsig", "KILL", "ip", "netns", "exec", self.namespace(side)]);
+        program.args(argv);
+        program
+    }
+
+>>>>>>> h-watch
     /// What a command prints that runs at a side.
     pub fn output(&self, side: Side, argv: &[&str]) -> String {
         self.at(side).output(argv)
@@ -136,18 +195,6 @@ impl Lab {
         let chain = format!("chain lab {{ type filter hook input priority 0;\n{rules}\n}}");
         self.at(side).install("lab", &chain);
     }
-
-    fn bytes_sent(&self, side: Side) -> Vec<u64> {
-        let table = self.output(side, &["cat", "/proc/net/dev"]);
-        let sent = |pair| {
-            let name = format!("{}:", device(pair));
-            let mut lines = table.lines().map(str::trim);
-            let line = lines.find_map(|l| l.strip_prefix(&name)).unwrap();
-            // Eight columns of what was received come first.
-            line.split_whitespace().nth(8).unwrap().parse().unwrap()
-        };
-        (1..=self.pairs).map(sent).collect()
-    }
 }
 
 /// A side's first IPv4 address on a pair.
@@ -155,6 +202,7 @@ pub fn address(pair: u8, side: Side) -> String {
     format!("10.78.{pair}.{}", side as u8 + 1)
 }
 
-fn device(pair: u8) -> String {
+/// The device of a pair, at both sides.
+pub fn device(pair: u8) -> String {
     format!("rv{pair}")
 }

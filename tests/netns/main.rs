@@ -22,9 +22,16 @@ mod nat;
 mod nat_hub;
 mod nat_kinds;
 mod outage;
+<<<<<<< HEAD
 mod programs;
+=======
+#[path = "../support/process.rs"]
+mod process;
+>>>>>>> h-watch
 mod role;
+mod routes;
 mod scene;
 #[path = "../support/mod.rs"]
 mod support;
 mod switch;
+mod watch;
