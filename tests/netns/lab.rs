@@ -108,7 +108,7 @@ impl Lab {
     /// Takes one address from an end of a pair.
     pub fn remove_address(&self, pair: u8, side: Side, address: &str) {
         let address = format!("{address}/24");
-        ip(&["-n", self.namespace(side), "addr", "del", &address, "dev", &device(pair)]);
+        self.at(side).ip(&["addr", "del", &address, "dev", &device(pair)]);
     }
 
     /// Makes the hub's end of a pair the rover's way to all that is in no network of its own; of
@@ -116,7 +116,7 @@ impl Lab {
     pub fn set_default_route(&self, pair: u8, metric: u8) {
         let (via, metric) = (address(pair, Side::Hub), metric.to_string());
         let route = ["default", "via", &via, "dev", &device(pair), "metric", &metric];
-        ip(&[&["-n", self.namespace(Side::Rover), "route", "replace"][..], &route].concat());
+        self.at(Side::Rover).ip(&[&["route", "replace"][..], &route].concat());
     }
 
     /// Lets the rover take what arrives by another pair than it would send by, as systems with
@@ -135,8 +135,6 @@ impl Lab {
         (1..=self.pairs).max_by_key(grown).unwrap()
     }
 
-<<<<<<< HEAD
-=======
     /// The bytes that a side has sent by each pair so far.
     pub fn bytes_sent(&self, side: Side) -> Vec<u64> {
         let table = self.output(side, &["cat", "/proc/net/dev"]);
@@ -150,28 +148,6 @@ impl Lab {
         (1..=self.pairs).map(sent).collect()
     }
 
-    /// Starts a program at a side, with this environment; its output goes to a file. Its standard
-    /// input is a pipe. It is killed with the thread that starts it, even if that is by SIGKILL.
-    pub fn spawn(&self, side: Side, argv: &[&str], env: &[(&str, &str)], output: &Path) -> Child {
-        let output = File::options().create(true).append(true).open(output).unwrap();
-        self.program(side, argv)
-            .envs(env.iter().copied())
-            .stdin(Stdio::piped())
-            .stdout(output.try_clone().unwrap())
-            .stderr(output)
-            .spawn()
-            .unwrap()
-    }
-
-    /// A program to be started at a side, that is killed as [`Lab::spawn`] says.
-    pub fn program(&self, side: Side, argv: &[&str]) -> Command {
-        let mut program = Command::new("setpriv");
-        program.args(["--pdeathsig", "KILL", "ip", "netns", "exec", self.namespace(side)]);
-        program.args(argv);
-        program
-    }
-
->>>>>>> h-watch
     /// What a command prints that runs at a side.
     pub fn output(&self, side: Side, argv: &[&str]) -> String {
         self.at(side).output(argv)

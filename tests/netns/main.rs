@@ -22,12 +22,9 @@ mod nat;
 mod nat_hub;
 mod nat_kinds;
 mod outage;
-<<<<<<< HEAD
-mod programs;
-=======
 #[path = "../support/process.rs"]
 mod process;
->>>>>>> h-watch
+mod programs;
 mod role;
 mod routes;
 mod scene;

@@ -119,15 +119,20 @@ impl Namespace {
     /// is a pipe. It is killed with the thread that starts it, even if that is by SIGKILL.
     pub fn spawn(&self, argv: &[&str], env: &[(&str, &str)], output: &Path) -> Child {
         let output = File::options().create(true).append(true).open(output).unwrap();
-        Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "ip", "netns", "exec", &self.0])
-            .args(argv)
+        self.program(argv)
             .envs(env.iter().copied())
             .stdin(Stdio::piped())
             .stdout(output.try_clone().unwrap())
             .stderr(output)
             .spawn()
             .unwrap()
+    }
+
+    /// A program to be started here, that is killed as [`Namespace::spawn`] says.
+    pub fn program(&self, argv: &[&str]) -> Command {
+        let mut program = Command::new("setpriv");
+        program.args(["--pdeathsig", "KILL", "ip", "netns", "exec", &self.0]).args(argv);
+        program
     }
 
     /// Waits until that many devices are up, as the kernel tells programs: one that starts before

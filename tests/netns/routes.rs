@@ -73,7 +73,7 @@ fn send(lab: &Lab, remote: &str, pair: u8, device: &str) -> (Vec<u64>, usize) {
 fn start(lab: &Lab, side: Side, env: &[(&str, &str)]) -> Program {
     let program = std::env::current_exe().unwrap();
     let argv = [program.to_str().unwrap(), "--exact", "routes::role", "--nocapture"];
-    let mut program = lab.program(side, &argv);
+    let mut program = lab.at(side).program(&argv);
     program.envs(env.iter().copied());
     Program::spawn(program)
 }

@@ -156,7 +156,7 @@ impl Watch {
 fn start(lab: &Lab, role: &str) -> Program {
     let program = std::env::current_exe().unwrap();
     let argv = [program.to_str().unwrap(), "--exact", "watch::role", "--nocapture"];
-    let mut program = lab.program(Side::Rover, &argv);
+    let mut program = lab.at(Side::Rover).program(&argv);
     program.env(ROLE, role);
     let program = Program::spawn(program);
     program.after("ready");

@@ -27,8 +27,8 @@ pub(super) struct Line {
     outages: (u64, Duration, Duration),
     /// An inbox is full, so the transport takes nothing.
     paused: bool,
-    /// Ends when the last handle does.
-    held: Weak<Held>,
+    /// Ends when the last handle does; absent before there was one.
+    held: Option<Weak<Held>>,
     pub(super) closing: Option<Closing>,
 }
 
@@ -55,7 +55,7 @@ impl Line {
             outage: None,
             outages: Default::default(),
             paused: false,
-            held: Weak::new(),
+            held: None,
             closing: None,
         };
         for (id, label, outbox) in link.channels() {
@@ -66,17 +66,15 @@ impl Line {
 
     /// What a handle is made of. The link is closed when all are gone.
     pub(super) fn hold(&mut self) -> (Arc<Held>, Directory, broadcast::Sender<Event>) {
-        let held = self.held.upgrade().unwrap_or_else(|| {
-            let held = Arc::new(Held(self.wake.clone()));
-            self.held = Arc::downgrade(&held);
-            held
-        });
+        let held = self.held.as_ref().and_then(Weak::upgrade);
+        let held = held.unwrap_or_else(|| Arc::new(Held(self.wake.clone())));
+        self.held = Some(Arc::downgrade(&held));
         (held, self.directory.clone(), self.events.clone())
     }
 
     /// Whether the application has let go of it.
     pub(super) fn is_dropped(&self) -> bool {
-        self.closing.is_none() && self.held.strong_count() == 0 && self.held.weak_count() > 0
+        self.closing.is_none() && self.held.as_ref().is_some_and(|h| h.strong_count() == 0)
     }
 
     /// Takes what the link says, as far as the application is concerned.
