@@ -13,6 +13,7 @@
 //! | [`session`] | sole owner of `str0m::Rtc`: ICE, DTLS, SCTP, on a clock of our own pace |
 //! | [`path`] | probes, liveness, selection and duplication of paths |
 //! | [`health`], [`recovery`] | the hub's rule and the peer's ladder, as data |
+//! | [`identity`] | who a peer is: its certificate's fingerprint, and whose names it knows |
 //! | [`net`] | sockets in batches, faults for tests, the interface scan |
 //! | [`signal`] | signaling messages, HTTP client and guarded HTTP server |
 //!
@@ -37,6 +38,7 @@ mod config;
 mod error;
 pub mod event;
 pub mod health;
+pub mod identity;
 pub mod link;
 pub mod model;
 pub mod net;

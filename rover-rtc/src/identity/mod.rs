@@ -1,0 +1,61 @@
+//! Who a peer is, and whose word it takes.
+//!
+//! A peer is the key of its DTLS certificate, told by the certificate's [`Fingerprint`]. An
+//! [`Identity`] holds certificate and key, in memory or in a state directory, and signs letters
+//! (offers, answers, registrations) that travel through hands which are not trusted.
+//! [`verify`] checks a letter. [`KnownPeers`] binds names to fingerprints: by a roster file, or on
+//! first use, and refuses letters that were seen before.
+//!
+//! Certificates are valid for a year by their own account, and by that of nobody else: no
+//! authority signed them, so nothing here looks at dates. The fingerprint is the identity.
+//!
+//! Loading and storing block on the disk for some milliseconds: they happen at start, at the first
+//! meeting with a peer, and for each letter that is accepted, never for a packet.
+
+mod file;
+mod fingerprint;
+mod keys;
+mod known;
+mod numbers;
+mod pem;
+mod table;
+mod trust;
+mod verify;
+
+pub use fingerprint::{Fingerprint, FingerprintError};
+pub use keys::{Identity, IdentityError};
+pub use known::KnownPeers;
+pub use table::TableError;
+pub use trust::{Origin, Trust, TrustError};
+pub use verify::{VerifyError, verify};
+
+/// Whether a text can name a peer: 1 to 64 bytes, no white space, control characters or `/`, no
+/// `#` at the beginning (a comment in the files of names), and not `.` or `..` (a path in URLs).
+#[must_use]
+pub fn valid_name(name: &str) -> bool {
+    let bad = |c: char| c.is_whitespace() || c.is_control() || c == '/';
+    (1..=MAX_NAME).contains(&name.len())
+        && !name.contains(bad)
+        && !name.starts_with('#')
+        && !matches!(name, "." | "..")
+}
+
+/// The longest name, in bytes.
+const MAX_NAME: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_short_and_printable() {
+        for good in ["a", "rover-2", "r\u{f6}ver", "a#b", "...", &"x".repeat(64)] {
+            assert!(valid_name(good), "{good:?}");
+        }
+        let long = ["x".repeat(65), "\u{f6}".repeat(33)];
+        let bad = ["", "a b", "a\t", "a\u{a0}b", "a\0", "a\u{7f}", "a/b", "#a", ".", ".."];
+        for bad in bad.into_iter().chain(long.iter().map(String::as_str)) {
+            assert!(!valid_name(bad), "{bad:?}");
+        }
+    }
+}
