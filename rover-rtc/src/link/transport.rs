@@ -257,6 +257,24 @@ impl Transport {
         written
     }
 
+    /// Notes datagrams that go this way without being the transport's own, as those that a hub
+    /// relays: the carrying path must prove itself as for messages.
+    pub fn note_use(&mut self, now: Instant) {
+        self.paths.message_sent(now);
+        self.collect(now);
+    }
+
+    /// Takes note of a datagram that is not the transport's own, but comes by one of its paths.
+    /// False if none that STUN has validated leads there.
+    pub fn accept_foreign(&mut self, local: SocketAddr, remote: SocketAddr, bytes: usize) -> bool {
+        let accepted = self.paths.accepts_record(local, remote);
+        if accepted {
+            self.paths.record_received(local, remote, bytes);
+        }
+        self.refused += u64::from(!accepted);
+        accepted
+    }
+
     /// Stops or resumes taking records; while stopped, the other side keeps what it sends.
     pub fn set_receiving(&mut self, receiving: bool) {
         self.receiving = receiving;

@@ -1,6 +1,9 @@
 //! `rover-rtc server`.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::Args;
 
@@ -15,7 +18,8 @@ use crate::util::{select_host_address, stop_requested};
   rover-rtc server
   rover-rtc server --listen 127.0.0.1:8080
   rover-rtc server --udp 10.0.0.5:40000 --udp 10.1.0.5:40000
-  rover-rtc server --udp 10.0.0.5:40000 --advertise 203.0.113.7:40000")]
+  rover-rtc server --udp 10.0.0.5:40000 --advertise 203.0.113.7:40000
+  ROVER_RTC_TOKEN=secret rover-rtc server --state /var/lib/rover-rtc --roster fleet.txt")]
 pub struct ServerOptions {
     /// Where HTTP listens
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:3000")]
@@ -28,6 +32,41 @@ pub struct ServerOptions {
     /// static NAT; port 0 stands for the same port
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub advertise: Vec<SocketAddr>,
+    /// Token that a peer has to show to get a name; repeat it for several. Others on this machine
+    /// can read arguments: prefer the environment. Default: anybody may have a free name
+    #[arg(long, value_name = "TOKEN", env = "ROVER_RTC_TOKEN", hide_env_values = true)]
+    pub token: Vec<Token>,
+    /// Directory in which the hub remembers whose a name is. Default: it forgets when it ends
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// File of names and fingerprints, one peer in each line; nobody else gets a name then
+    #[arg(long, value_name = "FILE")]
+    pub roster: Option<PathBuf>,
+    /// Hand out no relay channels: peers that have no direct path do not reach each other
+    #[arg(long)]
+    pub no_relay: bool,
+    /// Bytes per second that are relayed for each call and direction; 0: no limit
+    #[arg(long, value_name = "BYTES", default_value_t = ServerConfig::default().relay_rate)]
+    pub relay_rate: u64,
+}
+
+/// A secret of the command line; not shown by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl FromStr for Token {
+    type Err = &'static str;
+
+    /// An empty one would look like a lock and be none.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.is_empty() { Err("it is empty") } else { Ok(Self(text.to_owned())) }
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(hidden)")
+    }
 }
 
 impl ServerOptions {
@@ -36,6 +75,11 @@ impl ServerOptions {
             listen: self.listen,
             udp: self.udp.clone(),
             advertise: self.advertise.clone(),
+            tokens: self.token.iter().map(|t| t.0.clone()).collect(),
+            state: self.state.clone(),
+            roster: self.roster.clone(),
+            relay: !self.no_relay,
+            relay_rate: self.relay_rate,
             ..ServerConfig::default()
         }
     }
