@@ -1,7 +1,9 @@
 //! Settings of peers and hubs.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::health::HealthConfig;
@@ -12,12 +14,28 @@ use crate::recovery::RecoveryConfig;
 use crate::session::Pace;
 use crate::signal::HttpLimits;
 
-/// A registration token: a secret that [`Debug`](std::fmt::Debug) does not show.
+/// A registration token: a secret that [`Debug`](fmt::Debug) does not show.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Token(pub String);
+pub struct Token(String);
 
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Token {
+    /// The text to be shown to a hub, or compared with what was shown.
+    pub(crate) fn secret(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Token {
+    type Err = &'static str;
+
+    /// An empty one would look like a lock and be none.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.is_empty() { Err("it is empty") } else { Ok(Self(text.to_owned())) }
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(hidden)")
     }
 }
@@ -135,8 +153,31 @@ pub struct ServerConfig {
     /// Clients that have an answer but no connection yet. Default 64; more are told 503 with
     /// Retry-After.
     pub max_half_open: usize,
-    /// How long a client may be half open. Default 15 s.
+    /// How long a client may be half open. Default 15 s. One that shows its key over HTTP, at least
+    /// every 30 s, is none.
     pub half_open_time: Duration,
+    /// Of who asks for a name, one of these is wanted (`Authorization: Bearer TOKEN`). Default
+    /// none: anybody may have a name that no other key has. Never shown and never logged.
+    pub tokens: Vec<Token>,
+    /// A directory in which the names of kept keys are remembered. Default none: they are
+    /// remembered until the hub ends.
+    pub state: Option<PathBuf>,
+    /// A file of names and the fingerprints of their keys; then nobody else gets a name. Default
+    /// none: a name belongs to the first key that has it.
+    pub roster: Option<PathBuf>,
+    /// Sessions that one name may ask for in a minute, from one address. Default 5; more are told
+    /// 429 with Retry-After. Clients without a registered name are not counted.
+    pub sessions_per_minute: u32,
+    /// Calls that one name may begin to one other in a minute. Default 5; more are rejected.
+    pub offers_per_minute: u32,
+    /// Whether datagrams between peers are relayed. Default true. They are encrypted between the
+    /// peers.
+    pub relay: bool,
+    /// Bytes per second that are relayed in each direction of a call. Default 4,000,000, with
+    /// bursts of a quarter of a second; 0 sets no limit. What is over is dropped, and counted.
+    pub relay_rate: u64,
+    /// Calls of one name that are relayed at the same time. Default 64, at most 4095.
+    pub relay_calls: usize,
     /// Limits of the HTTP front.
     pub http: HttpLimits,
     /// Faults to be played on this hub's networks; for tests and demonstrations.
@@ -159,8 +200,29 @@ impl Default for ServerConfig {
             max_clients: 10_000,
             max_half_open: 64,
             half_open_time: Duration::from_secs(15),
+            tokens: Vec::new(),
+            state: None,
+            roster: None,
+            sessions_per_minute: 5,
+            offers_per_minute: 5,
+            relay: true,
+            relay_rate: 4_000_000,
+            relay_calls: 64,
             http: HttpLimits::default(),
             faults: Faults::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_not_shown() {
+        let tokens = vec!["open sesame".parse().unwrap()];
+        let shown = format!("{:?}", ServerConfig { tokens, ..ServerConfig::default() });
+        assert!(shown.contains("Token(hidden)") && !shown.contains("sesame"), "{shown}");
+        assert!("".parse::<Token>().is_err());
     }
 }

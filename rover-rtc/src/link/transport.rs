@@ -303,6 +303,24 @@ impl Transport {
         written
     }
 
+    /// Notes datagrams that go this way without being the transport's own, as those that a hub
+    /// relays: the carrying path must prove itself as for messages.
+    pub fn note_use(&mut self, now: Instant) {
+        self.paths.message_sent(now);
+        self.collect(now);
+    }
+
+    /// Takes note of a datagram that is not the transport's own, but comes by one of its paths.
+    /// False if none that STUN has validated leads there.
+    pub fn accept_foreign(&mut self, local: SocketAddr, remote: SocketAddr, bytes: usize) -> bool {
+        let accepted = self.paths.accepts_record(local, remote);
+        if accepted {
+            self.paths.record_received(local, remote, bytes);
+        }
+        self.refused += u64::from(!accepted);
+        accepted
+    }
+
     /// Stops or resumes taking records; while stopped, the other side keeps what it sends.
     pub fn set_receiving(&mut self, receiving: bool) {
         self.receiving = receiving;
@@ -343,12 +361,6 @@ impl Transport {
     /// Tries all paths anew that do not live.
     pub fn look_again(&mut self, now: Instant) {
         self.paths.look_again(now);
-        self.collect(now);
-    }
-
-    /// Notes use of the carrying path by others, who relay on it.
-    pub fn note_use(&mut self, now: Instant) {
-        self.paths.note_use(now);
         self.collect(now);
     }
 

@@ -15,6 +15,7 @@ use crate::link::{ChannelId, Link, LinkEvent, Message, Outgoing, Transport};
 use crate::path::{LocalAddress, PathEvent};
 use crate::session::{Pace, SessionConfig};
 use crate::signal::message::Description;
+use crate::signal::post::{CHANNEL, RESERVED};
 use crate::util::random;
 
 /// Names a client within its hub's process; never used again.
@@ -25,6 +26,12 @@ impl ClientId {
     fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// For tests of what only needs to tell clients apart.
+    #[cfg(test)]
+    pub(crate) fn of_test(number: u64) -> Self {
+        Self(number)
     }
 }
 
@@ -68,6 +75,8 @@ pub struct Client {
     mail: Option<String>,
     outputs: VecDeque<ClientOutput>,
     received: u64,
+    /// The channel for what is said to the hub itself has opened, and nobody has asked yet.
+    opened: bool,
 }
 
 impl Client {
@@ -110,6 +119,7 @@ impl Client {
             mail: None,
             outputs: VecDeque::new(),
             received: 0,
+            opened: false,
         };
         Ok((client, answer))
     }
@@ -170,6 +180,25 @@ impl Client {
             self.health.mark_failures(1);
         }
         taken
+    }
+
+    /// Takes note of a datagram of this many bytes that is for another client; false if it does
+    /// not come by a path that STUN has validated, which counts as a failure.
+    pub(crate) fn accept_foreign(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        bytes: usize,
+    ) -> bool {
+        let transport = self.link.transport();
+        let accepted = transport.is_some_and(|t| t.accept_foreign(local, remote, bytes));
+        if accepted {
+            self.health.mark_activity(now);
+        } else {
+            self.health.mark_failures(1);
+        }
+        accepted
     }
 
     /// Lets time pass; probes missed count as failures.
@@ -298,6 +327,28 @@ impl Client {
         self.received
     }
 
+    /// Whether what the hub itself has to say can be sent to it, and is likely to arrive.
+    pub(crate) fn can_be_told(&self) -> bool {
+        self.has_living_path() && self.channel(CHANNEL).is_some()
+    }
+
+    /// Whether it is connected and a path to it lives.
+    pub(crate) fn has_living_path(&self) -> bool {
+        self.link.is_connected() && self.link.dead_since().is_none()
+    }
+
+    /// Whether the channel for that has opened since this was last asked.
+    pub(crate) fn take_opened(&mut self) -> bool {
+        std::mem::take(&mut self.opened)
+    }
+
+    /// The path to it must prove itself: something else than messages is sent there.
+    pub(crate) fn note_use(&mut self, now: Instant) {
+        if let Some(transport) = self.link.transport() {
+            transport.note_use(now);
+        }
+    }
+
     /// The session that this client takes the place of, once, when it is connected.
     pub(crate) fn take_replaced(&mut self) -> Option<String> {
         if self.connected { self.replaces.take() } else { None }
@@ -336,9 +387,14 @@ impl Client {
             LinkEvent::Message(channel, message) => {
                 self.received += 1;
                 let Some(label) = self.link.label(channel) else { return };
-                let label = label.to_owned();
-                let data = Propagated::Data { from: self.id, label, message };
-                self.outputs.push_back(ClientOutput::Propagate(data));
+                let event = if label == CHANNEL {
+                    Propagated::ToHub { from: self.id, message }
+                } else if label.starts_with(RESERVED) {
+                    return; // of a later version; in any case not for other clients
+                } else {
+                    Propagated::Data { from: self.id, label: label.to_owned(), message }
+                };
+                self.outputs.push_back(ClientOutput::Propagate(event));
             }
             LinkEvent::Connected => {
                 tracing::info!(%id, name, "connected");
@@ -346,7 +402,8 @@ impl Client {
                 self.outputs.push_back(ClientOutput::Connected);
             }
             LinkEvent::ChannelOpen { label, .. } => {
-                tracing::debug!(%id, name, label, "channel open")
+                tracing::debug!(%id, name, label, "channel open");
+                self.opened |= label == CHANNEL;
             }
             LinkEvent::ChannelClosed(channel) => tracing::debug!(%id, ?channel, "channel closed"),
             LinkEvent::Ice(state) => tracing::debug!(%id, ?state, "ice"),

@@ -23,6 +23,14 @@ pub enum Propagated {
     },
     /// The hub's status, for all clients.
     Status(Bytes),
+    /// A message that a client sent to the hub itself, on the channel
+    /// [`CHANNEL`](crate::signal::post::CHANNEL). No client gets it.
+    ToHub {
+        /// Who sent it.
+        from: ClientId,
+        /// The message.
+        message: Message,
+    },
 }
 
 impl Propagated {
@@ -30,7 +38,7 @@ impl Propagated {
     #[must_use]
     pub fn client_id(&self) -> Option<ClientId> {
         match self {
-            Self::Data { from, .. } => Some(*from),
+            Self::Data { from, .. } | Self::ToHub { from, .. } => Some(*from),
             Self::Noop | Self::Status(_) => None,
         }
     }

@@ -377,12 +377,6 @@ impl PathSet {
         }
     }
 
-    /// Notes use by others: who relays on the carrying path needs it to be as fresh as its own
-    /// messages would.
-    pub fn note_use(&mut self, now: Instant) {
-        self.message_sent(now);
-    }
-
     /// Whether the other side's credentials are known.
     #[must_use]
     pub fn is_negotiated(&self) -> bool {

@@ -1,27 +1,28 @@
 //! The hub's state: clients, how datagrams and signaling find them, and their timers. Sans-IO;
 //! `run` gives it datagrams, commands and time.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use str0m::config::DtlsCert;
 
 use super::health::{attempt_connection_recovery, check_client_health};
+use super::names::Names;
 use super::poll_client;
-use super::spawn_new_client;
+use super::post::Post;
+use super::registration::{Limits, News};
+use super::relay::{Relay, RelayLimits, is_frame};
+use super::sessions::unknown_session;
 use crate::config::ServerConfig;
 use crate::health::Verdict;
-use crate::link::{Message, Outgoing};
+use crate::identity::KnownPeers;
+use crate::link::Outgoing;
 use crate::model::client::{Client, ClientId};
 use crate::model::propagated::Propagated;
 use crate::path::demux::Demux;
-use crate::signal::message::{Description, Failure, Kind, Rover, VERSION};
-use crate::signal::{Exchange, Reply};
-
-use super::web::{Change, Command, Request};
+use crate::signal::Exchange;
 
 /// All clients of a hub.
 #[derive(Debug)]
@@ -29,28 +30,48 @@ pub struct Hub {
     pub(super) config: ServerConfig,
     pub(super) certificate: Option<DtlsCert>,
     pub(super) locals: Vec<SocketAddr>,
-    clients: HashMap<ClientId, Client>,
-    sessions: HashMap<String, ClientId>,
+    pub(super) clients: HashMap<ClientId, Client>,
+    pub(super) sessions: HashMap<String, ClientId>,
     demux: Demux<ClientId>,
     timers: BTreeSet<(Instant, ClientId)>,
     deadlines: HashMap<ClientId, Instant>,
     pub(super) propagated: VecDeque<Propagated>,
-    outgoing: VecDeque<Outgoing>,
+    pub(super) outgoing: VecDeque<Outgoing>,
     /// Requests that wait for an offer of the hub.
-    polls: HashMap<ClientId, (Instant, Exchange)>,
-    half_open: usize,
-    started: Instant,
+    pub(super) polls: HashMap<ClientId, (Instant, Exchange)>,
+    /// Clients that have an answer, and have not shown since that anybody is there.
+    pub(super) half_open: HashSet<ClientId>,
+    connected: usize,
+    pub(super) names: Names,
+    pub(super) post: Post,
+    pub(super) relay: Relay,
+    pub(super) limits: Limits,
+    /// What happened to clients that names depend on.
+    pub(super) news: VecDeque<(ClientId, News)>,
+    pub(super) started: Instant,
     next_status: Instant,
     next_check: Instant,
     next_tidy: Instant,
-    relayed: u64,
-    refused: u64,
+    pub(super) relayed: u64,
+    pub(super) refused: u64,
 }
 
 impl Hub {
-    /// A hub without clients, on these sockets.
+    /// A hub without clients, on these sockets. The names of kept keys are remembered until it ends,
+    /// whatever the settings say of files.
     #[must_use]
     pub fn new(now: Instant, config: ServerConfig, locals: Vec<SocketAddr>) -> Self {
+        Self::with_names(now, config, locals, KnownPeers::in_memory())
+    }
+
+    /// A hub without clients, on these sockets, that knows whose some names are.
+    #[must_use]
+    pub fn with_names(
+        now: Instant,
+        config: ServerConfig,
+        locals: Vec<SocketAddr>,
+        known: KnownPeers,
+    ) -> Self {
         Self {
             // One for all clients: a key pair each would cost more than the handshake.
             certificate: crate::session::certificate(),
@@ -63,7 +84,17 @@ impl Hub {
             propagated: VecDeque::new(),
             outgoing: VecDeque::new(),
             polls: HashMap::new(),
-            half_open: 0,
+            half_open: HashSet::new(),
+            connected: 0,
+            names: Names::new(known, config.max_clients),
+            post: Post::default(),
+            relay: Relay::new(RelayLimits {
+                enabled: config.relay,
+                rate: config.relay_rate,
+                calls: config.relay_calls,
+            }),
+            limits: Limits::default(),
+            news: VecDeque::new(),
             started: now,
             next_status: now + config.status_interval,
             next_check: now + config.health.check_interval,
@@ -88,6 +119,9 @@ impl Hub {
             self.refused += 1;
             return;
         };
+        if is_frame(datagram) {
+            return self.handle_frame(now, id, source, datagram);
+        }
         self.with_client(now, id, |client, demux| {
             if !client.accepts(local, remote, datagram) {
                 client.health().mark_failures(1);
@@ -117,7 +151,8 @@ impl Hub {
         }
         if self.next_status <= now {
             self.next_status = now + self.config.status_interval;
-            self.propagated.push_back(Propagated::Status(self.status(now)));
+            let status = self.status(now, SHORT_LIST);
+            self.propagated.push_back(Propagated::Status(status));
         }
         if self.next_check <= now {
             self.next_check = now + self.config.health.check_interval;
@@ -152,49 +187,23 @@ impl Hub {
         }
     }
 
-    /// Does what signaling asks for, and answers it.
-    pub(super) fn handle_command(&mut self, now: Instant, command: Command) {
-        let Command { request, exchange } = command;
-        match request {
-            Request::Create { offer, as_sdp, v1 } => {
-                let reply = self.create(now, &offer, as_sdp, v1, exchange.remote());
-                exchange.respond(reply);
-            }
-            Request::Change { session, change } => {
-                let reply = self.change(now, &session, change);
-                exchange.respond(reply);
-            }
-            Request::Poll { session, wait } => self.poll(now, &session, wait, exchange),
-            Request::Delete { session } => {
-                let id = self.sessions.get(&session).copied();
-                exchange.respond(match id {
-                    Some(id) => {
-                        self.end(now, id);
-                        Reply::empty(204)
-                    }
-                    None => unknown_session(),
-                });
-            }
-            Request::Status => {
-                exchange.respond(Reply::typed(200, "application/json", self.status(now)));
-            }
-        }
-        self.relay(now);
-    }
-
     /// The clients for which the health rule says something.
     pub(super) fn degraded_clients(&mut self, now: Instant) -> Vec<(ClientId, Verdict)> {
         let config = &self.config.health;
         let verdicts = self.clients.iter_mut().map(|(id, c)| (*id, c.health().check(now, config)));
-        verdicts.filter(|(_, verdict)| *verdict != Verdict::Fine).collect()
+        let degraded = verdicts.filter(|(_, verdict)| *verdict != Verdict::Fine);
+        let mut degraded: Vec<_> = degraded.collect();
+        // Who calls over HTTP is not gone, although nothing comes by its paths.
+        degraded.retain(|(id, verdict)| *verdict != Verdict::Gone || !self.calls(now, *id));
+        degraded
     }
 
     /// Tries to recover a client, and makes the offer of that findable.
     pub(super) fn recover(&mut self, now: Instant, id: ClientId) {
         let locals = self.locals.clone();
         self.with_client(now, id, |client, _| attempt_connection_recovery(now, client, &locals));
-        self.register(id);
-        self.deliver_mail(id);
+        self.find_by_ufrag(id);
+        self.deliver_offer(id);
     }
 
     /// Says good-bye to all clients and refuses new ones.
@@ -203,109 +212,17 @@ impl Hub {
             self.end(now, id);
         }
         self.polls.clear();
+        self.post.close();
     }
 
     /// How many clients there are, and how many of them are connected.
     #[must_use]
     pub fn count(&self) -> (usize, usize) {
-        (self.clients.len(), self.clients.len() - self.half_open)
-    }
-
-    fn create(
-        &mut self,
-        now: Instant,
-        offer: &Description,
-        as_sdp: bool,
-        v1: bool,
-        from: SocketAddr,
-    ) -> Reply {
-        if self.half_open >= self.config.max_half_open
-            || self.clients.len() >= self.config.max_clients
-        {
-            let reason = "the hub is busy, try again in a moment";
-            return failure(503, reason).header("Retry-After", "1");
-        }
-        let made = catch_unwind(AssertUnwindSafe(|| spawn_new_client(now, self, offer, from)));
-        let (client, answer) = match made {
-            Ok(Ok(made)) => made,
-            Ok(Err(error)) => return failure(400, error),
-            Err(_) => return failure(400, "the offer cannot be used"),
-        };
-        let (id, session) = (client.id(), client.session().to_owned());
-        let etag = etag(&client);
-        self.sessions.insert(session.clone(), id);
-        self.clients.insert(id, client);
-        self.half_open += 1;
-        self.register(id);
-        self.with_client(now, id, |_, _| ());
-        let reply = if as_sdp {
-            Reply::typed(201, "application/sdp", answer)
-        } else {
-            let session = Some(session.clone());
-            let ours = Rover { version: VERSION, session, ..Rover::default() };
-            let ours = offer.rover.is_some().then_some(ours);
-            let status = if v1 { 201 } else { 200 };
-            Reply::json(status, &Description::answer(answer, ours))
-        };
-        reply.header("Location", format!("/v1/sessions/{session}")).header("ETag", etag)
-    }
-
-    fn change(&mut self, now: Instant, session: &str, change: Change) -> Reply {
-        let Some(id) = self.sessions.get(session).copied() else { return unknown_session() };
-        let reply = self.with_client(now, id, |client, _| match change {
-            Change::Description(d) if d.kind == Kind::Offer => {
-                match client.answer_restart(now, &d.sdp) {
-                    Ok(answer) => Reply::json(200, &Description::answer(answer, None))
-                        .header("ETag", etag(client)),
-                    Err(error) => failure(400, error),
-                }
-            }
-            Change::Description(d) => match client.accept_restart(now, &d.sdp) {
-                Ok(()) => Reply::empty(204),
-                Err(error) => failure(409, error),
-            },
-            Change::Candidates { lines, tag } => {
-                let expected = etag(client);
-                match tag {
-                    Some(tag) if tag != expected && tag != "*" => {
-                        failure(412, "the session has been restarted since")
-                    }
-                    _ => {
-                        client.link().add_candidates(now, &lines);
-                        Reply::empty(204)
-                    }
-                }
-            }
-        });
-        self.register(id);
-        reply.unwrap_or_else(|| failure(400, "the session description cannot be used"))
-    }
-
-    fn poll(&mut self, now: Instant, session: &str, wait: Duration, exchange: Exchange) {
-        let Some(id) = self.sessions.get(session).copied() else {
-            return exchange.respond(unknown_session());
-        };
-        // A newer poll takes the place of an older one.
-        if let Some((_, old)) = self.polls.insert(id, (now + wait, exchange)) {
-            old.respond(Reply::empty(204));
-        }
-        self.deliver_mail(id);
-    }
-
-    /// Hands an offer that waits for a client to a request that waits for one.
-    fn deliver_mail(&mut self, id: ClientId) {
-        let Some(client) = self.clients.get_mut(&id) else { return };
-        if self.polls.get(&id).is_none_or(|(_, exchange)| exchange.is_abandoned()) {
-            return;
-        }
-        let Some(offer) = client.take_mail() else { return };
-        if let Some((_, exchange)) = self.polls.remove(&id) {
-            exchange.respond(Reply::json(200, &Description::offer(offer, None)));
-        }
+        (self.clients.len(), self.connected)
     }
 
     /// Does something with a client, then polls it. If that panics, only this client ends.
-    fn with_client<T>(
+    pub(super) fn with_client<T>(
         &mut self,
         now: Instant,
         id: ClientId,
@@ -330,20 +247,27 @@ impl Hub {
         }));
         let Ok((result, deadline)) = done else {
             tracing::error!(%id, "client ended by a panic");
-            self.remove(id);
+            self.remove(now, id);
             return None;
         };
         let client = self.clients.get_mut(&id)?;
         let replaced = client.take_replaced();
         let (connected, closed) = (client.is_connected(), client.is_closed());
+        let opened = client.take_opened();
         if connected && !was_connected {
-            self.half_open -= 1;
+            self.half_open.remove(&id);
+            self.connected += 1;
+            self.news.push_back((id, News::Connected));
+        }
+        if opened {
+            self.news.push_back((id, News::Opened));
         }
         if let Some(old) = replaced.and_then(|session| self.sessions.get(&session).copied()) {
             self.end(now, old);
         }
-        if closed {
-            self.remove(id);
+        // A session whose transport never came up goes on over HTTP as long as its peer calls.
+        if closed && (connected || !self.calls(now, id)) {
+            self.remove(now, id);
         } else {
             self.schedule(id, deadline);
         }
@@ -360,54 +284,8 @@ impl Hub {
         }
     }
 
-    /// Passes messages on to those they are for.
-    pub(super) fn relay(&mut self, now: Instant) {
-        while let Some(event) = self.propagated.pop_front() {
-            let from = event.client_id();
-            let (label, message) = match &event {
-                Propagated::Noop => continue,
-                Propagated::Data { label, message, .. } => (label.as_str(), message.clone()),
-                Propagated::Status(text) => {
-                    (STATUS_CHANNEL, Message { binary: false, data: text.clone() })
-                }
-            };
-            let others: Vec<_> =
-                self.clients.keys().copied().filter(|id| Some(*id) != from).collect();
-            for id in others {
-                let message = message.clone();
-                self.relayed += u64::from(from.is_some());
-                self.with_client(now, id, |client, _| {
-                    if let Err(error) = client.send_message(label, message) {
-                        tracing::debug!(%id, %error, "message not relayed");
-                    }
-                });
-            }
-        }
-    }
-
-    /// Ends what has waited too long.
-    fn tidy(&mut self, now: Instant) {
-        let half_open_time = self.config.half_open_time;
-        let stale = |c: &Client| {
-            !c.is_connected() && now.saturating_duration_since(c.created()) > half_open_time
-        };
-        let stale: Vec<_> = self.clients.values().filter(|c| stale(c)).map(Client::id).collect();
-        for id in stale {
-            tracing::debug!(%id, "never connected");
-            self.remove(id);
-        }
-        let over =
-            |(until, exchange): &(Instant, Exchange)| *until <= now || exchange.is_abandoned();
-        let over: Vec<_> = self.polls.iter().filter(|(_, p)| over(p)).map(|(id, _)| *id).collect();
-        for id in over {
-            if let Some((_, exchange)) = self.polls.remove(&id) {
-                exchange.respond(Reply::empty(204));
-            }
-        }
-    }
-
     /// Makes the client's user names find it.
-    fn register(&mut self, id: ClientId) {
+    pub(super) fn find_by_ufrag(&mut self, id: ClientId) {
         if let Some(client) = self.clients.get(&id) {
             client.ufrags().iter().for_each(|u| self.demux.add_ufrag(u, id));
         }
@@ -416,12 +294,15 @@ impl Hub {
     /// Says good-bye to a client and forgets it.
     pub(super) fn end(&mut self, now: Instant, id: ClientId) {
         self.with_client(now, id, |client, _| client.close(now));
-        self.remove(id);
+        self.remove(now, id);
     }
 
-    fn remove(&mut self, id: ClientId) {
+    pub(super) fn remove(&mut self, now: Instant, id: ClientId) {
         let Some(client) = self.clients.remove(&id) else { return };
-        self.half_open -= usize::from(!client.is_connected());
+        self.half_open.remove(&id);
+        self.connected -= usize::from(client.is_connected());
+        self.names.remove_client(now, id);
+        self.post.remove(id);
         self.sessions.remove(client.session());
         self.demux.remove(id);
         self.schedule(id, None);
@@ -429,36 +310,10 @@ impl Hub {
             exchange.respond(unknown_session());
         }
     }
-
-    fn status(&self, now: Instant) -> Bytes {
-        let (clients, connected) = self.count();
-        let status = serde_json::json!({
-            "type": "status",
-            "uptime_s": now.saturating_duration_since(self.started).as_secs(),
-            "clients": clients,
-            "connected": connected,
-            "relayed": self.relayed,
-            "refused_datagrams": self.refused,
-        });
-        status.to_string().into()
-    }
 }
 
-/// What tells a restarted session from the one before (RFC 9725 section 4.3.1).
-fn etag(client: &Client) -> String {
-    format!("\"{}\"", client.ufrags().last().map_or("", String::as_str))
-}
-
-fn failure(status: u16, error: impl ToString) -> Reply {
-    Reply::json(status, &Failure { error: error.to_string() })
-}
-
-fn unknown_session() -> Reply {
-    failure(404, "no such session: it has ended, or the hub was restarted")
-}
-
-/// The channel on which the status goes out, and messages are relayed by default.
-const STATUS_CHANNEL: &str = "test";
+/// Names in the status that goes to all clients, which has to fit a message.
+const SHORT_LIST: usize = 100;
 
 /// How often polls and half-open clients are looked at.
 const TIDY_INTERVAL: Duration = Duration::from_secs(1);

@@ -1,9 +1,20 @@
 //! The hub: signaling over HTTP, and clients over UDP, whose connections it watches and whose
 //! messages it relays.
 
+mod bucket;
+mod claim;
 mod health;
 mod hub;
+mod letters;
+mod mailbox;
+mod names;
 mod options;
+mod post;
+mod registration;
+mod relay;
+mod sessions;
+mod status;
+mod traffic;
 mod web;
 
 use std::collections::VecDeque;
@@ -21,6 +32,7 @@ pub use web::{Command, web_request};
 
 use crate::config::ServerConfig;
 use crate::error::{NetworkError, SdpError, WebrtcError};
+use crate::identity::{KnownPeers, TableError};
 use crate::link::Outgoing;
 use crate::model::client::{Client, ClientOutput};
 use crate::model::propagated::Propagated;
@@ -45,8 +57,9 @@ impl Server {
     /// # Errors
     ///
     /// [`WebrtcError::Network`] if a UDP address cannot be used, [`WebrtcError::Server`] if HTTP
-    /// cannot listen.
+    /// cannot listen, or the roster or the names known before cannot be read.
     pub async fn bind(config: ServerConfig) -> Result<Self, WebrtcError> {
+        let known = known_peers(&config).map_err(|e| WebrtcError::Server(e.to_string()))?;
         let mut sockets = SocketSet::new(config.faults.clone());
         let mut udp = Vec::new();
         for (i, address) in udp_addresses(&config)?.into_iter().enumerate() {
@@ -64,7 +77,7 @@ impl Server {
         let http = HttpServer::bind(config.listen, config.http.clone(), handler)
             .await
             .map_err(|e| WebrtcError::Server(e.to_string()))?;
-        let hub = Hub::new(clock::now(), config, udp.clone());
+        let hub = Hub::with_names(clock::now(), config, udp.clone(), known);
         Ok(Self { hub, sockets, http, commands, udp })
     }
 
@@ -182,6 +195,17 @@ fn flush(now: Instant, hub: &mut Hub, sockets: &mut SocketSet) {
     }
     let failed: Vec<_> = sockets.flush(now).iter().map(|f| (f.local, f.dst)).collect();
     failed.into_iter().for_each(|(local, remote)| hub.send_failed(now, local, remote));
+}
+
+fn known_peers(config: &ServerConfig) -> Result<KnownPeers, TableError> {
+    let known = match &config.state {
+        Some(dir) => KnownPeers::load(dir)?,
+        None => KnownPeers::in_memory(),
+    };
+    match &config.roster {
+        Some(path) => known.with_roster(path),
+        None => Ok(known),
+    }
 }
 
 fn udp_addresses(config: &ServerConfig) -> Result<Vec<SocketAddr>, NetworkError> {

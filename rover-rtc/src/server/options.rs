@@ -1,11 +1,12 @@
 //! `rover-rtc server`.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use clap::Args;
 
 use super::{Server, run};
-use crate::config::ServerConfig;
+use crate::config::{ServerConfig, Token};
 use crate::error::WebrtcError;
 use crate::util::{select_host_address, stop_requested};
 
@@ -15,7 +16,8 @@ use crate::util::{select_host_address, stop_requested};
   rover-rtc server
   rover-rtc server --listen 127.0.0.1:8080
   rover-rtc server --udp 10.0.0.5:40000 --udp 10.1.0.5:40000
-  rover-rtc server --udp 10.0.0.5:40000 --advertise 203.0.113.7:40000")]
+  rover-rtc server --udp 10.0.0.5:40000 --advertise 203.0.113.7:40000
+  ROVER_RTC_TOKEN=secret rover-rtc server --state /var/lib/rover-rtc --roster fleet.txt")]
 pub struct ServerOptions {
     /// Where HTTP listens
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:3000")]
@@ -28,6 +30,22 @@ pub struct ServerOptions {
     /// static NAT; port 0 stands for the same port
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub advertise: Vec<SocketAddr>,
+    /// Token that a peer has to show to get a name; repeat it for several. Others on this machine
+    /// can read arguments: prefer the environment. Default: anybody may have a free name
+    #[arg(long, value_name = "TOKEN", env = "ROVER_RTC_TOKEN", hide_env_values = true)]
+    pub token: Vec<Token>,
+    /// Directory in which the hub remembers whose a name is. Default: it forgets when it ends
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// File of names and fingerprints, one peer in each line; nobody else gets a name then
+    #[arg(long, value_name = "FILE")]
+    pub roster: Option<PathBuf>,
+    /// Hand out no relay channels: peers that have no direct path do not reach each other
+    #[arg(long)]
+    pub no_relay: bool,
+    /// Bytes per second that are relayed for each call and direction; 0: no limit
+    #[arg(long, value_name = "BYTES", default_value_t = ServerConfig::default().relay_rate)]
+    pub relay_rate: u64,
 }
 
 impl ServerOptions {
@@ -36,6 +54,11 @@ impl ServerOptions {
             listen: self.listen,
             udp: self.udp.clone(),
             advertise: self.advertise.clone(),
+            tokens: self.token.clone(),
+            state: self.state.clone(),
+            roster: self.roster.clone(),
+            relay: !self.no_relay,
+            relay_rate: self.relay_rate,
             ..ServerConfig::default()
         }
     }

@@ -19,6 +19,10 @@ pub struct Command {
 pub(super) enum Request {
     /// A session for this offer.
     Create { offer: Description, as_sdp: bool, v1: bool },
+    /// Something that a named peer asks of the hub.
+    Tell { session: String, text: Vec<u8> },
+    /// What the hub has for a named peer, when it has something.
+    Mail { session: String, wait: Duration },
     /// A restart, an answer to a restart, or further candidates.
     Change { session: String, change: Change },
     /// An offer of the hub, when it has one.
@@ -48,7 +52,20 @@ pub(super) enum Change {
 /// | | JSON `candidates`, SDP fragment | 204 |
 /// | `GET /v1/sessions/ID?wait=S` | | 200, an offer of the hub, or 204 after S seconds |
 /// | `DELETE /v1/sessions/ID` | | 204 |
+/// | `POST /v1/sessions/ID/mail` | JSON [`ToHub`] | 204; what comes of it comes as mail |
+/// | `GET /v1/sessions/ID/mail?wait=S` | | 200, a JSON array of [`FromHub`], or 204 after S seconds |
 /// | `GET /v1/status` | | 200, JSON |
+///
+/// An offer whose `rover` block has a `name` and a `certificate` asks for that name: it is refused
+/// with 401 if the hub wants a token (`Authorization: Bearer TOKEN`) and gets none of its own, 409
+/// if another key has the name (with `Retry-After` if that may change soon), and 429 if the name
+/// asks too often. Mail needs a `Rover-Proof`, the signature in base64 of the session's id by the
+/// certificate's key in the context [`PROOF_CONTEXT`]: 401 without one, and 409 if the session did
+/// not ask for a name, or does not have it (yet).
+///
+/// [`ToHub`]: crate::signal::post::ToHub
+/// [`FromHub`]: crate::signal::post::FromHub
+/// [`PROOF_CONTEXT`]: crate::signal::post::PROOF_CONTEXT
 pub fn web_request(exchange: Exchange, hub: &mpsc::Sender<Command>) {
     let reply = match parse(&exchange) {
         Ok(request) => match hub.try_send(Command { request, exchange }) {
@@ -92,9 +109,12 @@ fn parse(exchange: &Exchange) -> Result<Request, Reply> {
             "GET" => Ok(Request::Status),
             _ => Err(not_allowed("GET")),
         },
-        path => match path.strip_prefix("/v1/sessions/") {
-            Some(session) if !session.is_empty() && !session.contains('/') => {
+        path => match path.strip_prefix("/v1/sessions/").map(|rest| (rest, rest.split_once('/'))) {
+            Some((session, None)) if !session.is_empty() => {
                 of_session(exchange, session.to_owned())
+            }
+            Some((_, Some((session, "mail")))) if !session.is_empty() => {
+                mail(exchange, session.to_owned())
             }
             _ => Err(refuse(404, "nothing here; POST an offer to / or /v1/sessions")),
         },
@@ -123,6 +143,15 @@ fn of_session(exchange: &Exchange, session: String) -> Result<Request, Reply> {
         "PATCH" => Ok(Request::Change { session, change: change(exchange)? }),
         "OPTIONS" => Err(options("GET, PATCH, DELETE, OPTIONS")),
         _ => Err(not_allowed("GET, PATCH, DELETE, OPTIONS")),
+    }
+}
+
+fn mail(exchange: &Exchange, session: String) -> Result<Request, Reply> {
+    match exchange.method() {
+        "GET" => Ok(Request::Mail { session, wait: wait(exchange.query()) }),
+        "POST" => Ok(Request::Tell { session, text: exchange.body().to_vec() }),
+        "OPTIONS" => Err(options("GET, POST, OPTIONS")),
+        _ => Err(not_allowed("GET, POST, OPTIONS")),
     }
 }
 

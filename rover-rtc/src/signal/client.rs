@@ -78,8 +78,8 @@ impl SignalClient {
     pub async fn create(&self, offer: &Description) -> Result<Description, CallError> {
         let url = format!("{}/v1/sessions", self.server);
         let mut request = self.http.post(&url).json(offer);
-        if let Some(Token(token)) = &self.token {
-            request = request.bearer_auth(token);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token.secret());
         }
         let response = self.send(request, &url).await?;
         read(response, Kind::Answer).await

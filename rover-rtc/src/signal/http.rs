@@ -202,8 +202,8 @@ impl Exchange {
     /// The value of a header; `name` in any case.
     ///
     /// The guard lets through `accept`, `authorization`, `content-type`, `host`, `if-match`,
-    /// `if-none-match`, `origin`, `user-agent` and `x-rover-*`. Lists sent in several pieces arrive
-    /// joined by commas.
+    /// `if-none-match`, `origin`, `rover-proof`, `user-agent` and `x-rover-*`. Lists sent in several
+    /// pieces arrive joined by commas.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         if is_internal(name) {

@@ -273,7 +273,8 @@ const INTERNAL_PREFIX: &str = "x-rover-internal-";
 /// More than any browser or proxy sends.
 const MAX_HEADERS: usize = 64;
 /// Headers that go on and mean nothing, or too much, when doubled.
-const SINGLE: [&str; 5] = ["authorization", "content-type", "host", "origin", "user-agent"];
+const SINGLE: [&str; 6] =
+    ["authorization", "content-type", "host", "origin", "rover-proof", "user-agent"];
 /// Headers that go on and may come in several pieces (RFC 9110 section 5.3).
 const LISTS: [&str; 3] = ["accept", "if-match", "if-none-match"];
 

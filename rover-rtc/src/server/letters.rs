@@ -1,0 +1,276 @@
+//! Letters between named peers, and what the hub says to each about the others.
+//!
+//! A peer is told by its link while that works and the peer does not call over HTTP; else what is
+//! for it waits in its mailbox for such a call.
+
+use std::time::{Duration, Instant};
+
+use super::bucket::seconds;
+use super::hub::Hub;
+use super::names::OwnerId;
+use super::post::To;
+use super::registration::Proof;
+use super::sessions::{failure, unknown_session};
+use crate::identity::valid_name;
+use crate::link::Message;
+use crate::model::client::ClientId;
+use crate::signal::letter::Sealed;
+use crate::signal::post::{CHANNEL, FromHub, MAX_TEXT, PROOF_HEADER, ToHub};
+use crate::signal::{Exchange, Reply};
+
+impl Hub {
+    /// A text that came by a client's link.
+    pub(super) fn on_text(&mut self, now: Instant, client: ClientId, message: &Message) {
+        self.uses_link(client);
+        let Some(asked) = Some(message).filter(|m| !m.binary).and_then(|m| read(&m.data)) else {
+            self.post.malformed += 1;
+            return;
+        };
+        self.ask(now, client, asked);
+    }
+
+    /// A text that came over HTTP.
+    pub(super) fn tell(
+        &mut self,
+        now: Instant,
+        session: &str,
+        text: &[u8],
+        exchange: &Exchange,
+    ) -> Reply {
+        let client = match self.caller(now, session, exchange) {
+            Ok(client) => client,
+            Err(reply) => return reply,
+        };
+        let Some(asked) = read(text) else {
+            self.post.malformed += 1;
+            return failure(400, "this is nothing that a hub can be asked for");
+        };
+        if self.names.owner_of(client).is_none() {
+            return failure(409, self.why_not(client));
+        }
+        self.ask(now, client, asked);
+        Reply::empty(204)
+    }
+
+    /// A call over HTTP that waits for something to come.
+    pub(super) fn mail(&mut self, now: Instant, session: &str, wait: Duration, exchange: Exchange) {
+        let client = match self.caller(now, session, &exchange) {
+            Ok(client) => client,
+            Err(reply) => return exchange.respond(reply),
+        };
+        // A newer one takes the place of an older one.
+        if let Some((_, old)) = self.post.polls.insert(client, (now + wait, exchange)) {
+            old.respond(Reply::empty(204));
+        }
+        self.tell_standing(now, client);
+        self.post.touched.extend(self.names.owner_of(client));
+    }
+
+    /// Tells a client something: in answer to its call, or by its link. False if neither can be.
+    pub(super) fn tell_client(&mut self, now: Instant, client: ClientId, text: &FromHub) -> bool {
+        if let Some(exchange) = self.post.take_poll(client) {
+            exchange.respond(Reply::json(200, &[text]));
+            return true;
+        }
+        let can_be_told = self.clients.get(&client).is_some_and(|c| c.can_be_told());
+        can_be_told && self.tell_by_link(now, client, json(text))
+    }
+
+    /// Who uses its link does not wait for its mail over HTTP.
+    pub(super) fn uses_link(&mut self, client: ClientId) {
+        let Some(id) = self.names.owner_of(client) else { return };
+        self.take_over(id, client, Proof::Signature);
+        self.post.touched.insert(id);
+        if let Some(owner) = self.names.owner(id)
+            && owner.called.is_some_and(|(_, by)| !self.post.has_poll(by))
+        {
+            owner.called = None;
+        }
+    }
+
+    /// Takes one thing further; false if there is nothing more.
+    pub(super) fn turn_post(&mut self, now: Instant) -> bool {
+        if let Some((to, text)) = self.post.queue.pop_front() {
+            self.post.letters += u64::from(matches!(text, FromHub::Deliver { .. }));
+            match to {
+                To::Owner(id) => {
+                    if let Some(owner) = self.names.owner(id) {
+                        owner.mailbox.push(json(&text));
+                        self.post.touched.insert(id);
+                    }
+                }
+                To::Client(client) => {
+                    self.post.dropped += u64::from(!self.tell_client(now, client, &text));
+                }
+            }
+            return true;
+        }
+        let touched = self.post.touched.pop_first();
+        if let Some(owner) = touched {
+            self.empty_mailbox(now, owner);
+        }
+        touched.is_some()
+    }
+
+    /// Answers calls that have waited long enough, and looks for ways to those who have mail.
+    pub(super) fn tidy_post(&mut self, now: Instant) {
+        let over =
+            |(until, exchange): &(Instant, Exchange)| *until <= now || exchange.is_abandoned();
+        let polls = self.post.polls.iter();
+        let over: Vec<_> = polls.filter(|(_, poll)| over(poll)).map(|(id, _)| *id).collect();
+        for client in over {
+            if let Some((_, exchange)) = self.post.polls.remove(&client) {
+                exchange.respond(Reply::empty(204));
+            }
+        }
+        self.post.touched.extend(self.names.with_mail());
+        self.post.tidy(now);
+    }
+
+    /// Does what a client asks for.
+    fn ask(&mut self, now: Instant, client: ClientId, asked: ToHub) {
+        let Some(from) = self.names.owner_of(client) else {
+            let (ToHub::Send { call, .. } | ToHub::Relay { call, .. }) = asked else { return };
+            let reason = self.why_not(client);
+            return self.post.send(To::Client(client), FromHub::Rejected { call, reason });
+        };
+        let (to, call, letter, begins) = match asked {
+            ToHub::End { call } => return self.relay.end(from, &call),
+            ToHub::Relay { to, call } => (to, call, None, true),
+            ToHub::Send { to, call, offer, letter } => (to, call, Some(letter), offer),
+        };
+        if let Err(reason) = self.pass(now, from, to, &call, letter, begins) {
+            self.post.send(To::Owner(from), FromHub::Rejected { call, reason });
+        }
+    }
+
+    /// Passes a letter on, and hands out the channels of a call that begins.
+    fn pass(
+        &mut self,
+        now: Instant,
+        from: OwnerId,
+        name: String,
+        call: &str,
+        letter: Option<Box<Sealed>>,
+        begins: bool,
+    ) -> Result<(), String> {
+        if !valid_name(&name) {
+            return Err("nobody can have this name".to_owned());
+        }
+        let allowed = self.names.owner(from).map_or(Ok(()), |o| o.letters.take(now, 1.0));
+        allowed.map_err(|wait| format!("too many letters: wait {} s", seconds(wait)))?;
+        let Some(to) = self.names.find(&name) else {
+            // Who asks for a channel again asks for no more: the other side asks when it is back.
+            if letter.is_some() {
+                self.names.wait_for(from, &name);
+                let absent = FromHub::Absent { name, call: call.to_owned() };
+                self.post.send(To::Owner(from), absent);
+            }
+            return Ok(());
+        };
+        if begins {
+            let per_minute = self.config.offers_per_minute;
+            let counted = self.post.count_offer(now, (from, to), call, per_minute);
+            counted
+                .map_err(|wait| format!("too many calls to {name}: wait {} s", seconds(wait)))?;
+            if let Some(numbers) = self.relay.allocate(now, from, to, call) {
+                for (end, number) in [(from, numbers.ours), (to, numbers.theirs)] {
+                    let channel = FromHub::Channel { call: call.to_owned(), number };
+                    self.post.send(To::Owner(end), channel);
+                }
+            }
+        }
+        if let Some(letter) = letter {
+            self.post.send(To::Owner(to), FromHub::Deliver { letter });
+        }
+        Ok(())
+    }
+
+    /// Who calls over HTTP, if the call shows that it is the session's own peer.
+    fn caller(
+        &mut self,
+        now: Instant,
+        session: &str,
+        exchange: &Exchange,
+    ) -> Result<ClientId, Reply> {
+        let Some(client) = self.sessions.get(session).copied() else {
+            return Err(unknown_session());
+        };
+        let Some(claim) = self.names.claim(client) else {
+            let reason = "this session asked for no name: offer a rover block with name and \
+                          certificate";
+            return Err(failure(409, reason));
+        };
+        if !exchange.header(PROOF_HEADER).is_some_and(|proof| claim.verify(session, proof)) {
+            let reason = "a Rover-Proof is due: the session's id, signed with the certificate's \
+                          key, in base64";
+            return Err(failure(401, reason).header("WWW-Authenticate", PROOF_HEADER));
+        }
+        claim.called = Some(now);
+        self.half_open.remove(&client);
+        self.prove(now, client, Proof::Signature);
+        if let Some(owner) = self.names.owner_of(client).and_then(|id| self.names.owner(id)) {
+            owner.called = Some((now, client));
+        }
+        Ok(client)
+    }
+
+    fn why_not(&mut self, client: ClientId) -> String {
+        let refusal = self.names.claim(client).and_then(|claim| claim.refusal.clone());
+        refusal.unwrap_or_else(|| {
+            "only named peers can send letters: offer a rover block with name and certificate"
+                .to_owned()
+        })
+    }
+
+    /// Hands out what waits for an owner, if there is a way.
+    fn empty_mailbox(&mut self, now: Instant, id: OwnerId) {
+        let Some(owner) = self.names.owner(id).filter(|owner| !owner.mailbox.is_empty()) else {
+            return;
+        };
+        let used = owner.client;
+        if let Some((at, by)) = owner.called {
+            if let Some(exchange) = self.post.take_poll(by) {
+                let texts = owner.mailbox.take().unwrap_or_default();
+                return exchange.respond(Reply::typed(200, "application/json", texts));
+            }
+            if now.saturating_duration_since(at) < CALLS_AGAIN {
+                return;
+            }
+        }
+        let Some(client) = used else { return };
+        while self.clients.get(&client).is_some_and(|c| c.can_be_told()) {
+            let text = self.names.owner(id).and_then(|owner| owner.mailbox.pop());
+            let Some(text) = text else { break };
+            if !self.tell_by_link(now, client, text) {
+                self.post.dropped += 1;
+            }
+        }
+    }
+
+    fn tell_by_link(&mut self, now: Instant, client: ClientId, text: String) -> bool {
+        let message = Message::text(text);
+        let sent = self.with_client(now, client, |c, _| c.send_message(CHANNEL, message));
+        matches!(sent, Some(Ok(())))
+    }
+}
+
+/// What a text asks for; `None` if it makes no sense.
+fn read(text: &[u8]) -> Option<ToHub> {
+    if text.len() > MAX_TEXT {
+        return None;
+    }
+    let asked: ToHub = serde_json::from_slice(text).ok()?;
+    let (ToHub::Send { call, .. } | ToHub::Relay { call, .. } | ToHub::End { call }) = &asked;
+    (1..=MAX_CALL).contains(&call.len()).then_some(asked)
+}
+
+fn json(text: &FromHub) -> String {
+    serde_json::to_string(text).expect("strings and numbers have a JSON form")
+}
+
+/// Who has called over HTTP is expected to call again within this time.
+const CALLS_AGAIN: Duration = Duration::from_secs(5);
+
+/// The longest name of a call: twice what 128 bits take in hexadecimal.
+const MAX_CALL: usize = 64;

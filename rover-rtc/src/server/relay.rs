@@ -1,0 +1,340 @@
+//! The hub as a path between two peers: ChannelData frames (RFC 8656 section 12.4) that come in
+//! under one peer's channel number go out under the other's.
+//!
+//! Sans-IO and small: a table from (owner, number) to (other owner, its number), filled when a
+//! call is made and read once per datagram. What is in the frames is encrypted between the peers.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::bucket::Bucket;
+use super::names::OwnerId;
+
+/// Limits of the relay.
+#[derive(Debug, Clone)]
+pub(super) struct RelayLimits {
+    /// Whether channels are handed out at all.
+    pub(super) enabled: bool,
+    /// Bytes per second of each direction of a call; 0 for no limit.
+    pub(super) rate: u64,
+    /// Calls of one owner.
+    pub(super) calls: usize,
+}
+
+/// What all calls together came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub(super) struct RelayTotals {
+    /// Datagrams passed on.
+    pub(super) datagrams: u64,
+    /// Bytes of them, without the frames' headers.
+    pub(super) bytes: u64,
+    /// Datagrams that were too many for the rate.
+    pub(super) dropped_rate: u64,
+    /// Datagrams for a peer that no path leads to.
+    pub(super) dropped_path: u64,
+    /// Frames of no channel, or none that can be read.
+    pub(super) refused: u64,
+}
+
+/// Who gets a datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hop {
+    pub(super) to: OwnerId,
+    /// The channel's number on that side.
+    pub(super) number: u16,
+    /// Whether this is part of a flow, so that the way there must prove itself.
+    pub(super) flows: bool,
+}
+
+/// Channels of a call, on the side that asked for them and on the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Numbers {
+    pub(super) ours: u16,
+    pub(super) theirs: u16,
+}
+
+/// The table.
+#[derive(Debug)]
+pub(super) struct Relay {
+    limits: RelayLimits,
+    channels: HashMap<(OwnerId, u16), (PairId, usize)>,
+    pairs: HashMap<PairId, Pair>,
+    calls: HashMap<(OwnerId, String), PairId>,
+    owners: HashMap<OwnerId, Numbering>,
+    next: u64,
+    totals: RelayTotals,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct PairId(u64);
+
+#[derive(Debug)]
+struct Pair {
+    call: String,
+    ends: [End; 2],
+    used: Instant,
+}
+
+/// One side of a call, and what flows to it.
+#[derive(Debug)]
+struct End {
+    owner: OwnerId,
+    number: u16,
+    bucket: Option<Bucket>,
+    flow: Flow,
+    counted: RelayTotals,
+}
+
+/// Tells a flow of datagrams from single ones, such as the probes of a path on standby.
+#[derive(Debug, Clone, Copy)]
+struct Flow {
+    last: Instant,
+    run: u32,
+    noted: Option<Instant>,
+}
+
+/// Numbers of one owner are handed out in turn: what is late for a call that is over must not
+/// reach the next one.
+#[derive(Debug)]
+struct Numbering {
+    next: u16,
+    pairs: Vec<PairId>,
+}
+
+impl Relay {
+    pub(super) fn new(limits: RelayLimits) -> Self {
+        // One number fewer than there are, so that there is always a free one.
+        let calls = limits.calls.min(usize::from(LAST - FIRST));
+        Self {
+            limits: RelayLimits { calls, ..limits },
+            channels: HashMap::new(),
+            pairs: HashMap::new(),
+            calls: HashMap::new(),
+            owners: HashMap::new(),
+            next: 0,
+            totals: RelayTotals::default(),
+        }
+    }
+
+    /// Hands out the channels of a call between two owners; the same ones again if it has some.
+    /// `None` if the relay is off, one of them has too many, or the call is somebody else's.
+    pub(super) fn allocate(
+        &mut self,
+        now: Instant,
+        ours: OwnerId,
+        theirs: OwnerId,
+        call: &str,
+    ) -> Option<Numbers> {
+        if !self.limits.enabled || ours == theirs {
+            return None;
+        }
+        let key = |owner| (owner, call.to_owned());
+        let known = (self.calls.get(&key(ours)), self.calls.get(&key(theirs)));
+        match known {
+            (Some(one), Some(two)) if one == two => {
+                let ends = &self.pairs.get(one)?.ends;
+                let at = usize::from(ends[0].owner != ours);
+                return Some(Numbers { ours: ends[at].number, theirs: ends[1 - at].number });
+            }
+            (None, None) => {}
+            _ => return None,
+        }
+        if !self.make_room(now, ours) || !self.make_room(now, theirs) {
+            return None;
+        }
+        let id = PairId(self.next);
+        self.next += 1;
+        let numbers = [self.number(ours, id), self.number(theirs, id)];
+        let end = |owner, number| {
+            let bucket = (self.limits.rate > 0).then(|| {
+                let rate = self.limits.rate as f64;
+                // Room for one datagram of any size, or a low rate would let none through.
+                Bucket::new(now, (rate * BURST.as_secs_f64()).max(MIN_BURST), rate)
+            });
+            let flow = Flow { last: now, run: 0, noted: None };
+            End { owner, number, bucket, flow, counted: RelayTotals::default() }
+        };
+        let ends = [end(ours, numbers[0]), end(theirs, numbers[1])];
+        for (at, end) in ends.iter().enumerate() {
+            self.channels.insert((end.owner, end.number), (id, at));
+            self.calls.insert(key(end.owner), id);
+        }
+        self.pairs.insert(id, Pair { call: call.to_owned(), ends, used: now });
+        Some(Numbers { ours: numbers[0], theirs: numbers[1] })
+    }
+
+    /// Where a frame of this owner goes, and what is in it. `None` if it goes nowhere; counted.
+    pub(super) fn forward<'f>(
+        &mut self,
+        now: Instant,
+        from: OwnerId,
+        frame: &'f [u8],
+    ) -> Option<(Hop, &'f [u8])> {
+        let read = read_frame(frame).and_then(|(number, data)| {
+            let (id, at) = self.channels.get(&(from, number))?;
+            Some((self.pairs.get_mut(id)?, 1 - at, data))
+        });
+        let Some((pair, to, data)) = read else {
+            self.totals.refused += 1;
+            return None;
+        };
+        pair.used = now;
+        let end = &mut pair.ends[to];
+        if let Some(bucket) = &mut end.bucket
+            && bucket.take(now, data.len() as f64).is_err()
+        {
+            end.counted.dropped_rate += 1;
+            self.totals.dropped_rate += 1;
+            return None;
+        }
+        Some((Hop { to: end.owner, number: end.number, flows: end.flow.note(now) }, data))
+    }
+
+    /// Notes what became of a datagram of [`Relay::forward`].
+    pub(super) fn forwarded(&mut self, hop: Hop, bytes: usize, sent: bool) {
+        let end = self
+            .channels
+            .get(&(hop.to, hop.number))
+            .and_then(|(id, at)| self.pairs.get_mut(id).map(|pair| &mut pair.ends[*at].counted));
+        for counted in end.into_iter().chain([&mut self.totals]) {
+            if sent {
+                counted.datagrams += 1;
+                counted.bytes += bytes as u64;
+            } else {
+                counted.dropped_path += 1;
+            }
+        }
+    }
+
+    /// Counts a frame that came from where none may come from.
+    pub(super) fn refuse(&mut self) {
+        self.totals.refused += 1;
+    }
+
+    /// A call of this owner is over, for both sides.
+    pub(super) fn end(&mut self, owner: OwnerId, call: &str) {
+        if let Some(id) = self.calls.get(&(owner, call.to_owned())).copied() {
+            self.free(id);
+        }
+    }
+
+    /// Ends all calls of an owner.
+    pub(super) fn forget(&mut self, owner: OwnerId) {
+        let pairs = self.owners.get(&owner).map(|o| o.pairs.clone()).unwrap_or_default();
+        pairs.into_iter().for_each(|id| self.free(id));
+        self.owners.remove(&owner);
+    }
+
+    /// Calls that have channels.
+    pub(super) fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    pub(super) fn totals(&self) -> RelayTotals {
+        self.totals
+    }
+
+    /// Room for one more call of this owner: one that nobody has used for a while is given up,
+    /// whose sides can ask for a channel again.
+    fn make_room(&mut self, now: Instant, owner: OwnerId) -> bool {
+        let Some(numbering) = self.owners.get(&owner) else { return self.limits.calls > 0 };
+        if numbering.pairs.len() < self.limits.calls {
+            return true;
+        }
+        let used = |id: &PairId| self.pairs.get(id).map(|pair| (pair.used, *id));
+        let oldest = numbering.pairs.iter().filter_map(used).min();
+        let unused = |since| now.saturating_duration_since(since) > UNUSED;
+        let Some((_, id)) = oldest.filter(|(since, _)| unused(*since)) else { return false };
+        self.free(id);
+        true
+    }
+
+    /// A number that none of the owner's calls has. There are more numbers than calls.
+    fn number(&mut self, owner: OwnerId, pair: PairId) -> u16 {
+        let new = || Numbering { next: FIRST, pairs: Vec::new() };
+        let numbering = self.owners.entry(owner).or_insert_with(new);
+        numbering.pairs.push(pair);
+        loop {
+            let number = numbering.next;
+            numbering.next = if number == LAST { FIRST } else { number + 1 };
+            if !self.channels.contains_key(&(owner, number)) {
+                return number;
+            }
+        }
+    }
+
+    fn free(&mut self, id: PairId) {
+        let Some(pair) = self.pairs.remove(&id) else { return };
+        for end in pair.ends {
+            let carried = end.counted;
+            tracing::debug!(call = pair.call, to = %end.owner, datagrams = carried.datagrams,
+                bytes = carried.bytes, dropped_rate = carried.dropped_rate,
+                dropped_path = carried.dropped_path, "relay channel over");
+            self.channels.remove(&(end.owner, end.number));
+            self.calls.remove(&(end.owner, pair.call.clone()));
+            if let Some(numbering) = self.owners.get_mut(&end.owner) {
+                numbering.pairs.retain(|pair| *pair != id);
+            }
+        }
+    }
+}
+
+impl Flow {
+    /// Notes a datagram; true if the path that it goes on is to be told that it is in use.
+    fn note(&mut self, now: Instant) -> bool {
+        let near = now.saturating_duration_since(self.last) < TOGETHER;
+        self.run = if near { self.run.saturating_add(1) } else { 0 };
+        self.last = now;
+        let fresh = |t: Instant| now.saturating_duration_since(t) < NOTE_INTERVAL;
+        let due = self.run >= MIN_RUN && !self.noted.is_some_and(fresh);
+        if due {
+            self.noted = Some(now);
+        }
+        due
+    }
+}
+
+/// Whether a datagram has the form of a ChannelData frame.
+pub(super) fn is_frame(datagram: &[u8]) -> bool {
+    matches!(datagram.first(), Some(0x40..=0x4f))
+}
+
+/// A frame's number and data. Over UDP it may be followed by padding (RFC 8656 section 12.5).
+fn read_frame(frame: &[u8]) -> Option<(u16, &[u8])> {
+    let (header, rest) = frame.split_first_chunk::<4>()?;
+    let number = u16::from_be_bytes([header[0], header[1]]);
+    let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    Some((number, rest.get(..length)?))
+}
+
+/// A frame of these data. Data that came in a frame fit one.
+pub(super) fn frame(number: u16, data: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(data.len()).unwrap_or(u16::MAX);
+    let mut frame = Vec::with_capacity(4 + data.len());
+    frame.extend(number.to_be_bytes());
+    frame.extend(length.to_be_bytes());
+    frame.extend(&data[..usize::from(length)]);
+    frame
+}
+
+/// RFC 8656 section 12.
+const FIRST: u16 = 0x4000;
+const LAST: u16 = 0x4fff;
+
+/// How long a pair may send at more than its rate.
+const BURST: Duration = Duration::from_millis(250);
+const MIN_BURST: f64 = 65_536.0;
+
+/// A call in use has probes at least every 15 s.
+const UNUSED: Duration = Duration::from_secs(60);
+
+/// Datagrams of a flow are closer together than this; and a flow has some in a row, for the
+/// probes of both sides, one a second each, may happen to be.
+const TOGETHER: Duration = Duration::from_millis(300);
+const MIN_RUN: u32 = 4;
+
+/// A path stays in use for longer than this after it was told so.
+const NOTE_INTERVAL: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests;

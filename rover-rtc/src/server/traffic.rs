@@ -1,0 +1,77 @@
+//! What a hub passes on: frames of relayed calls, and messages for all other clients.
+
+use std::time::Instant;
+
+use super::hub::Hub;
+use super::relay::frame;
+use crate::link::{Message, Outgoing};
+use crate::model::client::{Client, ClientId};
+use crate::model::propagated::Propagated;
+use crate::path::demux::Source;
+
+impl Hub {
+    /// Takes a frame for another peer: it goes out by the path that carries that peer's own.
+    pub(super) fn handle_frame(
+        &mut self,
+        now: Instant,
+        id: ClientId,
+        source: Source,
+        datagram: &[u8],
+    ) {
+        let accepts = |c: &mut Client| c.accept_foreign(now, source.0, source.1, datagram.len());
+        let accepted = self.clients.get_mut(&id).is_some_and(accepts);
+        let owner = self.names.owner_of(id).filter(|_| accepted);
+        let Some(owner) = owner else { return self.relay.refuse() };
+        let Some((hop, data)) = self.relay.forward(now, owner, datagram) else { return };
+        let to = self.names.owner(hop.to).and_then(|owner| owner.client);
+        let client = to.and_then(|to| self.clients.get_mut(&to));
+        let transport = client.and_then(|client| client.link().transport());
+        let way = transport.and_then(|t| t.paths().carrying().map(|p| (p.local(), p.remote())));
+        self.relay.forwarded(hop, data.len(), way.is_some());
+        let Some((local, remote)) = way else { return };
+        let datagram = frame(hop.number, data);
+        self.outgoing.push_back(Outgoing { local, remote, datagram });
+        if let Some(to) = to.filter(|_| hop.flows) {
+            self.with_client(now, to, |client, _| client.note_use(now));
+        }
+    }
+
+    /// Does what has come up: names, messages for others, letters.
+    pub(super) fn relay(&mut self, now: Instant) {
+        loop {
+            if let Some((client, news)) = self.news.pop_front() {
+                self.on_news(now, client, news);
+            } else if let Some(event) = self.propagated.pop_front() {
+                self.spread(now, event);
+            } else if !self.turn_post(now) {
+                break;
+            }
+        }
+    }
+
+    /// Passes a message on to those it is for.
+    fn spread(&mut self, now: Instant, event: Propagated) {
+        let from = event.client_id();
+        let (label, message) = match event {
+            Propagated::Noop => return,
+            Propagated::ToHub { from, message } => return self.on_text(now, from, &message),
+            Propagated::Data { label, message, .. } => (label, message),
+            Propagated::Status(data) => {
+                (STATUS_CHANNEL.to_owned(), Message { binary: false, data })
+            }
+        };
+        let others: Vec<_> = self.clients.keys().copied().filter(|id| Some(*id) != from).collect();
+        for id in others {
+            let message = message.clone();
+            self.relayed += u64::from(from.is_some());
+            self.with_client(now, id, |client, _| {
+                if let Err(error) = client.send_message(&label, message) {
+                    tracing::debug!(%id, %error, "message not relayed");
+                }
+            });
+        }
+    }
+}
+
+/// The channel on which the status goes out, and messages are relayed by default.
+const STATUS_CHANNEL: &str = "test";
