@@ -8,5 +8,6 @@
 )]
 
 mod http;
+mod pairs;
 mod recovery;
 mod signaling;

@@ -10,11 +10,11 @@ use rover_rtc::{Event, HealthConfig, Peer, PeerConfig, Server, ServerConfig};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const SOON: Duration = Duration::from_secs(20);
 
-struct Hub {
-    url: String,
+pub struct Hub {
+    pub url: String,
     stop: Option<oneshot::Sender<()>>,
 }
 
@@ -24,7 +24,7 @@ impl Drop for Hub {
     }
 }
 
-async fn hub(config: ServerConfig) -> Hub {
+pub async fn hub(config: ServerConfig) -> Hub {
     let place = SocketAddr::new(HERE, 0);
     let config = ServerConfig { listen: place, udp: vec![place], ..config };
     let server = Server::bind(config).await.unwrap();

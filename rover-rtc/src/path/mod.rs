@@ -176,6 +176,11 @@ impl PathSet {
     /// Adds an address of the other side.
     pub fn add_remote(&mut self, remote: SocketAddr, via: Via) {
         let known = self.remotes.iter().any(|(r, _)| *r == remote);
+        // Its requests may have come before it was announced.
+        for path in self.paths.iter_mut().filter(|p| !known && p.remote == remote) {
+            let near = self.locals.iter().find(|(l, _)| *l == path.local);
+            path.via = via.max(near.map_or(Via::Host, |(_, via)| *via));
+        }
         if !known && self.remotes.len() < self.config.max_paths {
             self.remotes.push((remote, via));
             for (local, _) in self.locals.clone() {

@@ -92,7 +92,8 @@ impl Driver {
             Ok(id) => {
                 self.line_of(&mut ties, id);
                 let up = ties.tie(id).is_some_and(|t| t.is_up());
-                match self.bonds.handle(&mut ties, id).filter(|_| up) {
+                // A handle that is made and dropped would close the link.
+                match up.then(|| self.bonds.handle(&mut ties, id)).flatten() {
                     Some(link) => {
                         let _ = reply.send(Ok(link));
                     }
