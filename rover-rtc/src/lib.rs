@@ -14,6 +14,7 @@
 //! | [`path`] | probes, liveness, selection and duplication of paths |
 //! | [`health`], [`recovery`] | the hub's rule and the peer's ladder, as data |
 //! | [`net`] | sockets in batches, faults for tests, the interface scan |
+//! | [`turn`] | STUN and TURN servers of the user's own: public and relayed addresses |
 //! | [`signal`] | signaling messages, HTTP client and guarded HTTP server |
 //!
 //! ```no_run
@@ -47,6 +48,7 @@ pub mod server;
 pub mod session;
 pub mod signal;
 pub mod stats;
+pub mod turn;
 pub mod util;
 
 pub use config::{PeerConfig, ServerConfig};

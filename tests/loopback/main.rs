@@ -7,6 +7,11 @@
     reason = "a test, not a library"
 )]
 
+#[path = "../support/coturn.rs"]
+mod coturn;
 mod http;
 mod recovery;
 mod signaling;
+#[path = "../support/mod.rs"]
+mod support;
+mod turn;
