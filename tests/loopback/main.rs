@@ -4,6 +4,7 @@
     unreachable_pub,
     missing_debug_implementations,
     clippy::disallowed_methods,
+    clippy::unwrap_used,
     reason = "a test, not a library"
 )]
 
@@ -15,3 +16,4 @@ mod signaling;
 #[path = "../support/mod.rs"]
 mod support;
 mod turn;
+mod turn_set;

@@ -5,18 +5,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rover_rtc::turn::{BindingEvent, IceServer, StunQuery, Transport, TurnAllocation, TurnEvent};
 
-use super::coturn::{Auth, Coturn, Options};
+use super::coturn::{Auth, Coturn, Options, coturn};
 use super::support;
-
-/// Starts a server, or returns from the test where there is none.
-macro_rules! coturn {
-    ($options:expr) => {
-        match Coturn::lacks() {
-            Some(what) => return support::missing(&what),
-            None => Coturn::start(&$options),
-        }
-    };
-}
 
 /// An allocation over UDP with a socket, and a clock that may be put forward.
 struct Client {
@@ -122,7 +112,7 @@ fn an_allocation_over_udp_relays_both_ways() {
         client.echo(relayed, &peer, size);
     }
     client.echo(relayed, &other, 1200);
-    assert!(coturn.log().contains("CHANNEL_BIND"), "{}", coturn.log());
+    assert_eq!(coturn.log().matches("CHANNEL_BIND processed").count(), 1, "{}", coturn.log());
 
     client.allocation.close(client.now());
     client.run(Duration::from_millis(300), |_| false);
@@ -184,6 +174,34 @@ fn refreshes_survive_a_stale_nonce() {
     client.echo(relayed, &peer, 100);
     assert_eq!(client.allocation.relayed(), Some(relayed));
     assert!(coturn.log().contains("error 438"), "no nonce was stale: {}", coturn.log());
+}
+
+#[test]
+fn a_restarted_server_is_noticed_with_the_next_permission() {
+    let options = Options::default();
+    let coturn = coturn!(options);
+    let mut client = Client::new(&coturn, &user(&coturn, "rover:secret"));
+    let relayed = client.allocate();
+    client.echo(relayed, &UdpSocket::bind("127.0.0.1:0").unwrap(), 100);
+    let port = coturn.address().port();
+    drop(coturn);
+    let _coturn = Coturn::start(&Options { port, ..options });
+    client.allocation.send(client.now(), "127.0.0.2:9".parse().unwrap(), b"anybody?");
+    assert_eq!(client.wait(|_| true), TurnEvent::Expired);
+}
+
+#[test]
+fn a_forbidden_peer_is_left_alone() {
+    let more = vec!["--denied-peer-ip=127.0.0.7".to_owned()];
+    let coturn = coturn!(Options { more, ..Options::default() });
+    let mut client = Client::new(&coturn, &user(&coturn, "rover:secret"));
+    client.allocate();
+    for _ in 0..50 {
+        client.allocation.send(client.now(), "127.0.0.7:9".parse().unwrap(), b"anybody?");
+        assert_eq!(client.run(Duration::from_millis(10), |_| true), []);
+    }
+    let asked = coturn.log().matches("CREATE_PERMISSION processed, error 403").count();
+    assert_eq!(asked, 1, "{}", coturn.log());
 }
 
 #[test]

@@ -185,3 +185,14 @@ fn free_port(ip: IpAddr) -> u16 {
     }
     panic!("no port is free");
 }
+
+/// Starts a server with these options, or returns from the test where there is no coturn.
+macro_rules! coturn {
+    ($options:expr) => {
+        match $crate::coturn::Coturn::lacks() {
+            Some(what) => return $crate::support::missing(&what),
+            None => $crate::coturn::Coturn::start(&$options),
+        }
+    };
+}
+pub(crate) use coturn;

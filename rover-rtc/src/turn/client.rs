@@ -163,7 +163,8 @@ impl TurnAllocation {
     /// than a few gets a channel, which saves 32 bytes of each datagram.
     pub fn send(&mut self, now: Instant, peer: SocketAddr, data: &[u8]) {
         let Some(relayed) = self.relayed.filter(|_| !self.done) else { return };
-        if relayed.is_ipv4() != peer.is_ipv4() || data.len() > MAX_DATA {
+        let nowhere = peer.ip().is_unspecified() || peer.ip().is_multicast() || peer.port() == 0;
+        if relayed.is_ipv4() != peer.is_ipv4() || nowhere || data.len() > MAX_DATA {
             return;
         }
         let time = self.to_proto(now);
@@ -349,3 +350,7 @@ const MAX_TURNS: usize = 64;
 
 /// When it goes on after that many.
 const SHORTLY: Duration = Duration::from_millis(5);
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

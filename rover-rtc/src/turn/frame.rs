@@ -28,10 +28,13 @@ impl FrameBuffer {
         let rest = &self.bytes[self.taken..];
         let &[kind, _, high, low, ..] = rest else { return Ok(None) };
         let length = usize::from(u16::from_be_bytes([high, low]));
-        let (length, padded) = match kind >> 6 {
-            0 if rest.len() < STUN_HEADER => return Ok(None),
-            0 if rest[4..8] == MAGIC_COOKIE => (STUN_HEADER + length, STUN_HEADER + length),
-            1 => (CHANNEL_HEADER + length, CHANNEL_HEADER + length.next_multiple_of(4)),
+        let (length, padded) = match kind {
+            0x00..=0x3f if rest.len() < STUN_HEADER => return Ok(None),
+            0x00..=0x3f if rest[4..8] == MAGIC_COOKIE => {
+                (STUN_HEADER + length, STUN_HEADER + length)
+            }
+            // Channel numbers are 0x4000 to 0x4fff (RFC 8656 section 12).
+            0x40..=0x4f => (CHANNEL_HEADER + length, CHANNEL_HEADER + length.next_multiple_of(4)),
             _ => return Err(NotTurn),
         };
         if rest.len() < padded {
@@ -94,7 +97,7 @@ mod tests {
 
     #[test]
     fn another_protocol_is_noticed() {
-        for strange in [&[0xff, 0, 0, 0][..], &[0; 20]] {
+        for strange in [&[0xff, 0, 0, 0][..], &[0; 20], b"SSH-2.0"] {
             let mut buffer = FrameBuffer::default();
             buffer.push(strange);
             assert_eq!(buffer.next(), Err(NotTurn));

@@ -55,7 +55,12 @@ impl Peers {
         sent.datagrams = sent.datagrams.saturating_add(1);
         let waits = sent.not_before.is_some_and(|time| now < time);
         // Asked once per so many datagrams: the client knows whether there is one already.
-        !waits && sent.datagrams.is_multiple_of(CHANNEL_AFTER)
+        let wants = !waits && sent.datagrams.is_multiple_of(CHANNEL_AFTER);
+        if wants {
+            // But not whether it has just asked.
+            sent.not_before = Some(now + ANSWERED);
+        }
+        wants
     }
 
     /// The server refused a channel, did not answer, or it ran out.
@@ -73,6 +78,9 @@ fn pause(refused: bool) -> Duration {
 /// Datagrams to a peer before it gets a channel: more than the connectivity checks of a pair that
 /// is not chosen, less than a second of probes on one that is.
 const CHANNEL_AFTER: u32 = 16;
+
+/// When a request has been answered or has failed.
+const ANSWERED: Duration = Duration::from_secs(10);
 
 /// How long a refusal is respected: the peer's address may be forbidden for good.
 const REFUSED: Duration = Duration::from_secs(30);
@@ -111,6 +119,8 @@ mod tests {
         let mut asked = |now, n: u32| (0..n).filter(|_| peers.wants_channel(now, peer)).count();
         assert_eq!(asked(now, CHANNEL_AFTER - 1), 0);
         assert_eq!(asked(now, 1), 1);
+        assert_eq!(asked(now, 2 * CHANNEL_AFTER), 0, "while it waits for the answer");
+        assert_eq!(asked(now + ANSWERED, CHANNEL_AFTER), 1);
         peers.channel_failed(now, peer, true);
         let mut asked = |now, n: u32| (0..n).filter(|_| peers.wants_channel(now, peer)).count();
         assert_eq!(asked(now, CHANNEL_AFTER), 0);

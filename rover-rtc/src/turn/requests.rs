@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use turn_client_proto::stun::types::attribute::{ErrorCode, Username, XorMappedAddress};
 use turn_client_proto::stun::types::message::{Message, MessageClass, TransactionId};
-use turn_client_proto::types::message::ALLOCATE;
+use turn_client_proto::types::message::{ALLOCATE, CREATE_PERMISSION};
 
 /// The last requests, and what was learnt from their answers.
 #[derive(Debug, Default)]
@@ -16,9 +16,13 @@ pub(super) struct Requests {
     /// Requests that carried the user name, the newest at the end.
     signed: VecDeque<TransactionId>,
     error: Option<(u16, String)>,
+    /// The server has said anything at all.
+    answered: bool,
     mapped: Option<SocketAddr>,
     /// A request for a peer met an error, not silence.
     refused: bool,
+    /// The server knew our nonce no more, and has confirmed nothing since.
+    stale: bool,
 }
 
 /// What to do with a message of the server.
@@ -56,6 +60,7 @@ impl Requests {
             return Verdict::Pass;
         }
         let Ok(message) = Message::from_bytes(bytes) else { return Verdict::Pass };
+        self.answered = true;
         let id = message.transaction_id();
         let allocates = message.has_method(ALLOCATE);
         if message.has_class(MessageClass::Success) && allocates {
@@ -63,6 +68,7 @@ impl Requests {
             self.mapped = mapped.ok().map(|mapped| mapped.addr(id));
         }
         if !message.has_class(MessageClass::Error) {
+            self.stale &= !message.has_class(MessageClass::Success);
             return Verdict::Pass;
         }
         let Ok(error) = message.attribute::<ErrorCode>() else { return Verdict::Pass };
@@ -75,7 +81,14 @@ impl Requests {
             ErrorCode::UNAUTHORIZED | ErrorCode::ALLOCATION_MISMATCH if ours && !allocates => {
                 Verdict::Forgotten
             }
+            // What coturn 4.6 says for 437 to a permission, and not what a good request gets else.
+            ErrorCode::BAD_REQUEST
+                if ours && self.stale && message.has_method(CREATE_PERMISSION) =>
+            {
+                Verdict::Forgotten
+            }
             code => {
+                self.stale |= code == ErrorCode::STALE_NONCE;
                 self.refused = !allocates && code != ErrorCode::STALE_NONCE;
                 if allocates && code != ErrorCode::UNAUTHORIZED && code != ErrorCode::STALE_NONCE {
                     self.error = Some((code, printable(error.reason())));
@@ -99,7 +112,9 @@ impl Requests {
     pub(super) fn refusal(&self) -> String {
         match &self.error {
             Some((code, reason)) => format!("the server refuses to relay ({code} {reason})"),
-            None => "the server does not answer, or without asking for credentials".to_owned(),
+            // One that asks for no credentials is among them.
+            None if self.answered => "the server's answers are of no use".to_owned(),
+            None => "the server does not answer".to_owned(),
         }
     }
 }
@@ -164,6 +179,21 @@ mod tests {
         assert!(!requests.take_refused());
         assert_eq!(requests.judge(&error(&refresh, 403, "Forbidden")), Verdict::Pass);
         assert!(requests.take_refused() && !requests.take_refused());
+    }
+
+    #[test]
+    fn a_bad_request_means_forgotten_only_after_a_restart() {
+        let mut requests = Requests::default();
+        let permission = request(CREATE_PERMISSION, true);
+        requests.sent(&permission);
+        let bad = error(&permission, 400, "Bad Request");
+        assert_eq!(requests.judge(&bad), Verdict::Pass);
+        requests.judge(&error(&permission, 438, "Wrong Nonce"));
+        assert_eq!(requests.judge(&bad), Verdict::Forgotten);
+        let success = Message::from_bytes(&permission).unwrap();
+        let success = Message::builder_success(&success, MessageWriteVec::new()).finish();
+        requests.judge(&success);
+        assert_eq!(requests.judge(&bad), Verdict::Pass);
     }
 
     #[test]
