@@ -15,6 +15,7 @@
 //! | [`health`], [`recovery`] | the hub's rule and the peer's ladder, as data |
 //! | [`identity`] | who a peer is: its certificate's fingerprint, and whose names it knows |
 //! | [`net`] | sockets in batches, faults for tests, the interface scan |
+//! | [`turn`] | STUN and TURN servers of the user's own: public and relayed addresses |
 //! | [`signal`] | signaling messages, HTTP client and guarded HTTP server |
 //!
 //! ```no_run
@@ -50,6 +51,7 @@ pub mod server;
 pub mod session;
 pub mod signal;
 pub mod stats;
+pub mod turn;
 pub mod util;
 
 pub use config::{PeerConfig, ServerConfig, Token};

@@ -4,10 +4,17 @@
     unreachable_pub,
     missing_debug_implementations,
     clippy::disallowed_methods,
+    clippy::unwrap_used,
     reason = "a test, not a library"
 )]
 
+#[path = "../support/coturn.rs"]
+mod coturn;
 mod http;
 mod pairs;
 mod recovery;
 mod signaling;
+#[path = "../support/mod.rs"]
+mod support;
+mod turn;
+mod turn_set;

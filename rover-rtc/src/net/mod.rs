@@ -38,6 +38,7 @@ pub use interfaces::{
 };
 pub use recv::RecvBatch;
 pub use set::{SendFailure, SocketSet};
+pub(crate) use socket::pin;
 pub use socket::{BindError, UdpSocket};
 pub use stats::SocketStats;
 pub use watch::InterfaceWatch;

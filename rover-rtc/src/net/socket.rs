@@ -206,7 +206,7 @@ impl BindError {
 
 /// Binds `socket` to the interface `device`; a missing privilege is only a warning
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "fuchsia"))]
-fn pin(socket: &Socket, addr: SocketAddr, device: &str) -> Result<(), BindError> {
+pub(crate) fn pin(socket: &Socket, addr: SocketAddr, device: &str) -> Result<(), BindError> {
     match socket.bind_device(Some(device.as_bytes())) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             warn!(%addr, device, %error, "socket not bound to its interface");
@@ -218,7 +218,7 @@ fn pin(socket: &Socket, addr: SocketAddr, device: &str) -> Result<(), BindError>
 
 /// Warns that the platform cannot bind a socket to an interface
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "fuchsia")))]
-fn pin(_: &Socket, addr: SocketAddr, device: &str) -> Result<(), BindError> {
+pub(crate) fn pin(_: &Socket, addr: SocketAddr, device: &str) -> Result<(), BindError> {
     warn!(%addr, device, "binding a socket to its interface is not supported on this system");
     Ok(())
 }

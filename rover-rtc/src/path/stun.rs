@@ -1,11 +1,11 @@
 //! STUN Binding requests of our own, and their answers (RFC 8489, RFC 8445 section 7).
 
 use std::net::SocketAddr;
-use std::sync::OnceLock;
 
 use str0m::IceCreds;
-use str0m::crypto::CryptoProvider;
 use str0m::ice::{StunMessage, TransId};
+
+use crate::util::crypto;
 
 /// Local and remote credentials that hold together: one generation of an ICE session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,22 +50,15 @@ pub fn answer(id: TransId, source: SocketAddr, local: &IceCreds) -> Vec<u8> {
 /// Whether a message carries a MESSAGE-INTEGRITY made with this password.
 #[must_use]
 pub fn verify(message: &StunMessage<'_>, password: &str) -> bool {
-    message.verify(password.as_bytes(), |key, parts| {
-        provider().sha1_hmac_provider.sha1_hmac(key, parts)
-    })
+    message.verify(password.as_bytes(), crypto::sha1_hmac)
 }
 
 fn write(message: StunMessage<'_>, password: &str) -> Vec<u8> {
     let mut buffer = [0; MAX_MESSAGE];
-    let hmac = |key: &[u8], parts: &[&[u8]]| provider().sha1_hmac_provider.sha1_hmac(key, parts);
     // User names have at most 2 x 256 characters (RFC 8839), so a message always fits.
-    let length = message.to_bytes(Some(password.as_bytes()), &mut buffer, hmac).unwrap_or(0);
+    let length =
+        message.to_bytes(Some(password.as_bytes()), &mut buffer, crypto::sha1_hmac).unwrap_or(0);
     buffer[..length].to_vec()
-}
-
-fn provider() -> &'static CryptoProvider {
-    static PROVIDER: OnceLock<CryptoProvider> = OnceLock::new();
-    PROVIDER.get_or_init(str0m::crypto::from_feature_flags)
 }
 
 /// Type preference 110 of a peer-reflexive candidate, any local preference, component 1

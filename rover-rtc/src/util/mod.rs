@@ -1,6 +1,7 @@
-//! Clock, randomness, logging, signals, and the address that a hub shows.
+//! Clock, hash, randomness, logging, signals, and the address that a hub shows.
 
 pub mod clock;
+pub mod crypto;
 mod log;
 pub mod random;
 mod signal;
