@@ -13,6 +13,7 @@ use crate::path::PathConfig;
 use crate::recovery::RecoveryConfig;
 use crate::session::Pace;
 use crate::signal::HttpLimits;
+use crate::turn::IceServer;
 
 /// A registration token: a secret that [`Debug`](fmt::Debug) does not show.
 #[derive(Clone, PartialEq, Eq)]
@@ -59,6 +60,9 @@ pub struct PeerConfig {
     pub token: Option<Token>,
     /// Links with other peers in all, whoever calls. Default 64.
     pub max_links: usize,
+    /// STUN and TURN servers of the user's own, for links with other peers. Default none: the hub
+    /// shows a peer its public addresses, and relays.
+    pub ice_servers: Vec<IceServer>,
     /// Whether the hub may relay datagrams between this peer and others while they have no direct
     /// path. They stay encrypted end to end. Default true.
     pub relay: bool,
@@ -109,6 +113,7 @@ impl Default for PeerConfig {
             roster: None,
             token: None,
             max_links: 64,
+            ice_servers: Vec::new(),
             relay: true,
             channels: vec![ChannelConfig::new("test")],
             bind: Vec::new(),

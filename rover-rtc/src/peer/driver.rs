@@ -102,7 +102,7 @@ impl Driver {
         });
         let line = Line::new(&link, wake.clone(), config.inbox_bytes);
         Self {
-            network: Network::new(&config, route.is_some()),
+            network: Network::new(now, &config, route.is_some()),
             demux: Demux::default(),
             home: Home::new(link, line, route, signal),
             ties,
@@ -157,6 +157,7 @@ impl Driver {
                 () = self.wake.notified() => {}
                 done = calls => self.on_call(done),
                 () = self.watch.changed() => self.follow_interfaces(clock::now()),
+                () = self.network.turn.ready() => {}
                 () = tokio::time::sleep_until(deadline.into()) => {}
             }
         }
@@ -168,7 +169,9 @@ impl Driver {
         for turn in 0.. {
             let now = clock::now();
             for (remote, datagram) in batch.datagrams() {
-                self.on_datagram(now, local, remote, datagram);
+                if !self.network.turn.handle_datagram(now, local, remote, datagram) {
+                    self.on_datagram(now, local, remote, datagram);
+                }
             }
             if turn == RECV_TURNS {
                 return;
@@ -182,7 +185,7 @@ impl Driver {
         }
     }
 
-    fn on_datagram(
+    pub(super) fn on_datagram(
         &mut self,
         now: Instant,
         local: SocketAddr,
@@ -246,6 +249,10 @@ impl Driver {
             None => {}
         }
         self.on_home_events(now);
+        if self.network.turn.poll_timeout().is_some_and(|t| t <= now) {
+            self.network.turn.handle_timeout(now);
+        }
+        self.on_turn_events(now);
         self.turn_bonds(now);
         self.register();
         self.flush(now);
@@ -264,10 +271,13 @@ impl Driver {
                 Transmit::Datagram(id, out) => {
                     let source = (out.local, out.remote);
                     self.demux.sent(now, source, &out.datagram, Owner::Tie(id));
-                    self.network.sockets.send(out.local, out.remote, &out.datagram);
+                    self.network.send(now, out.local, out.remote, &out.datagram);
                 }
                 Transmit::Frame(number, datagram) => self.send_frame(now, number, &datagram),
             }
+        }
+        while let Some((local, remote, datagram)) = self.network.turn.poll_transmit() {
+            self.network.sockets.send(local, remote, &datagram);
         }
         for failure in self.network.sockets.flush(now) {
             self.home.link.send_failed(failure.local, failure.dst);
@@ -298,6 +308,7 @@ impl Driver {
         let deadlines = [
             self.home.link.poll_timeout(now),
             self.network.sockets.next_deadline(),
+            self.network.turn.poll_timeout(),
             ladder,
             closing,
             self.bonds_deadline(now),
@@ -447,6 +458,7 @@ impl Driver {
         let now = clock::now();
         self.end_bonds(now);
         self.home.link.close(now);
+        self.network.turn.close(now);
         self.flush(now);
         if let Some(Route { signaling, .. }) = &mut self.home.route {
             signaling.abort();

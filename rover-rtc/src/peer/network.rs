@@ -9,12 +9,17 @@ use super::sockets::{self, Place, Reach};
 use crate::config::PeerConfig;
 use crate::error::NetworkError;
 use crate::net::SocketSet;
-use crate::path::LocalAddress;
+use crate::path::{LocalAddress, PathState};
+use crate::turn::{TurnSet, TurnSetEvent};
 
 /// Sockets, and what is known of them.
 #[derive(Debug)]
 pub(super) struct Network {
     pub(super) sockets: SocketSet,
+    /// Servers of the user's own.
+    pub(super) turn: TurnSet,
+    /// Addresses that they give us: the socket, the address.
+    relayed: Vec<(SocketAddr, SocketAddr)>,
     config: PeerConfig,
     reach: Reach,
     /// What each socket is bound to: an interface that comes back may be another one.
@@ -26,9 +31,11 @@ pub(super) struct Network {
 }
 
 impl Network {
-    pub(super) fn new(config: &PeerConfig, has_hub: bool) -> Self {
+    pub(super) fn new(now: Instant, config: &PeerConfig, has_hub: bool) -> Self {
         Self {
             sockets: SocketSet::new(config.faults.clone()),
+            turn: TurnSet::new(now, config.ice_servers.clone()),
+            relayed: Vec::new(),
             reach: if has_hub { Reach::of(&config.server) } else { Reach::Anywhere },
             config: config.clone(),
             places: HashMap::new(),
@@ -74,6 +81,22 @@ impl Network {
         self.places.remove(&socket);
         self.shared.retain(|s| *s != socket);
         self.mapped.retain(|(s, ..)| *s != socket);
+        self.relayed.retain(|(s, _)| *s != socket);
+    }
+
+    /// Sends a datagram from a socket, or from an address that a TURN server gives us.
+    pub(super) fn send(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        datagram: &[u8],
+    ) {
+        if !self.relayed.is_empty() && self.turn.is_relayed(local) {
+            self.turn.send(now, local, remote, datagram);
+        } else {
+            self.sockets.send(local, remote, datagram);
+        }
     }
 
     /// Notes the address under which somebody sees a socket; true if it is news.
@@ -103,6 +126,7 @@ impl Network {
                 all.push(place);
             }
         }
+        all.extend(self.relayed.iter().map(|(socket, ours)| LocalAddress::turn(*ours, *socket)));
         all
     }
 
@@ -133,6 +157,11 @@ impl Driver {
             self.tell_places(now);
         }
         self.home.link.look_again(now);
+        if changed.is_some() {
+            self.network.turn.retry(now);
+        } else {
+            self.renew_relayed(now);
+        }
         if let Some(route) = self.home.route.as_mut().filter(|_| changed.is_some()) {
             route.ladder.network_changed(now);
         }
@@ -152,7 +181,56 @@ impl Driver {
     /// Tells the links with other peers which addresses there are.
     pub(super) fn tell_places(&mut self, now: Instant) {
         if let Some(ties) = &mut self.ties {
-            ties.set_places(now, &self.network.addresses(), &self.network.shared);
+            let network = &mut self.network;
+            network.turn.set_locals(now, &network.shared);
+            ties.set_places(now, &network.addresses(), &network.shared);
+        }
+    }
+
+    /// Takes what the servers of the user's own have to say.
+    pub(super) fn on_turn_events(&mut self, now: Instant) {
+        while let Some(event) = self.network.turn.poll_event() {
+            match event {
+                // Whichever of them says so: they all see the same NAT.
+                TurnSetEvent::Mapped { local, public } => {
+                    if self.network.note_mapped(local, local, public) {
+                        self.tell_places(now);
+                    }
+                }
+                TurnSetEvent::Relayed { local, relayed } => {
+                    self.network.relayed.push((local, relayed));
+                    self.tell_places(now);
+                }
+                TurnSetEvent::Data { relayed, peer, data } => {
+                    self.on_datagram(now, relayed, peer, &data);
+                }
+                TurnSetEvent::Lost { relayed, reason } => {
+                    tracing::warn!(%relayed, reason, "relayed address lost");
+                    self.network.relayed.retain(|(_, ours)| *ours != relayed);
+                    self.tell_places(now);
+                }
+                TurnSetEvent::Failed { server, reason, .. } => {
+                    self.home.line.trouble(format!("{server}: {reason}"));
+                }
+            }
+        }
+    }
+
+    /// Asks for new addresses in the place of those by which nothing comes any more: a server that
+    /// was restarted does not say so.
+    fn renew_relayed(&mut self, now: Instant) {
+        let Some(ties) = &mut self.ties else { return };
+        let relayed: Vec<_> = self.network.relayed.iter().map(|(_, ours)| *ours).collect();
+        for address in relayed {
+            let mut states = Vec::new();
+            for tie in ties.ties() {
+                let paths = tie.link().transport().map(|t| t.paths().iter());
+                let here = paths.into_iter().flatten().filter(|p| p.local() == address);
+                states.extend(here.map(|p| p.state()));
+            }
+            if states.contains(&PathState::Dead) && !states.contains(&PathState::Alive) {
+                self.network.turn.renew(now, address);
+            }
         }
     }
 
