@@ -8,5 +8,8 @@
 )]
 
 mod http;
+mod named;
+mod names;
 mod recovery;
+mod relaying;
 mod signaling;
