@@ -8,6 +8,7 @@
 )]
 
 mod http;
+mod letters;
 mod named;
 mod names;
 mod recovery;

@@ -320,9 +320,10 @@ async fn drive(
         tokio::select! {
             got = socket.recv_from(&mut bytes) => {
                 let (length, remote) = got.unwrap();
-                match bytes[0] {
-                    0x40..=0x4f => drop(tell.send(Heard::Frame(bytes[..length].to_vec()))),
-                    _ => drop(link.handle_datagram(Instant::now(), local, remote, &bytes[..length])),
+                let bytes = &bytes[..length];
+                match bytes.first() {
+                    Some(0x40..=0x4f) => drop(tell.send(Heard::Frame(bytes.to_vec()))),
+                    _ => drop(link.handle_datagram(Instant::now(), local, remote, bytes)),
                 }
             }
             frame = to_send.recv() => match frame {
