@@ -276,15 +276,22 @@ impl Driver {
 
     /// Closes links that the application has let go of, when what was queued is sent.
     fn close_lines(&mut self, now: Instant, ties: &mut Rendezvous) {
-        let ids: Vec<_> = self.bonds.lines.keys().copied().collect();
-        for id in ids {
-            let Some(line) = self.bonds.lines.get_mut(&id) else { continue };
-            let Some(tie) = ties.tie(id) else { continue };
-            line.resume_receiving(tie.link());
+        let mut ending = Vec::new();
+        for (id, line) in &mut self.bonds.lines {
+            if let Some(tie) = ties.tie(*id) {
+                line.resume_receiving(tie.link());
+            }
             if line.is_dropped() {
                 line.close(now);
             }
-            let Some(closing) = &mut line.closing else { continue };
+            if line.closing.is_some() {
+                ending.push(*id);
+            }
+        }
+        for id in ending {
+            let Some(tie) = ties.tie(id) else { continue };
+            let line = self.bonds.lines.get_mut(&id);
+            let Some(closing) = line.and_then(|l| l.closing.as_mut()) else { continue };
             let late = closing.until <= now || !tie.is_alive();
             if !late && !tie.link().is_flushed() {
                 continue;
