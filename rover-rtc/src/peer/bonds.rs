@@ -149,6 +149,7 @@ impl Driver {
             pruned |= self.on_tie_event(now, &mut ties, id, event);
         }
         self.close_lines(now, &mut ties);
+        self.drop_calls(now, &mut ties);
         while let Some(parcel) = ties.poll_parcel() {
             match self.bonds.way {
                 Way::Link => {
@@ -305,6 +306,18 @@ impl Driver {
                 ties.hang_up(now, id);
                 self.forget(id);
             }
+        }
+    }
+
+    /// Gives up calls whose callers do not wait any more.
+    fn drop_calls(&mut self, now: Instant, ties: &mut Rendezvous) {
+        for replies in self.bonds.dialing.values_mut() {
+            replies.retain(|reply| !reply.is_closed());
+        }
+        let given_up = self.bonds.dialing.extract_if(|_, replies| replies.is_empty());
+        for (id, _) in given_up.collect::<Vec<_>>() {
+            ties.hang_up(now, id);
+            self.forget(id);
         }
     }
 
