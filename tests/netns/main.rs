@@ -14,6 +14,7 @@
     reason = "a test, not a library"
 )]
 
+mod call;
 mod count;
 mod hub;
 mod lab;
@@ -21,6 +22,7 @@ mod namespace;
 mod nat;
 mod nat_hub;
 mod nat_kinds;
+mod nat_matrix;
 mod outage;
 #[path = "../support/process.rs"]
 mod process;
