@@ -18,6 +18,8 @@
 mod letters;
 mod places;
 mod post;
+#[cfg(test)]
+mod tests;
 mod tie;
 
 use std::collections::{HashMap, HashSet, VecDeque};
