@@ -47,6 +47,13 @@ impl Scene<World> {
         scene
     }
 
+    /// The uplink by which a rover sends now, if it sends by one itself.
+    pub fn carrying(&mut self, host: Host) -> Option<usize> {
+        let local = self.paths()[host as usize].local.clone();
+        let uplinks = 0..self.lab.uplinks(host);
+        uplinks.into_iter().find(|n| self.lab.inside(host, *n).to_string() == local)
+    }
+
     /// How long it took from the call to the first messages, of both directions.
     pub fn connect_time(&self) -> Duration {
         let start = self.received(Flow::Down).when("Started").unwrap();

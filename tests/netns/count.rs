@@ -13,10 +13,14 @@ pub struct Log {
     pub events: Vec<(u64, String)>,
 }
 
-/// The paths of a link at a moment, by their kinds.
+/// The paths of a link at a moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Paths {
+    /// The kind of the one that carries.
     pub carrying: String,
+    /// The local address of that one.
+    pub local: String,
+    /// The kinds of others that live.
     pub standby: Vec<String>,
 }
 
@@ -66,16 +70,17 @@ impl Log {
         self.events.iter().find(|(_, e)| e.starts_with(event)).map(|(t, _)| *t)
     }
 
-    /// The kind of the path that carries and of those that stand by alive, by the last answer to
-    /// the command `paths` after that time.
+    /// The paths, by the last answer to the command `paths` after that time.
     pub fn paths(&self, since: u64) -> Option<Paths> {
         let mut latest = self.events.iter().rev().take_while(|(t, _)| *t >= since);
         let (_, text) = latest.find(|(_, e)| e.starts_with("Paths"))?;
         let mut paths = Paths::default();
         for path in text.split(' ').skip(1) {
             match path.split('/').collect::<Vec<_>>()[..] {
-                [kind, _, "carrying"] => paths.carrying = kind.to_owned(),
-                [kind, "Alive", "standby"] => paths.standby.push(kind.to_owned()),
+                [kind, _, "carrying", local] => {
+                    (paths.carrying, paths.local) = (kind.to_owned(), local.to_owned());
+                }
+                [kind, "Alive", "standby", _] => paths.standby.push(kind.to_owned()),
                 _ => {}
             }
         }
@@ -128,9 +133,9 @@ fn counts() {
     assert_eq!(steady.longest_gap(30, 40).as_micros(), 30, "a gap around the window");
     assert_eq!(steady.longest_gap(60, 200).as_micros(), 140, "a gap without an end");
     assert_eq!(steady.next_after(21).unwrap().as_micros(), 29);
-    let text = "Paths direct/Dead/standby hub/Alive/carrying turn/Alive/standby";
+    let text = "Paths direct/Dead/standby/::1 hub/Alive/carrying/::2 turn/Alive/standby/::3";
     let asked = Log { events: vec![(7, "Up".into()), (9, text.into())], ..Log::default() };
-    let paths = Paths { carrying: "hub".into(), standby: vec!["turn".into()] };
+    let paths = Paths { carrying: "hub".into(), local: "::2".into(), standby: vec!["turn".into()] };
     assert_eq!((asked.paths(8), asked.paths(10)), (Some(paths), None));
     assert_eq!((asked.when("U"), asked.when("D")), (Some(7), None));
 }

@@ -20,6 +20,7 @@ mod hub;
 mod lab;
 mod namespace;
 mod nat;
+mod nat_cuts;
 mod nat_hub;
 mod nat_kinds;
 mod nat_matrix;

@@ -135,7 +135,7 @@ async fn exchange(
 fn paths(stats: &LinkStats) -> String {
     let path = |p: &PathStats| {
         let carrying = if p.carrying { "carrying" } else { "standby" };
-        format!(" {}/{:?}/{carrying}", p.kind, p.state)
+        format!(" {}/{:?}/{carrying}/{}", p.kind, p.state, p.local.ip())
     };
     format!("Paths{}", stats.paths.iter().map(path).collect::<String>())
 }
