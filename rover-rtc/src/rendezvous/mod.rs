@@ -103,6 +103,8 @@ pub struct Rendezvous {
     places: Vec<LocalAddress>,
     /// Whether the hub can be told something.
     reachable: bool,
+    /// Why not, as far as is known.
+    hub_trouble: Option<String>,
     /// Numbers of the hub's channels, by call.
     numbers: HashMap<String, u16>,
     /// The same, by the address that stands for our end of it.
@@ -138,6 +140,7 @@ impl Rendezvous {
             next_id: 0,
             places: Vec::new(),
             reachable: false,
+            hub_trouble: None,
             numbers: HashMap::new(),
             relays: HashMap::new(),
             frames: HashMap::new(),
@@ -323,16 +326,9 @@ impl Rendezvous {
         }
     }
 
-    /// Whether somebody waits for the hub's help: a letter of another peer may be on its way.
-    #[must_use]
-    pub fn needs_hub(&self) -> bool {
-        self.ties.iter().any(Tie::needs_hub)
-    }
-
-    /// Whether the hub carries datagrams at the moment, or is about to.
-    #[must_use]
-    pub fn is_relayed(&self) -> bool {
-        self.ties.iter().any(Tie::is_relayed)
+    /// Notes what is wrong with the way to the hub: who waits for a call in vain is told.
+    pub fn set_hub_trouble(&mut self, trouble: Option<String>) {
+        self.hub_trouble = trouble;
     }
 
     /// Whether a transport uses this socket.

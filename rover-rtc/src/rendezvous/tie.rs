@@ -175,14 +175,6 @@ impl Tie {
         self.link.transports().map(|t| t.call().to_owned()).chain(planned).collect()
     }
 
-    pub(super) fn needs_hub(&self) -> bool {
-        !self.is_alive()
-    }
-
-    pub(super) fn is_relayed(&self) -> bool {
-        self.link.carrying().is_none_or(|p| p.is_relayed() || p.is_suspect())
-    }
-
     pub(super) fn poll_timeout(&mut self, now: Instant, reachable: bool) -> Option<Instant> {
         // What the ladder does needs the hub.
         let ladder = self.ladder.deadline().filter(|_| reachable && self.plan.is_none());
@@ -221,8 +213,9 @@ impl Rendezvous {
         let reachable = self.reachable;
         let Some(tie) = self.tie(id) else { return };
         if tie.until.is_some_and(|until| until <= now) {
-            let reason = tie.reason.take();
-            let why = DialError::TimedOut { name: tie.name.clone(), reason };
+            let (name, reason) = (tie.name.clone(), tie.reason.take());
+            let trouble = self.hub_trouble.clone().filter(|_| !reachable);
+            let why = DialError::TimedOut { name, reason: trouble.or(reason) };
             return self.remove(now, id, Some(why));
         }
         if tie.down_since.is_some_and(|since| since + tie.resume_window <= now) {
