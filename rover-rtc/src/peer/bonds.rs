@@ -209,7 +209,7 @@ impl Driver {
         }
         if way != self.bonds.way {
             self.bonds.way = way;
-            ties.set_reachable(way != Way::None);
+            ties.set_reachable(now, way != Way::None);
         }
         let paused = self.bonds.mail_after.is_some_and(|t| t > now);
         route.signaling.collect_mail(way == Way::Http && ties.needs_hub() && !paused);
