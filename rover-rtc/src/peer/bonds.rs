@@ -211,7 +211,7 @@ impl Driver {
         }
         if way != self.bonds.way {
             self.bonds.way = way;
-            ties.set_reachable(way != Way::None);
+            ties.set_reachable(now, way != Way::None);
         }
         let paused = self.bonds.mail_after.is_some_and(|t| t > now);
         // Without a link, who may be called has to ask.

@@ -313,9 +313,15 @@ impl Rendezvous {
     }
 
     /// Says whether the hub can be told something: by the peer's link to it, or over HTTP. A hub
-    /// that is new may have forgotten which calls it relays.
-    pub fn set_reachable(&mut self, reachable: bool) {
+    /// that is new may have forgotten which calls it relays; and who has no path to this side may not
+    /// know where it is now.
+    pub fn set_reachable(&mut self, now: Instant, reachable: bool) {
         self.reachable = reachable;
+        for id in self.ids() {
+            if reachable && self.tie(id).is_some_and(|t| t.up && !t.is_alive()) {
+                self.announce(now, id);
+            }
+        }
         if reachable && self.config.relay {
             for tie in &mut self.ties {
                 let to = tie.name.clone();

@@ -67,7 +67,7 @@ fn peer(now: Instant, name: &str) -> Rendezvous {
     };
     let identity = Arc::new(Identity::fresh().unwrap());
     let mut peer = Rendezvous::new(now, 0, config, identity, KnownPeers::in_memory());
-    peer.set_reachable(true);
+    peer.set_reachable(now, true);
     peer
 }
 

@@ -291,6 +291,8 @@ impl Rendezvous {
                     tie.restarting = false;
                     tie.down_since = None;
                     self.drop_next(id);
+                    // What was told while there was no path may have found no other way.
+                    self.announce(now, id);
                 }
                 LinkEvent::TransportClosed(_) => {
                     tie.ladder.transport_lost(now, false);
