@@ -98,7 +98,9 @@ async fn a_claim_must_be_in_order() {
 #[tokio::test]
 async fn a_token_where_one_is_wanted() {
     let tokens = || vec!["first".to_owned(), "open sesame".to_owned()];
-    let hub = Hub::start(|config| config.tokens = tokens().iter().map(|t| t.parse().unwrap()).collect()).await;
+    let hub =
+        Hub::start(|config| config.tokens = tokens().iter().map(|t| t.parse().unwrap()).collect())
+            .await;
     let offer = Named::new("rover").offer();
     let post = |authorization: Option<&'static str>| {
         let request = hub.ask(Method::POST, "/v1/sessions").json(&offer);
