@@ -36,6 +36,8 @@ pub struct Tie {
     pub(super) offering: Option<Offering>,
     /// The last answer of ours, should the offer come again.
     pub(super) answered: Option<(String, Content)>,
+    /// The largest number of an answer of the other side.
+    pub(super) answer_number: u64,
     /// A restart of ours has no answer yet.
     pub(super) restarting: bool,
     /// The largest number of a restart of the other side.
@@ -99,6 +101,7 @@ impl Tie {
             plan: None,
             offering: None,
             answered: None,
+            answer_number: 0,
             restarting: false,
             restart_number: 0,
             used: false,

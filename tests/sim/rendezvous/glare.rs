@@ -1,6 +1,10 @@
 //! Both sides call, or restart ICE, at once.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
+
+use rover_rtc::signal::post::FromHub;
 
 use crate::net::Edge;
 use crate::pair::{MS, SECOND};
@@ -119,4 +123,51 @@ fn both_restart_at_once() {
         println!("restart glare: took {:?}, {restarts} restarts, {ups} transports", times.last());
     }
     percentiles("restart glare", times);
+}
+
+/// The call that gave way arrives after the answer to the other one: its writer has dropped it.
+#[test]
+fn an_offer_that_comes_after_the_answer_changes_nothing() {
+    for (seed, late) in [5, 10, 20, 40, 60, 100, 300, 3000].into_iter().enumerate() {
+        let mut town = town(seed as u64, true, 0.0);
+        (town.hub.delay, town.hub.jitter) = (5 * MS, 0 * MS);
+        let held = Rc::new(RefCell::new(Vec::new()));
+        let keep = Rc::clone(&held);
+        town.hub.lie = Some(Box::new(move |to, text| {
+            let offer = |text: &FromHub| {
+                matches!(text, FromHub::Deliver { letter } if letter.text.contains("\"offer\""))
+            };
+            if to == A && offer(&text) {
+                keep.borrow_mut().push(text);
+                return Vec::new();
+            }
+            vec![(to, text)]
+        }));
+        town.dial(B, A);
+        town.run_for(MS);
+        town.dial(A, B);
+        town.talk(A, B, 10 * MS);
+        let answered = |t: &mut Town| {
+            let tie = t.people[A].id("b").and_then(|id| t.people[A].ties.tie(id)).unwrap();
+            tie.fingerprint().is_some()
+        };
+        assert!(town.run(SECOND, answered));
+        town.run_for(late * MS);
+        town.hub.lie = None;
+        let texts: Vec<_> = held.borrow_mut().drain(..).collect();
+        assert!(!texts.is_empty());
+        for text in texts {
+            town.hub.tell(town.now, A, text);
+        }
+        assert!(town.run(SECOND, |t| t.is_open(A, B)), "{late} ms");
+        town.run_for(SECOND);
+        assert!(town.is_open(A, B), "{late} ms");
+        for report in town.reports() {
+            report.assert_whole();
+        }
+        for (who, name) in [(A, "b"), (B, "a")] {
+            assert_eq!(town.people[who].count(name, &|n| *n == Note::Up), 1, "{late} ms");
+        }
+        assert_eq!(town.people[A].sockets.len(), 1, "no fresh sockets: {late} ms");
+    }
 }
