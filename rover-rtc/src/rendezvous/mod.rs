@@ -107,6 +107,8 @@ pub struct Rendezvous {
     hub_trouble: Option<String>,
     /// Numbers of the hub's channels, by call.
     numbers: HashMap<String, u16>,
+    /// Calls of those that came before their offer, oldest first.
+    early: VecDeque<(Instant, String)>,
     /// The same, by the address that stands for our end of it.
     relays: HashMap<SocketAddr, u16>,
     /// And the two ends of a channel, ours first, by its number.
@@ -142,6 +144,7 @@ impl Rendezvous {
             reachable: false,
             hub_trouble: None,
             numbers: HashMap::new(),
+            early: VecDeque::new(),
             relays: HashMap::new(),
             frames: HashMap::new(),
             last_words: VecDeque::new(),
@@ -242,6 +245,7 @@ impl Rendezvous {
 
     /// Lets time pass: transports' timers and ladders' steps.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.drop_early(now);
         // A tie that takes the place of one that ends here has its turn the next time.
         for position in 0.. {
             let Some(tie) = self.ties.get_mut(position) else { break };
@@ -371,6 +375,35 @@ impl Rendezvous {
         }
     }
 
+    /// Notes a channel that the hub has handed out.
+    pub(super) fn add_number(&mut self, now: Instant, call: String, number: u16) {
+        let known = self.ties.iter_mut().any(|t| t.link.transport_of(&call).is_some());
+        if !known && !self.is_early(&call) {
+            self.early.push_back((now, call.clone()));
+        }
+        self.numbers.retain(|_, n| *n != number);
+        self.numbers.insert(call, number);
+        self.index_numbers();
+        self.drop_early(now);
+    }
+
+    /// Frees channels whose offer does not come: its writer has dropped it meanwhile, or the hub
+    /// has made them up.
+    fn drop_early(&mut self, now: Instant) {
+        while let Some((since, _)) = self.early.front() {
+            let late = now.saturating_duration_since(*since) > EARLY_TIME;
+            if !late && self.early.len() <= self.config.max_links {
+                break;
+            }
+            let oldest = self.early.pop_front();
+            oldest.into_iter().for_each(|(_, call)| self.end_call(call));
+        }
+    }
+
+    fn is_early(&self, call: &str) -> bool {
+        self.early.iter().any(|(_, c)| c == call)
+    }
+
     /// Frees the hub's channel of a call.
     fn end_call(&mut self, call: String) {
         if self.numbers.remove(&call).is_some() {
@@ -390,6 +423,7 @@ impl Rendezvous {
             let remote = if local == one { two } else { one };
             self.relays.insert(local, *number);
             self.frames.insert(*number, (local, remote));
+            self.early.retain(|(_, c)| c != call);
         }
     }
 
@@ -398,13 +432,21 @@ impl Rendezvous {
         std::mem::take(&mut self.changed)
     }
 
-    /// Frees the channels of calls that have no transport any more, and are not about to get one.
+    /// Frees the channels of calls that have no transport any more.
     fn tidy_numbers(&mut self) {
         if self.numbers.is_empty() {
             return;
         }
-        let live: HashSet<String> = self.ties.iter_mut().flat_map(Tie::calls).collect();
-        let over: Vec<_> = self.numbers.keys().filter(|c| !live.contains(*c)).cloned().collect();
+        let live: HashSet<String> = self
+            .ties
+            .iter_mut()
+            .flat_map(|t| t.link.transports().map(|t| t.call().to_owned()).collect::<Vec<_>>())
+            .collect();
+        let is_over = |c: &&String| !live.contains(*c) && !self.is_early(c);
+        let over: Vec<_> = self.numbers.keys().filter(is_over).cloned().collect();
         over.into_iter().for_each(|call| self.end_call(call));
     }
 }
+
+/// The hub hands out a call's channel a moment before it passes on the offer.
+const EARLY_TIME: Duration = Duration::from_secs(10);

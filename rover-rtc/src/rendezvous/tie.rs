@@ -36,6 +36,8 @@ pub struct Tie {
     pub(super) offering: Option<Offering>,
     /// The last answer of ours, should the offer come again.
     pub(super) answered: Option<(String, Content)>,
+    /// The largest number of an answer of the other side.
+    pub(super) answer_number: u64,
     /// A restart of ours has no answer yet.
     pub(super) restarting: bool,
     /// The largest number of a restart of the other side.
@@ -99,6 +101,7 @@ impl Tie {
             plan: None,
             offering: None,
             answered: None,
+            answer_number: 0,
             restarting: false,
             restart_number: 0,
             used: false,
@@ -164,15 +167,6 @@ impl Tie {
     #[must_use]
     pub fn is_alive(&self) -> bool {
         self.link.is_connected() && self.link.dead_since().is_none()
-    }
-
-    /// All calls: of its transports, and the one that is to be answered.
-    pub(super) fn calls(&mut self) -> Vec<String> {
-        let planned = match &self.plan {
-            Some(Plan::Answer(letter)) => Some(letter.call.clone()),
-            Some(Plan::Offer) | None => None,
-        };
-        self.link.transports().map(|t| t.call().to_owned()).chain(planned).collect()
     }
 
     pub(super) fn poll_timeout(&mut self, now: Instant, reachable: bool) -> Option<Instant> {
