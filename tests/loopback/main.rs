@@ -11,8 +11,12 @@
 #[path = "../support/coturn.rs"]
 mod coturn;
 mod http;
+mod letters;
+mod named;
+mod names;
 mod pairs;
 mod recovery;
+mod relaying;
 mod signaling;
 #[path = "../support/mod.rs"]
 mod support;
