@@ -18,6 +18,8 @@
 mod letters;
 mod places;
 mod post;
+#[cfg(test)]
+mod tests;
 mod tie;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -396,16 +398,12 @@ impl Rendezvous {
         std::mem::take(&mut self.changed)
     }
 
-    /// Frees the channels of calls that have no transport any more.
+    /// Frees the channels of calls that have no transport any more, and are not about to get one.
     fn tidy_numbers(&mut self) {
         if self.numbers.is_empty() {
             return;
         }
-        let live: HashSet<String> = self
-            .ties
-            .iter_mut()
-            .flat_map(|t| t.link.transports().map(|t| t.call().to_owned()).collect::<Vec<_>>())
-            .collect();
+        let live: HashSet<String> = self.ties.iter_mut().flat_map(Tie::calls).collect();
         let over: Vec<_> = self.numbers.keys().filter(|c| !live.contains(*c)).cloned().collect();
         over.into_iter().for_each(|call| self.end_call(call));
     }

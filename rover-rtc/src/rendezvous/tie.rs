@@ -166,6 +166,15 @@ impl Tie {
         self.link.is_connected() && self.link.dead_since().is_none()
     }
 
+    /// All calls: of its transports, and the one that is to be answered.
+    pub(super) fn calls(&mut self) -> Vec<String> {
+        let planned = match &self.plan {
+            Some(Plan::Answer(letter)) => Some(letter.call.clone()),
+            Some(Plan::Offer) | None => None,
+        };
+        self.link.transports().map(|t| t.call().to_owned()).chain(planned).collect()
+    }
+
     pub(super) fn needs_hub(&self) -> bool {
         !self.is_alive()
     }
