@@ -105,12 +105,12 @@ impl Driver {
     }
 
     /// All links with other peers: names and counters.
-    pub(super) fn links(&mut self) -> Vec<(String, LinkStats)> {
+    pub(super) fn links(&mut self, now: Instant) -> Vec<(String, LinkStats)> {
         let Some(ties) = &mut self.ties else { return Vec::new() };
         let lines = &self.bonds.lines;
         let stats = ties.ties().filter_map(|tie| {
             let line = lines.get(&tie.id())?;
-            Some((tie.name().to_owned(), line.stats(tie.link())))
+            Some((tie.name().to_owned(), line.stats(now, tie.link())))
         });
         stats.collect()
     }

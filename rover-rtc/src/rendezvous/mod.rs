@@ -56,6 +56,8 @@ pub struct RendezvousConfig {
     pub max_links: usize,
     /// Whether the hub may relay between this peer and others.
     pub relay: bool,
+    /// Whether only relayed addresses are used, of the hub or of TURN servers.
+    pub relay_only: bool,
 }
 
 /// What a rendezvous tells its driver about a link.

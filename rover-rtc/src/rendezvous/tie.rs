@@ -370,7 +370,8 @@ impl Rendezvous {
         let paths = self.config.path.clone();
         let transport = Transport::new(now, session, paths, offers, random::number());
         let mut transport = transport.of_call(call);
-        for place in places {
+        // Without a local end, the paths to the other side's own addresses do not come to be.
+        for place in places.iter().filter(|p| self.may_use(p)) {
             transport.add_local(now, *place);
         }
         if self.config.relay {
