@@ -18,8 +18,6 @@
 mod letters;
 mod places;
 mod post;
-#[cfg(test)]
-mod tests;
 mod tie;
 
 use std::collections::{HashMap, HashSet, VecDeque};
