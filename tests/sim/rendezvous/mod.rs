@@ -3,5 +3,6 @@
 mod calls;
 mod glare;
 mod ladder;
+mod moves;
 mod relay;
 mod trickle;
