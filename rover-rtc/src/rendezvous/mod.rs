@@ -66,6 +66,8 @@ pub enum TieEvent {
         /// Whether the sockets must be new.
         fresh: bool,
     },
+    /// A transport was given up before it was connected: sockets may have become free.
+    Released,
     /// Another peer has called, and the link is up.
     Called,
     /// Something happened on the link.

@@ -310,6 +310,7 @@ impl Rendezvous {
                 LinkEvent::DialFailed(reason) => {
                     let reason = reason.clone().unwrap_or_else(|| "the call ended".to_owned());
                     self.failed(now, id, reason);
+                    self.events.push_back((id, TieEvent::Released));
                     continue;
                 }
                 _ => {}
@@ -332,7 +333,10 @@ impl Rendezvous {
         let Some(tie) = self.tie(id) else { return };
         tie.offering = None;
         tie.answer_until = None;
-        tie.link.hang_up();
+        if tie.link.next_transport().is_some() {
+            tie.link.hang_up();
+            self.events.push_back((id, TieEvent::Released));
+        }
         self.tidy_numbers();
     }
 

@@ -265,6 +265,7 @@ impl Person {
                 self.ties.begin(now, id, &places);
                 return false;
             }
+            TieEvent::Released => return true,
             TieEvent::Called => Note::Called,
             TieEvent::Restarting => Note::Restarting,
             TieEvent::Dialing(_) => Note::Dialing,
