@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::tie::Plan;
 use super::{Rendezvous, Tie, TieEvent, TieId};
 use crate::error::DialError;
-use crate::identity::Fingerprint;
+use crate::identity::{Fingerprint, TrustError};
 use crate::signal::letter::{Content, Letter, Sealed};
 use crate::util::random;
 
@@ -30,6 +30,10 @@ impl Rendezvous {
             }
         };
         let Letter { from, to, call, .. } = &letter;
+        if *from == self.config.name {
+            let why = format!("a letter came in this peer's own name, {from}: the hub lies");
+            return self.distrust(now, Some(call), why);
+        }
         if *to != self.config.name {
             let why = format!(
                 "the hub delivered a letter of {from} for {to} to {}: it mixes up its peers",
@@ -59,6 +63,12 @@ impl Rendezvous {
             _ => self.known.bind(from, key),
         };
         if let Err(error) = trusted {
+            let is_offer = matches!(letter.content, Content::Offer { .. });
+            if is_offer && !matches!(error, TrustError::Replayed { .. }) {
+                // Whoever it is learns no more than that: not which key is expected, nor why.
+                let reason = format!("{} does not take this key for that of {from}", letter.to);
+                self.reply(now, &letter, Content::Declined { reason });
+            }
             return self.distrust(now, Some(call), error.to_string());
         }
         self.changed = true;
