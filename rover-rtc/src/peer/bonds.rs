@@ -105,12 +105,12 @@ impl Driver {
     }
 
     /// All links with other peers: names and counters.
-    pub(super) fn links(&mut self) -> Vec<(String, LinkStats)> {
+    pub(super) fn links(&mut self, now: Instant) -> Vec<(String, LinkStats)> {
         let Some(ties) = &mut self.ties else { return Vec::new() };
         let lines = &self.bonds.lines;
         let stats = ties.ties().filter_map(|tie| {
             let line = lines.get(&tie.id())?;
-            Some((tie.name().to_owned(), line.stats(tie.link())))
+            Some((tie.name().to_owned(), line.stats(now, tie.link())))
         });
         stats.collect()
     }
@@ -119,8 +119,7 @@ impl Driver {
     pub(super) fn bonds_deadline(&mut self, now: Instant) -> Option<Instant> {
         let ties = self.ties.as_mut()?;
         let http = self.bonds.cut_off.filter(|_| self.bonds.way == Way::None);
-        let http = http.filter(|_| ties.needs_hub()).map(|since| since + HTTP_AFTER);
-        let http = http.filter(|due| *due > now);
+        let http = http.map(|since| since + HTTP_AFTER).filter(|due| *due > now);
         let closing = self.bonds.lines.values().filter_map(|l| l.closing.as_ref());
         let closing = closing.map(|c| c.until).min();
         let mail = self.bonds.mail_after.filter(|due| *due > now);
@@ -149,6 +148,7 @@ impl Driver {
             pruned |= self.on_tie_event(now, &mut ties, id, event);
         }
         self.close_lines(now, &mut ties);
+        self.drop_calls(now, &mut ties);
         while let Some(parcel) = ties.poll_parcel() {
             match self.bonds.way {
                 Way::Link => {
@@ -192,6 +192,9 @@ impl Driver {
     /// Decides how letters travel, and looks for those that wait at the hub.
     fn choose_way(&mut self, now: Instant, ties: &mut Rendezvous) {
         let linked = self.home.carries_letters();
+        if let Some(trouble) = self.home.take_trouble() {
+            ties.set_hub_trouble(Some(trouble));
+        }
         let Some(route) = &mut self.home.route else { return };
         if linked {
             self.bonds.cut_off = None;
@@ -208,10 +211,11 @@ impl Driver {
         }
         if way != self.bonds.way {
             self.bonds.way = way;
-            ties.set_reachable(way != Way::None);
+            ties.set_reachable(now, way != Way::None);
         }
         let paused = self.bonds.mail_after.is_some_and(|t| t > now);
-        route.signaling.collect_mail(way == Way::Http && ties.needs_hub() && !paused);
+        // Without a link, who may be called has to ask.
+        route.signaling.collect_mail(way == Way::Http && !paused);
     }
 
     /// True if sockets may have become free.
@@ -277,15 +281,22 @@ impl Driver {
 
     /// Closes links that the application has let go of, when what was queued is sent.
     fn close_lines(&mut self, now: Instant, ties: &mut Rendezvous) {
-        let ids: Vec<_> = self.bonds.lines.keys().copied().collect();
-        for id in ids {
-            let Some(line) = self.bonds.lines.get_mut(&id) else { continue };
-            let Some(tie) = ties.tie(id) else { continue };
-            line.resume_receiving(tie.link());
+        let mut ending = Vec::new();
+        for (id, line) in &mut self.bonds.lines {
+            if let Some(tie) = ties.tie(*id) {
+                line.resume_receiving(tie.link());
+            }
             if line.is_dropped() {
                 line.close(now);
             }
-            let Some(closing) = &mut line.closing else { continue };
+            if line.closing.is_some() {
+                ending.push(*id);
+            }
+        }
+        for id in ending {
+            let Some(tie) = ties.tie(id) else { continue };
+            let line = self.bonds.lines.get_mut(&id);
+            let Some(closing) = line.and_then(|l| l.closing.as_mut()) else { continue };
             let late = closing.until <= now || !tie.is_alive();
             if !late && !tie.link().is_flushed() {
                 continue;
@@ -299,6 +310,18 @@ impl Driver {
                 ties.hang_up(now, id);
                 self.forget(id);
             }
+        }
+    }
+
+    /// Gives up calls whose callers do not wait any more.
+    fn drop_calls(&mut self, now: Instant, ties: &mut Rendezvous) {
+        for replies in self.bonds.dialing.values_mut() {
+            replies.retain(|reply| !reply.is_closed());
+        }
+        let given_up = self.bonds.dialing.extract_if(|_, replies| replies.is_empty());
+        for (id, _) in given_up.collect::<Vec<_>>() {
+            ties.hang_up(now, id);
+            self.forget(id);
         }
     }
 
@@ -328,5 +351,5 @@ impl Driver {
 /// How long letters wait for the link with the hub before they go over HTTP.
 const HTTP_AFTER: Duration = Duration::from_secs(1);
 
-/// After a call for letters that failed.
-const MAIL_PAUSE: Duration = Duration::from_secs(1);
+/// After a call for letters that failed: at most three tries in 10 s, as for dials.
+const MAIL_PAUSE: Duration = Duration::from_secs(4);

@@ -156,7 +156,7 @@ impl Driver {
                 Some(command) = self.commands.recv() => self.on_command(command),
                 () = self.wake.notified() => {}
                 done = calls => self.on_call(done),
-                () = self.watch.changed() => self.follow_interfaces(clock::now()),
+                heard = self.watch.changed() => self.on_watch(clock::now(), heard),
                 () = self.network.turn.ready() => {}
                 () = tokio::time::sleep_until(deadline.into()) => {}
             }
@@ -394,7 +394,7 @@ impl Driver {
             return self.dial_peer(now, &name, patience, reply);
         }
         if let Request::Links(reply) = request {
-            let _ = reply.send(self.links());
+            let _ = reply.send(self.links(now));
             return;
         }
         let (link, line) = match owner {
@@ -412,7 +412,7 @@ impl Driver {
                 }
             }
             Request::Stats(reply) => {
-                let _ = reply.send(line.stats(link));
+                let _ = reply.send(line.stats(now, link));
             }
             Request::AcceptAnswer(answer, reply) => {
                 let _ = reply.send(self.home.accept_answer(now, &answer));

@@ -54,6 +54,8 @@ pub struct RendezvousConfig {
     pub max_links: usize,
     /// Whether the hub may relay between this peer and others.
     pub relay: bool,
+    /// Whether only relayed addresses are used, of the hub or of TURN servers.
+    pub relay_only: bool,
 }
 
 /// What a rendezvous tells its driver about a link.
@@ -103,6 +105,8 @@ pub struct Rendezvous {
     places: Vec<LocalAddress>,
     /// Whether the hub can be told something.
     reachable: bool,
+    /// Why not, as far as is known.
+    hub_trouble: Option<String>,
     /// Numbers of the hub's channels, by call.
     numbers: HashMap<String, u16>,
     /// Calls of those that came before their offer, oldest first.
@@ -140,6 +144,7 @@ impl Rendezvous {
             next_id: 0,
             places: Vec::new(),
             reachable: false,
+            hub_trouble: None,
             numbers: HashMap::new(),
             early: VecDeque::new(),
             relays: HashMap::new(),
@@ -243,10 +248,11 @@ impl Rendezvous {
     /// Lets time pass: transports' timers and ladders' steps.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.drop_early(now);
-        for id in self.ids() {
-            if let Some(tie) = self.tie(id)
-                && tie.link.poll_timeout(now).is_some_and(|t| t <= now)
-            {
+        // A tie that takes the place of one that ends here has its turn the next time.
+        for position in 0.. {
+            let Some(tie) = self.ties.get_mut(position) else { break };
+            let id = tie.id;
+            if tie.link.poll_timeout(now).is_some_and(|t| t <= now) {
                 tie.link.handle_timeout(now);
             }
             self.collect(now, id);
@@ -256,10 +262,10 @@ impl Rendezvous {
 
     /// Hands queued messages to the transports.
     pub fn pump(&mut self, now: Instant) {
-        for id in self.ids() {
-            if let Some(tie) = self.tie(id) {
-                tie.link.pump(now);
-            }
+        for position in 0.. {
+            let Some(tie) = self.ties.get_mut(position) else { break };
+            let id = tie.id;
+            tie.link.pump(now);
             self.collect(now, id);
         }
     }
@@ -315,9 +321,15 @@ impl Rendezvous {
     }
 
     /// Says whether the hub can be told something: by the peer's link to it, or over HTTP. A hub
-    /// that is new may have forgotten which calls it relays.
-    pub fn set_reachable(&mut self, reachable: bool) {
+    /// that is new may have forgotten which calls it relays; and who has no path to this side may not
+    /// know where it is now.
+    pub fn set_reachable(&mut self, now: Instant, reachable: bool) {
         self.reachable = reachable;
+        for id in self.ids() {
+            if reachable && self.tie(id).is_some_and(|t| t.up && !t.is_alive()) {
+                self.announce(now, id);
+            }
+        }
         if reachable && self.config.relay {
             for tie in &mut self.ties {
                 let to = tie.name.clone();
@@ -328,16 +340,9 @@ impl Rendezvous {
         }
     }
 
-    /// Whether somebody waits for the hub's help: a letter of another peer may be on its way.
-    #[must_use]
-    pub fn needs_hub(&self) -> bool {
-        self.ties.iter().any(Tie::needs_hub)
-    }
-
-    /// Whether the hub carries datagrams at the moment, or is about to.
-    #[must_use]
-    pub fn is_relayed(&self) -> bool {
-        self.ties.iter().any(Tie::is_relayed)
+    /// Notes what is wrong with the way to the hub: who waits for a call in vain is told.
+    pub fn set_hub_trouble(&mut self, trouble: Option<String>) {
+        self.hub_trouble = trouble;
     }
 
     /// Channels of the hub that are held for calls.

@@ -231,7 +231,7 @@ impl Town {
                     if reach {
                         self.hub.register(now, who, &person.name);
                     }
-                    person.ties.set_reachable(reach);
+                    person.ties.set_reachable(now, reach);
                 }
                 Mail::Up(..) => {}
             }

@@ -68,6 +68,7 @@ pub fn config(name: &str) -> RendezvousConfig {
         max_channels: 8,
         max_links: 8,
         relay: true,
+        relay_only: false,
     }
 }
 
