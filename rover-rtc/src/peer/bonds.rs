@@ -232,6 +232,7 @@ impl Driver {
                 let places = if fresh { self.fresh_places(now) } else { ties.places().to_vec() };
                 ties.begin(now, id, &places);
             }
+            TieEvent::Released => return true,
             TieEvent::Called => {
                 let link = self.bonds.handle(ties, id);
                 let taken = link.is_some_and(|link| self.bonds.called.try_send(link).is_ok());

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::tie::Plan;
 use super::{Rendezvous, Tie, TieEvent, TieId};
 use crate::error::DialError;
-use crate::identity::Fingerprint;
+use crate::identity::{Fingerprint, TrustError};
 use crate::signal::letter::{Content, Letter, Sealed};
 use crate::util::random;
 
@@ -30,6 +30,10 @@ impl Rendezvous {
             }
         };
         let Letter { from, to, call, .. } = &letter;
+        if *from == self.config.name {
+            let why = format!("a letter came in this peer's own name, {from}: the hub lies");
+            return self.distrust(now, Some(call), why);
+        }
         if *to != self.config.name {
             let why = format!(
                 "the hub delivered a letter of {from} for {to} to {}: it mixes up its peers",
@@ -59,6 +63,12 @@ impl Rendezvous {
             _ => self.known.bind(from, key),
         };
         if let Err(error) = trusted {
+            let is_offer = matches!(letter.content, Content::Offer { .. });
+            if is_offer && !matches!(error, TrustError::Replayed { .. }) {
+                // Whoever it is learns no more than that: not which key is expected, nor why.
+                let reason = format!("{} does not take this key for that of {from}", letter.to);
+                self.reply(now, &letter, Content::Declined { reason });
+            }
             return self.distrust(now, Some(call), error.to_string());
         }
         self.changed = true;
@@ -141,11 +151,8 @@ impl Rendezvous {
         if letter.number < tie.answer_number {
             return;
         }
-        if let Some((call, answer)) = &tie.answered
-            && *call == letter.call
-        {
-            let (call, answer) = (call.clone(), answer.clone());
-            return self.write(now, id, call, answer);
+        if let Some(answer) = tie.answer_to(&letter.call) {
+            return self.write(now, id, letter.call, answer);
         }
         // Both sides call at once: the call of the smaller name is the one that counts.
         if tie.offering.is_some() && ours_wins {
@@ -215,9 +222,9 @@ impl Rendezvous {
     }
 
     /// Whether a letter repeats the offer that was answered last.
-    fn is_repeated(&self, letter: &Letter) -> bool {
-        let tie = self.ties.iter().find(|t| t.name == letter.from);
-        tie.is_some_and(|t| t.answered.as_ref().is_some_and(|(call, _)| *call == letter.call))
+    fn is_repeated(&mut self, letter: &Letter) -> bool {
+        let tie = self.ties.iter_mut().find(|t| t.name == letter.from);
+        tie.is_some_and(|t| t.answer_to(&letter.call).is_some())
     }
 
     /// Something about a letter is wrong that does not happen by chance. A call that is being
@@ -236,6 +243,13 @@ impl Rendezvous {
 }
 
 impl Tie {
+    /// What was answered to a call, as long as the transport that it speaks of is there.
+    fn answer_to(&mut self, call: &str) -> Option<Content> {
+        let (answered, answer) = self.answered.as_ref().filter(|(c, _)| c == call)?;
+        self.link.transport_of(answered)?;
+        Some(answer.clone())
+    }
+
     fn offering_call(&self) -> Option<&str> {
         self.offering.as_ref().map(|o| o.call.as_str())
     }

@@ -68,6 +68,8 @@ pub enum TieEvent {
         /// Whether the sockets must be new.
         fresh: bool,
     },
+    /// A transport was given up before it was connected: sockets may have become free.
+    Released,
     /// Another peer has called, and the link is up.
     Called,
     /// Something happened on the link.
@@ -271,7 +273,9 @@ impl Rendezvous {
     /// When [`Rendezvous::handle_timeout`] is due.
     pub fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
         let reachable = self.reachable;
-        self.ties.iter_mut().filter_map(|t| t.poll_timeout(now, reachable)).min()
+        let early = self.early.front().map(|(since, _)| *since + EARLY_TIME);
+        let ties = self.ties.iter_mut().filter_map(|t| t.poll_timeout(now, reachable));
+        ties.chain(early).min()
     }
 
     /// The next datagram to send.
@@ -341,6 +345,12 @@ impl Rendezvous {
         self.hub_trouble = trouble;
     }
 
+    /// Channels of the hub that are held for calls.
+    #[must_use]
+    pub fn relay_channels(&self) -> usize {
+        self.numbers.len()
+    }
+
     /// Whether a transport uses this socket.
     #[must_use]
     pub fn has_local(&self, local: SocketAddr) -> bool {
@@ -391,7 +401,7 @@ impl Rendezvous {
     /// has made them up.
     fn drop_early(&mut self, now: Instant) {
         while let Some((since, _)) = self.early.front() {
-            let late = now.saturating_duration_since(*since) > EARLY_TIME;
+            let late = now.saturating_duration_since(*since) >= EARLY_TIME;
             if !late && self.early.len() <= self.config.max_links {
                 break;
             }

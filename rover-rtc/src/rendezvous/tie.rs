@@ -36,6 +36,9 @@ pub struct Tie {
     pub(super) offering: Option<Offering>,
     /// The last answer of ours, should the offer come again.
     pub(super) answered: Option<(String, Content)>,
+    /// Until when the transport that was answered with has to be up: who offered it may have given
+    /// it up, for paths that came back.
+    pub(super) answer_until: Option<Instant>,
     /// The largest number of an answer of the other side.
     pub(super) answer_number: u64,
     /// A restart of ours has no answer yet.
@@ -101,6 +104,7 @@ impl Tie {
             plan: None,
             offering: None,
             answered: None,
+            answer_until: None,
             answer_number: 0,
             restarting: false,
             restart_number: 0,
@@ -174,7 +178,7 @@ impl Tie {
         let ladder = self.ladder.deadline().filter(|_| reachable && self.plan.is_none());
         let again = self.offering.as_ref().map(|o| o.again).filter(|_| reachable);
         let given_up = self.down_since.map(|since| since + self.resume_window);
-        [self.link.poll_timeout(now), ladder, again, self.until, given_up]
+        [self.link.poll_timeout(now), ladder, again, self.until, self.answer_until, given_up]
             .into_iter()
             .flatten()
             .min()
@@ -216,6 +220,10 @@ impl Rendezvous {
             let why = DialError::GivenUp(tie.name.clone());
             return self.remove(now, id, Some(why));
         }
+        if tie.answer_until.is_some_and(|until| until <= now) {
+            self.drop_next(id);
+        }
+        let Some(tie) = self.tie(id) else { return };
         if !reachable || tie.plan.is_some() {
             return;
         }
@@ -263,6 +271,7 @@ impl Rendezvous {
                 LinkEvent::Connected => {
                     tie.ladder.healthy();
                     tie.offering = None;
+                    tie.answer_until = None;
                     tie.until = None;
                     tie.reason = None;
                     tie.down_since = None;
@@ -296,6 +305,7 @@ impl Rendezvous {
                 LinkEvent::DialFailed(reason) => {
                     let reason = reason.clone().unwrap_or_else(|| "the call ended".to_owned());
                     self.failed(now, id, reason);
+                    self.events.push_back((id, TieEvent::Released));
                     continue;
                 }
                 _ => {}
@@ -317,7 +327,11 @@ impl Rendezvous {
     pub(super) fn drop_next(&mut self, id: TieId) {
         let Some(tie) = self.tie(id) else { return };
         tie.offering = None;
-        tie.link.hang_up();
+        tie.answer_until = None;
+        if tie.link.next_transport().is_some() {
+            tie.link.hang_up();
+            self.events.push_back((id, TieEvent::Released));
+        }
         self.tidy_numbers();
     }
 
@@ -343,12 +357,14 @@ impl Rendezvous {
         places: &[LocalAddress],
     ) -> Result<(), SdpError> {
         let Content::Offer { sdp, .. } = &letter.content else { return Ok(()) };
+        let until = now + self.config.recovery.dial_timeout;
         let key = self.tie(id).and_then(|t| t.key);
         let transport = self.transport(now, &letter.call, key, false, places);
         let Some(tie) = self.tie(id) else { return Ok(()) };
         let sdp = tie.link.answer(now, transport, sdp)?;
         let content = Content::Answer { sdp };
         tie.used = true;
+        tie.answer_until = Some(until);
         tie.answered = Some((letter.call.clone(), content.clone()));
         self.write(now, id, letter.call.clone(), content);
         Ok(())
