@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use rover_rtc::path::LocalAddress;
+use rover_rtc::path::{LocalAddress, is_relay};
 use rover_rtc::rendezvous::RendezvousConfig;
 
 use crate::pair::{MS, SECOND};
@@ -105,7 +105,9 @@ fn who_wants_only_relays_tells_no_address_of_its_own() {
             assert!(!knows(person, own) && !knows(person, public), "{} knows it", person.name);
             assert!(knows(person, relayed), "{} does not know the relay", person.name);
         }
-        let carried = |p: &mut Person| p.ties.ties().all(|t| t.carrying().is_some_and(|c| is_relay(c)));
+        let carried = |p: &mut Person| {
+            p.ties.ties().all(|t| t.carrying().is_some_and(|c| is_relay(c.local().ip())))
+        };
         assert!(town.people.iter_mut().all(carried));
         let person = &mut town.people[secretive];
         person.ties.set_places(town.now, &places[..2], &[own]);
