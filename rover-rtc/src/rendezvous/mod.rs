@@ -18,8 +18,6 @@
 mod letters;
 mod places;
 mod post;
-#[cfg(test)]
-mod tests;
 mod tie;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -56,6 +54,8 @@ pub struct RendezvousConfig {
     pub max_links: usize,
     /// Whether the hub may relay between this peer and others.
     pub relay: bool,
+    /// Whether only relayed addresses are used, of the hub or of TURN servers.
+    pub relay_only: bool,
 }
 
 /// What a rendezvous tells its driver about a link.
@@ -103,8 +103,12 @@ pub struct Rendezvous {
     places: Vec<LocalAddress>,
     /// Whether the hub can be told something.
     reachable: bool,
+    /// Why not, as far as is known.
+    hub_trouble: Option<String>,
     /// Numbers of the hub's channels, by call.
     numbers: HashMap<String, u16>,
+    /// Calls of those that came before their offer, oldest first.
+    early: VecDeque<(Instant, String)>,
     /// The same, by the address that stands for our end of it.
     relays: HashMap<SocketAddr, u16>,
     /// And the two ends of a channel, ours first, by its number.
@@ -138,7 +142,9 @@ impl Rendezvous {
             next_id: 0,
             places: Vec::new(),
             reachable: false,
+            hub_trouble: None,
             numbers: HashMap::new(),
+            early: VecDeque::new(),
             relays: HashMap::new(),
             frames: HashMap::new(),
             last_words: VecDeque::new(),
@@ -239,6 +245,7 @@ impl Rendezvous {
 
     /// Lets time pass: transports' timers and ladders' steps.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.drop_early(now);
         // A tie that takes the place of one that ends here has its turn the next time.
         for position in 0.. {
             let Some(tie) = self.ties.get_mut(position) else { break };
@@ -329,16 +336,9 @@ impl Rendezvous {
         }
     }
 
-    /// Whether somebody waits for the hub's help: a letter of another peer may be on its way.
-    #[must_use]
-    pub fn needs_hub(&self) -> bool {
-        self.ties.iter().any(Tie::needs_hub)
-    }
-
-    /// Whether the hub carries datagrams at the moment, or is about to.
-    #[must_use]
-    pub fn is_relayed(&self) -> bool {
-        self.ties.iter().any(Tie::is_relayed)
+    /// Notes what is wrong with the way to the hub: who waits for a call in vain is told.
+    pub fn set_hub_trouble(&mut self, trouble: Option<String>) {
+        self.hub_trouble = trouble;
     }
 
     /// Whether a transport uses this socket.
@@ -375,6 +375,35 @@ impl Rendezvous {
         }
     }
 
+    /// Notes a channel that the hub has handed out.
+    pub(super) fn add_number(&mut self, now: Instant, call: String, number: u16) {
+        let known = self.ties.iter_mut().any(|t| t.link.transport_of(&call).is_some());
+        if !known && !self.is_early(&call) {
+            self.early.push_back((now, call.clone()));
+        }
+        self.numbers.retain(|_, n| *n != number);
+        self.numbers.insert(call, number);
+        self.index_numbers();
+        self.drop_early(now);
+    }
+
+    /// Frees channels whose offer does not come: its writer has dropped it meanwhile, or the hub
+    /// has made them up.
+    fn drop_early(&mut self, now: Instant) {
+        while let Some((since, _)) = self.early.front() {
+            let late = now.saturating_duration_since(*since) > EARLY_TIME;
+            if !late && self.early.len() <= self.config.max_links {
+                break;
+            }
+            let oldest = self.early.pop_front();
+            oldest.into_iter().for_each(|(_, call)| self.end_call(call));
+        }
+    }
+
+    fn is_early(&self, call: &str) -> bool {
+        self.early.iter().any(|(_, c)| c == call)
+    }
+
     /// Frees the hub's channel of a call.
     fn end_call(&mut self, call: String) {
         if self.numbers.remove(&call).is_some() {
@@ -394,6 +423,7 @@ impl Rendezvous {
             let remote = if local == one { two } else { one };
             self.relays.insert(local, *number);
             self.frames.insert(*number, (local, remote));
+            self.early.retain(|(_, c)| c != call);
         }
     }
 
@@ -402,13 +432,21 @@ impl Rendezvous {
         std::mem::take(&mut self.changed)
     }
 
-    /// Frees the channels of calls that have no transport any more, and are not about to get one.
+    /// Frees the channels of calls that have no transport any more.
     fn tidy_numbers(&mut self) {
         if self.numbers.is_empty() {
             return;
         }
-        let live: HashSet<String> = self.ties.iter_mut().flat_map(Tie::calls).collect();
-        let over: Vec<_> = self.numbers.keys().filter(|c| !live.contains(*c)).cloned().collect();
+        let live: HashSet<String> = self
+            .ties
+            .iter_mut()
+            .flat_map(|t| t.link.transports().map(|t| t.call().to_owned()).collect::<Vec<_>>())
+            .collect();
+        let is_over = |c: &&String| !live.contains(*c) && !self.is_early(c);
+        let over: Vec<_> = self.numbers.keys().filter(is_over).cloned().collect();
         over.into_iter().for_each(|call| self.end_call(call));
     }
 }
+
+/// The hub hands out a call's channel a moment before it passes on the offer.
+const EARLY_TIME: Duration = Duration::from_secs(10);

@@ -12,15 +12,7 @@ impl Rendezvous {
     pub fn handle_post(&mut self, now: Instant, post: FromHub) {
         match post {
             FromHub::Deliver { letter } => self.handle_sealed(now, &letter),
-            FromHub::Channel { call, number } => {
-                let known = self.ties.iter_mut().any(|t| t.link.transport_of(&call).is_some());
-                // The number may come before the offer that it is for.
-                if known || self.numbers.len() < 2 * self.config.max_links {
-                    self.numbers.retain(|_, n| *n != number);
-                    self.numbers.insert(call, number);
-                    self.index_numbers();
-                }
-            }
+            FromHub::Channel { call, number } => self.add_number(now, call, number),
             FromHub::Absent { name, call } => {
                 if let Some(id) = self.calling(&call) {
                     self.failed(now, id, format!("{name} is not at the hub"));
