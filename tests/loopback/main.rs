@@ -11,6 +11,7 @@
 #[path = "../support/coturn.rs"]
 mod coturn;
 mod http;
+mod liar;
 mod pairs;
 mod recovery;
 mod signaling;
