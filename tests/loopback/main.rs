@@ -14,6 +14,7 @@ mod http;
 mod liar;
 mod pairs;
 mod recovery;
+mod relayed;
 mod signaling;
 #[path = "../support/mod.rs"]
 mod support;

@@ -101,8 +101,8 @@ pub struct Rendezvous {
     places: Vec<LocalAddress>,
     /// Whether the hub can be told something.
     reachable: bool,
-    /// Numbers of the hub's channels, by call.
-    numbers: HashMap<String, u16>,
+    /// The hub's channels, by call.
+    numbers: HashMap<String, Number>,
     /// The same, by the address that stands for our end of it.
     relays: HashMap<SocketAddr, u16>,
     /// And the two ends of a channel, ours first, by its number.
@@ -116,6 +116,15 @@ pub struct Rendezvous {
     refusals: VecDeque<String>,
     /// The system's time when this began, and then, in nanoseconds since the epoch.
     epoch: (Instant, u64),
+}
+
+/// A channel of the hub for a call.
+#[derive(Debug, Clone, Copy)]
+struct Number {
+    number: u16,
+    /// The call has had a transport. It comes after the number where the other side offers, and
+    /// until then the call is not over.
+    used: bool,
 }
 
 impl Rendezvous {
@@ -378,11 +387,12 @@ impl Rendezvous {
     fn index_numbers(&mut self) {
         self.relays.clear();
         self.frames.clear();
-        for (call, number) in &self.numbers {
+        for (call, Number { number, used }) in &mut self.numbers {
             let (one, two) = relay_addresses(call);
             let ours = |a: &SocketAddr| self.ties.iter().any(|t| t.link.has_local(*a));
             let Some(local) = [one, two].into_iter().find(ours) else { continue };
             let remote = if local == one { two } else { one };
+            *used = true;
             self.relays.insert(local, *number);
             self.frames.insert(*number, (local, remote));
         }
@@ -403,7 +413,9 @@ impl Rendezvous {
             .iter_mut()
             .flat_map(|t| t.link.transports().map(|t| t.call().to_owned()).collect::<Vec<_>>())
             .collect();
-        let over: Vec<_> = self.numbers.keys().filter(|c| !live.contains(*c)).cloned().collect();
+        let is_over = |(call, number): &(&String, &Number)| number.used && !live.contains(*call);
+        let over: Vec<_> =
+            self.numbers.iter().filter(is_over).map(|(call, _)| call.clone()).collect();
         over.into_iter().for_each(|call| self.end_call(call));
     }
 }

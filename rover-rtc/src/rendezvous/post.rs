@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Rendezvous, TieId};
+use super::{Number, Rendezvous, TieId};
 use crate::link::Message;
 use crate::signal::letter::{Content, Letter, Sealed};
 use crate::signal::post::{FromHub, ToHub};
@@ -13,11 +13,14 @@ impl Rendezvous {
         match post {
             FromHub::Deliver { letter } => self.handle_sealed(now, &letter),
             FromHub::Channel { call, number } => {
-                let known = self.ties.iter_mut().any(|t| t.link.transport_of(&call).is_some());
-                // The number may come before the offer that it is for.
-                if known || self.numbers.len() < 2 * self.config.max_links {
-                    self.numbers.retain(|_, n| *n != number);
-                    self.numbers.insert(call, number);
+                // The number may come before the offer that it is for. Those whose offers never
+                // come make room.
+                if self.numbers.len() >= 2 * self.config.max_links {
+                    self.numbers.retain(|_, n| n.used);
+                }
+                if call.len() <= MAX_CALL && (FIRST..=LAST).contains(&number) {
+                    self.numbers.retain(|_, n| n.number != number);
+                    self.numbers.insert(call, Number { number, used: false });
                     self.index_numbers();
                 }
             }
@@ -97,6 +100,13 @@ impl Rendezvous {
         self.ties.iter().find(offers).map(|t| t.id)
     }
 }
+
+/// The longest name of a call, as at the hub: twice what 128 bits take in hexadecimal.
+const MAX_CALL: usize = 64;
+
+/// The numbers that frames can have (RFC 8656 section 12).
+const FIRST: u16 = 0x4000;
+const LAST: u16 = 0x4fff;
 
 /// Refusals that wait for the driver; a hub that lies may cause many.
 const MAX_REFUSALS: usize = 16;
