@@ -127,6 +127,9 @@ pub enum SendError {
     /// The channel's outbox is full and its policy is to refuse. Send again when there is room.
     #[error("the channel's outbox is full")]
     Full,
+    /// The message is empty, which SCTP cannot carry. Send a byte that means it.
+    #[error("an empty message cannot be sent")]
+    Empty,
     /// The message alone is larger than the channel's limit.
     #[error("the message has {size} bytes, the limit is {limit}")]
     TooLarge {

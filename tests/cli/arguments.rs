@@ -20,6 +20,8 @@ fn bad_arguments_are_explained() {
         "server --udp 127.0.0.1:99999",
         "server --advertise there",
         "server now",
+        "server --token=",
+        "server --relay-rate fast",
         "peer --every often",
         "peer --every -1",
         "peer --bind nowhere",

@@ -11,10 +11,14 @@
 #[path = "../support/coturn.rs"]
 mod coturn;
 mod http;
+mod letters;
 mod liar;
+mod named;
+mod names;
 mod pairs;
 mod recovery;
 mod relayed;
+mod relaying;
 mod signaling;
 #[path = "../support/mod.rs"]
 mod support;

@@ -43,7 +43,7 @@ fn peer(hub: &Hub, change: impl FnOnce(&mut PeerConfig)) -> Peer {
     Peer::connect(config).unwrap()
 }
 
-async fn until(events: &mut rover_rtc::peer::Events, wanted: impl Fn(&Event) -> bool) -> Event {
+pub async fn until(events: &mut rover_rtc::peer::Events, wanted: impl Fn(&Event) -> bool) -> Event {
     let found = async {
         loop {
             let event = events.recv().await.expect("the peer lives");

@@ -31,16 +31,20 @@ impl Fingerprint {
 
     /// The fingerprint that an SDP announces in its `a=fingerprint:sha-256` line.
     ///
-    /// `None` if there is no such line, if one cannot be read, or if two differ: a description of
-    /// one peer has one certificate. Lines with other hashes are passed over.
+    /// `None` if there is no such line, if one cannot be read or has another hash, or if two
+    /// differ: a description of one peer has one certificate, and which of several DTLS would
+    /// check is not for whoever wrote it to choose.
     #[must_use]
     pub fn in_sdp(sdp: &str) -> Option<Self> {
         let mut found = None;
         for line in sdp.lines() {
-            let Some(value) = line.strip_prefix("a=fingerprint:") else { continue };
+            if !line.to_ascii_lowercase().contains("fingerprint") {
+                continue;
+            }
+            let value = line.strip_prefix("a=fingerprint:")?;
             let (hash, digits) = value.trim().split_once(' ')?;
             if !hash.eq_ignore_ascii_case(HASH) {
-                continue;
+                return None;
             }
             let this = parse(digits.trim()).ok()?;
             if found.replace(this).is_some_and(|other| other != this) {
@@ -179,7 +183,8 @@ mod tests {
         let ours = line(EMPTY);
         assert_eq!(Fingerprint::in_sdp(&format!("v=0\r\n{ours}a=mid:0\r\n")), Some(of));
         assert_eq!(Fingerprint::in_sdp(&format!("{ours}m=x\r\n{ours}")), Some(of));
-        assert_eq!(Fingerprint::in_sdp(&format!("a=fingerprint:sha-1 AB\r\n{ours}")), Some(of));
+        // DTLS would check the first one, which is whoever's.
+        assert_eq!(Fingerprint::in_sdp(&format!("a=fingerprint:sha-1 AB\r\n{ours}")), None);
         for bad in [
             "v=0\r\n".to_owned(),
             "a=fingerprint:sha-1 AB:CD\r\n".to_owned(),

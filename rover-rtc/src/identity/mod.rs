@@ -22,6 +22,7 @@ mod table;
 mod trust;
 mod verify;
 
+pub(crate) use file::create_dir;
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use keys::{Identity, IdentityError};
 pub use known::KnownPeers;

@@ -201,6 +201,9 @@ impl Queue {
         if self.closed {
             return Err(SendError::Closed);
         }
+        if size == 0 {
+            return Err(SendError::Empty);
+        }
         if size > self.config.max_message {
             return Err(SendError::TooLarge { size, limit: self.config.max_message });
         }

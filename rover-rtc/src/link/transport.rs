@@ -57,8 +57,9 @@ pub struct Transport {
     early: u32,
     call: String,
     locals: Vec<LocalAddress>,
-    /// Candidates of the other side that came after its description.
-    trickled: usize,
+    /// Candidates of the other side that came after its description: since when they are counted,
+    /// and how many there were.
+    trickled: (Instant, usize),
 }
 
 /// Retransmissions to force until acknowledgements move again.
@@ -95,7 +96,7 @@ impl Transport {
             early: 0,
             call: String::new(),
             locals: Vec::new(),
-            trickled: 0,
+            trickled: (now, 0),
         }
     }
 
@@ -146,17 +147,25 @@ impl Transport {
     }
 
     /// Adds candidates of the other side (`candidate:...` lines). What the policy leaves out, or
-    /// exceeds the number that it allows, is ignored.
+    /// exceeds the number that it allows in a minute, is ignored.
     pub fn add_candidates(&mut self, now: Instant, lines: &[String]) {
         let policy = self.session.candidate_policy();
-        let room = policy.max.saturating_sub(self.trickled);
-        for line in lines.iter().take(room) {
+        let (since, mut count) = self.trickled;
+        if now.saturating_duration_since(since) >= TRICKLE_TIME {
+            count = 0;
+            self.trickled.0 = now;
+        }
+        for line in lines.iter().take(policy.max.saturating_sub(count)) {
             if let Some((candidate, address, via)) = read_candidate(line, policy) {
-                self.trickled += 1;
-                self.session.add_remote_candidate(now, candidate);
+                count += 1;
+                // Once connected, ICE has done its work, and would keep them for good.
+                if !self.session.is_connected() {
+                    self.session.add_remote_candidate(now, candidate);
+                }
                 self.paths.add_remote(address, via);
             }
         }
+        self.trickled.1 = count;
         self.collect(now);
     }
 
@@ -382,7 +391,7 @@ impl Transport {
         for (address, via) in &negotiated.addresses {
             self.paths.add_remote(*address, *via);
         }
-        self.trickled = 0;
+        self.trickled = (now, 0);
         self.collect(now);
     }
 
@@ -437,6 +446,9 @@ fn wants_warp(event: &PathEvent) -> bool {
     use SwitchCause::{CameBack, Died};
     matches!(event, PathEvent::Revived { .. } | PathEvent::Switched { cause: Died | CameBack, .. })
 }
+
+/// Candidates are limited for each of these times.
+const TRICKLE_TIME: Duration = Duration::from_secs(60);
 
 /// Early checks answered at once.
 const MAX_EARLY: u32 = 16;

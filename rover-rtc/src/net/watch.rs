@@ -48,14 +48,14 @@ impl InterfaceWatch {
     }
 
     /// Waits until something may have changed since the last report, or for
-    /// [`FALLBACK`](Self::FALLBACK)
+    /// [`FALLBACK`](Self::FALLBACK); true if the kernel told of a change
     ///
     /// Changes come in bursts (a link that goes down takes its addresses and routes with it).
     /// What follows the first message within 10 ms makes one report with it.
     ///
     /// Cancel safe: what was heard by a call that was dropped is reported by the next one, no
     /// later than that call would have done.
-    pub async fn changed(&mut self) {
+    pub async fn changed(&mut self) -> bool {
         if self.due.is_none() {
             // Both futures end in the moment in which they take something, so none is lost.
             let heard = tokio::select! {
@@ -63,7 +63,7 @@ impl InterfaceWatch {
                 _ = self.fallback.tick() => false,
             };
             if !heard {
-                return;
+                return false;
             }
         }
         let due = *self.due.get_or_insert_with(|| Instant::from_std(clock::now() + BURST));
@@ -74,6 +74,7 @@ impl InterfaceWatch {
         }
         self.due = None;
         self.fallback.reset();
+        true
     }
 
     fn with(messages: Option<Messages>, fallback: Duration) -> Self {

@@ -1,5 +1,8 @@
 //! ChannelData frames (RFC 8656 section 12.4): a datagram of a call, on its way through the hub.
 
+/// Bytes before the datagram.
+pub(crate) const HEADER: usize = 4;
+
 /// Writes a frame. The datagram must be shorter than 64 KiB, as all are.
 pub(crate) fn write(frame: &mut Vec<u8>, number: u16, datagram: &[u8]) {
     frame.clear();
@@ -10,11 +13,11 @@ pub(crate) fn write(frame: &mut Vec<u8>, number: u16, datagram: &[u8]) {
 
 /// Reads a frame: its number and what is in it. Padding at the end is ignored.
 pub(crate) fn read(frame: &[u8]) -> Option<(u16, &[u8])> {
-    let (head, rest) = frame.split_first_chunk::<4>()?;
+    let (head, rest) = frame.split_first_chunk::<HEADER>()?;
     let number = u16::from_be_bytes([head[0], head[1]]);
     let length = u16::from_be_bytes([head[2], head[3]]);
     let datagram = rest.get(..usize::from(length))?;
-    (is_frame(frame) && !datagram.is_empty()).then_some((number, datagram))
+    is_frame(frame).then_some((number, datagram))
 }
 
 /// Whether a datagram is a frame, by its first byte: of the channel numbers 0x4000 to 0x4FFF.

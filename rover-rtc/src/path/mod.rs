@@ -181,12 +181,31 @@ impl PathSet {
             let near = self.locals.iter().find(|(l, _)| *l == path.local);
             path.via = via.max(near.map_or(Via::Host, |(_, via)| *via));
         }
-        if !known && self.remotes.len() < self.config.max_paths {
+        if !known && self.has_room_for_remote() {
             self.remotes.push((remote, via));
             for (local, _) in self.locals.clone() {
                 self.pair(local, remote);
             }
         }
+    }
+
+    /// Whether one more address of the other side can be kept; the oldest by which nothing comes
+    /// any more makes room, for a rover that moves has a new address again and again.
+    fn has_room_for_remote(&mut self) -> bool {
+        if self.remotes.len() < self.config.max_paths {
+            return true;
+        }
+        let carrying = self.selection.carrying;
+        let useful = |remote: SocketAddr| {
+            let mut paths = self.paths.iter().filter(|p| p.remote == remote);
+            paths.any(|p| p.is_alive() || Some(p.id) == carrying)
+        };
+        let Some(position) = self.remotes.iter().position(|(r, _)| !useful(*r)) else {
+            return false;
+        };
+        let (gone, _) = self.remotes.remove(position);
+        self.paths.retain(|p| p.remote != gone);
+        true
     }
 
     /// Takes new credentials, of the first negotiation or of an ICE restart. The generation before

@@ -149,6 +149,7 @@ impl Driver {
             pruned |= self.on_tie_event(now, &mut ties, id, event);
         }
         self.close_lines(now, &mut ties);
+        self.drop_calls(now, &mut ties);
         while let Some(parcel) = ties.poll_parcel() {
             match self.bonds.way {
                 Way::Link => {
@@ -276,15 +277,22 @@ impl Driver {
 
     /// Closes links that the application has let go of, when what was queued is sent.
     fn close_lines(&mut self, now: Instant, ties: &mut Rendezvous) {
-        let ids: Vec<_> = self.bonds.lines.keys().copied().collect();
-        for id in ids {
-            let Some(line) = self.bonds.lines.get_mut(&id) else { continue };
-            let Some(tie) = ties.tie(id) else { continue };
-            line.resume_receiving(tie.link());
+        let mut ending = Vec::new();
+        for (id, line) in &mut self.bonds.lines {
+            if let Some(tie) = ties.tie(*id) {
+                line.resume_receiving(tie.link());
+            }
             if line.is_dropped() {
                 line.close(now);
             }
-            let Some(closing) = &mut line.closing else { continue };
+            if line.closing.is_some() {
+                ending.push(*id);
+            }
+        }
+        for id in ending {
+            let Some(tie) = ties.tie(id) else { continue };
+            let line = self.bonds.lines.get_mut(&id);
+            let Some(closing) = line.and_then(|l| l.closing.as_mut()) else { continue };
             let late = closing.until <= now || !tie.is_alive();
             if !late && !tie.link().is_flushed() {
                 continue;
@@ -298,6 +306,18 @@ impl Driver {
                 ties.hang_up(now, id);
                 self.forget(id);
             }
+        }
+    }
+
+    /// Gives up calls whose callers do not wait any more.
+    fn drop_calls(&mut self, now: Instant, ties: &mut Rendezvous) {
+        for replies in self.bonds.dialing.values_mut() {
+            replies.retain(|reply| !reply.is_closed());
+        }
+        let given_up = self.bonds.dialing.extract_if(|_, replies| replies.is_empty());
+        for (id, _) in given_up.collect::<Vec<_>>() {
+            ties.hang_up(now, id);
+            self.forget(id);
         }
     }
 

@@ -156,7 +156,7 @@ impl Driver {
                 Some(command) = self.commands.recv() => self.on_command(command),
                 () = self.wake.notified() => {}
                 done = calls => self.on_call(done),
-                () = self.watch.changed() => self.follow_interfaces(clock::now()),
+                heard = self.watch.changed() => self.on_watch(clock::now(), heard),
                 () = self.network.turn.ready() => {}
                 () = tokio::time::sleep_until(deadline.into()) => {}
             }

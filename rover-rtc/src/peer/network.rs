@@ -140,9 +140,26 @@ impl Network {
 }
 
 impl Driver {
-    /// Brings sockets and candidates in line with the interfaces of now, and tries everything
-    /// anew that is dead: something has changed, if only a route.
-    pub(super) fn follow_interfaces(&mut self, now: Instant) {
+    /// The system has told of a change, or has said nothing for a while.
+    pub(super) fn on_watch(&mut self, now: Instant, heard: bool) {
+        let changed = self.follow_interfaces(now);
+        if heard || changed {
+            // If only a route has changed: what was dead may live.
+            self.home.link.look_again(now);
+            self.network.turn.retry(now);
+        } else {
+            self.renew_relayed(now);
+        }
+        if let Some(ties) = self.ties.as_mut().filter(|_| heard || changed) {
+            ties.network_changed(now, changed);
+        }
+        if let Some(route) = self.home.route.as_mut().filter(|_| changed) {
+            route.ladder.network_changed(now);
+        }
+    }
+
+    /// Brings sockets and candidates in line with the interfaces of now; true if they were not.
+    pub(super) fn follow_interfaces(&mut self, now: Instant) -> bool {
         let changed = self.network.follow();
         if let Some((gone, new)) = &changed {
             tracing::info!(?gone, ?new, "interfaces have changed");
@@ -156,18 +173,7 @@ impl Driver {
             }
             self.tell_places(now);
         }
-        self.home.link.look_again(now);
-        if changed.is_some() {
-            self.network.turn.retry(now);
-        } else {
-            self.renew_relayed(now);
-        }
-        if let Some(route) = self.home.route.as_mut().filter(|_| changed.is_some()) {
-            route.ladder.network_changed(now);
-        }
-        if let Some(ties) = &mut self.ties {
-            ties.network_changed(now, changed.is_some());
-        }
+        changed.is_some()
     }
 
     /// The sockets of the home transport become those of new transports: the hub's answers tell

@@ -47,14 +47,18 @@ pub(super) struct Place {
 
 /// The addresses that a peer is to use now.
 pub(super) fn places(config: &PeerConfig, reach: Reach) -> Result<Vec<Place>, NetworkError> {
-    if !config.bind.is_empty() {
-        return Ok(config
-            .bind
-            .iter()
-            .map(|ip| Place { ip: *ip, device: None, index: 0 })
-            .collect());
-    }
     let interfaces = scan()?;
+    let place = |i: &Interface| Place {
+        ip: i.addr,
+        index: i.index,
+        device: (reach != Reach::Here && !i.loopback).then(|| i.name.clone()),
+    };
+    if !config.bind.is_empty() {
+        let known = |ip: &IpAddr| interfaces.iter().find(|i| i.addr == *ip).map(place);
+        // Of one that no interface has, binding says what is wrong.
+        let place = |ip| known(ip).unwrap_or(Place { ip: *ip, device: None, index: 0 });
+        return Ok(config.bind.iter().map(place).collect());
+    }
     let filter = InterfaceFilter {
         loopback: reach != Reach::Away,
         bridges: false,
@@ -67,11 +71,6 @@ pub(super) fn places(config: &PeerConfig, reach: Reach) -> Result<Vec<Place>, Ne
     if found.is_empty() {
         return Err(NetworkError::NoInterface);
     }
-    let place = |i: &Interface| Place {
-        ip: i.addr,
-        index: i.index,
-        device: (reach != Reach::Here && !i.loopback).then(|| i.name.clone()),
-    };
     Ok(found.into_iter().map(place).collect())
 }
 

@@ -246,10 +246,11 @@ impl Rendezvous {
 
     /// Lets time pass: transports' timers and ladders' steps.
     pub fn handle_timeout(&mut self, now: Instant) {
-        for id in self.ids() {
-            if let Some(tie) = self.tie(id)
-                && tie.link.poll_timeout(now).is_some_and(|t| t <= now)
-            {
+        // A tie that takes the place of one that ends here has its turn the next time.
+        for position in 0.. {
+            let Some(tie) = self.ties.get_mut(position) else { break };
+            let id = tie.id;
+            if tie.link.poll_timeout(now).is_some_and(|t| t <= now) {
                 tie.link.handle_timeout(now);
             }
             self.collect(now, id);
@@ -259,10 +260,10 @@ impl Rendezvous {
 
     /// Hands queued messages to the transports.
     pub fn pump(&mut self, now: Instant) {
-        for id in self.ids() {
-            if let Some(tie) = self.tie(id) {
-                tie.link.pump(now);
-            }
+        for position in 0.. {
+            let Some(tie) = self.ties.get_mut(position) else { break };
+            let id = tie.id;
+            tie.link.pump(now);
             self.collect(now, id);
         }
     }

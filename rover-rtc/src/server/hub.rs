@@ -13,7 +13,7 @@ use super::names::Names;
 use super::poll_client;
 use super::post::Post;
 use super::registration::{Limits, News};
-use super::relay::{Relay, RelayLimits, is_frame};
+use super::relay::{Relay, RelayLimits};
 use super::sessions::unknown_session;
 use crate::config::ServerConfig;
 use crate::health::Verdict;
@@ -41,7 +41,6 @@ pub struct Hub {
     pub(super) polls: HashMap<ClientId, (Instant, Exchange)>,
     /// Clients that have an answer, and have not shown since that anybody is there.
     pub(super) half_open: HashSet<ClientId>,
-    connected: usize,
     pub(super) names: Names,
     pub(super) post: Post,
     pub(super) relay: Relay,
@@ -57,8 +56,8 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// A hub without clients, on these sockets. The names of kept keys are remembered until it ends,
-    /// whatever the settings say of files.
+    /// A hub without clients, on these sockets. The names of kept keys are remembered until it
+    /// ends, whatever the settings say of files.
     #[must_use]
     pub fn new(now: Instant, config: ServerConfig, locals: Vec<SocketAddr>) -> Self {
         Self::with_names(now, config, locals, KnownPeers::in_memory())
@@ -85,7 +84,6 @@ impl Hub {
             outgoing: VecDeque::new(),
             polls: HashMap::new(),
             half_open: HashSet::new(),
-            connected: 0,
             names: Names::new(known, config.max_clients),
             post: Post::default(),
             relay: Relay::new(RelayLimits {
@@ -119,7 +117,7 @@ impl Hub {
             self.refused += 1;
             return;
         };
-        if is_frame(datagram) {
+        if crate::path::frame::is_frame(datagram) {
             return self.handle_frame(now, id, source, datagram);
         }
         self.with_client(now, id, |client, demux| {
@@ -218,7 +216,7 @@ impl Hub {
     /// How many clients there are, and how many of them are connected.
     #[must_use]
     pub fn count(&self) -> (usize, usize) {
-        (self.clients.len(), self.connected)
+        (self.clients.len(), self.clients.values().filter(|c| c.is_connected()).count())
     }
 
     /// Does something with a client, then polls it. If that panics, only this client ends.
@@ -256,7 +254,6 @@ impl Hub {
         let opened = client.take_opened();
         if connected && !was_connected {
             self.half_open.remove(&id);
-            self.connected += 1;
             self.news.push_back((id, News::Connected));
         }
         if opened {
@@ -300,7 +297,6 @@ impl Hub {
     pub(super) fn remove(&mut self, now: Instant, id: ClientId) {
         let Some(client) = self.clients.remove(&id) else { return };
         self.half_open.remove(&id);
-        self.connected -= usize::from(client.is_connected());
         self.names.remove_client(now, id);
         self.post.remove(id);
         self.sessions.remove(client.session());

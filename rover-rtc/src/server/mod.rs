@@ -32,7 +32,7 @@ pub use web::{Command, web_request};
 
 use crate::config::ServerConfig;
 use crate::error::{NetworkError, SdpError, WebrtcError};
-use crate::identity::{KnownPeers, TableError};
+use crate::identity::{KnownPeers, TableError, create_dir};
 use crate::link::Outgoing;
 use crate::model::client::{Client, ClientOutput};
 use crate::model::propagated::Propagated;
@@ -199,7 +199,12 @@ fn flush(now: Instant, hub: &mut Hub, sockets: &mut SocketSet) {
 
 fn known_peers(config: &ServerConfig) -> Result<KnownPeers, TableError> {
     let known = match &config.state {
-        Some(dir) => KnownPeers::load(dir)?,
+        Some(dir) => {
+            // Now, and not when the first name is to be kept: then it is too late to say so.
+            let io = |source| TableError::Io { path: dir.clone(), source };
+            create_dir(dir).map_err(io)?;
+            KnownPeers::load(dir)?
+        }
         None => KnownPeers::in_memory(),
     };
     match &config.roster {

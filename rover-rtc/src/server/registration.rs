@@ -120,11 +120,14 @@ impl Hub {
 
     pub(super) fn on_news(&mut self, now: Instant, client: ClientId, news: News) {
         match news {
-            News::Connected => self.prove(now, client, Proof::Dtls),
-            News::Opened => {
+            News::Connected => {
+                // Told over HTTP, it is told by its link too.
                 if let Some(claim) = self.names.claim(client) {
                     claim.told = false;
                 }
+                self.prove(now, client, Proof::Dtls);
+            }
+            News::Opened => {
                 self.uses_link(client);
                 self.tell_standing(now, client);
             }

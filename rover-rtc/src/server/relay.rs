@@ -170,7 +170,7 @@ impl Relay {
         from: OwnerId,
         frame: &'f [u8],
     ) -> Option<(Hop, &'f [u8])> {
-        let read = read_frame(frame).and_then(|(number, data)| {
+        let read = crate::path::frame::read(frame).and_then(|(number, data)| {
             let (id, at) = self.channels.get(&(from, number))?;
             Some((self.pairs.get_mut(id)?, 1 - at, data))
         });
@@ -292,29 +292,6 @@ impl Flow {
         }
         due
     }
-}
-
-/// Whether a datagram has the form of a ChannelData frame.
-pub(super) fn is_frame(datagram: &[u8]) -> bool {
-    matches!(datagram.first(), Some(0x40..=0x4f))
-}
-
-/// A frame's number and data. Over UDP it may be followed by padding (RFC 8656 section 12.5).
-fn read_frame(frame: &[u8]) -> Option<(u16, &[u8])> {
-    let (header, rest) = frame.split_first_chunk::<4>()?;
-    let number = u16::from_be_bytes([header[0], header[1]]);
-    let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
-    Some((number, rest.get(..length)?))
-}
-
-/// A frame of these data. Data that came in a frame fit one.
-pub(super) fn frame(number: u16, data: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(data.len()).unwrap_or(u16::MAX);
-    let mut frame = Vec::with_capacity(4 + data.len());
-    frame.extend(number.to_be_bytes());
-    frame.extend(length.to_be_bytes());
-    frame.extend(&data[..usize::from(length)]);
-    frame
 }
 
 /// RFC 8656 section 12.

@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use super::hub::Hub;
-use super::relay::frame;
 use crate::link::{Message, Outgoing};
 use crate::model::client::{Client, ClientId};
 use crate::model::propagated::Propagated;
 use crate::path::demux::Source;
+use crate::path::frame;
 
 impl Hub {
     /// Takes a frame for another peer: it goes out by the path that carries that peer's own.
@@ -29,7 +29,8 @@ impl Hub {
         let way = transport.and_then(|t| t.paths().carrying().map(|p| (p.local(), p.remote())));
         self.relay.forwarded(hop, data.len(), way.is_some());
         let Some((local, remote)) = way else { return };
-        let datagram = frame(hop.number, data);
+        let mut datagram = Vec::with_capacity(frame::HEADER + data.len());
+        frame::write(&mut datagram, hop.number, data);
         self.outgoing.push_back(Outgoing { local, remote, datagram });
         if let Some(to) = to.filter(|_| hop.flows) {
             self.with_client(now, to, |client, _| client.note_use(now));

@@ -53,7 +53,7 @@ pub(super) enum Change {
 /// | `GET /v1/sessions/ID?wait=S` | | 200, an offer of the hub, or 204 after S seconds |
 /// | `DELETE /v1/sessions/ID` | | 204 |
 /// | `POST /v1/sessions/ID/mail` | JSON [`ToHub`] | 204; what comes of it comes as mail |
-/// | `GET /v1/sessions/ID/mail?wait=S` | | 200, a JSON array of [`FromHub`], or 204 after S seconds |
+/// | `GET /v1/sessions/ID/mail?wait=S` | | 200, a JSON array of [`FromHub`], or 204 after S s |
 /// | `GET /v1/status` | | 200, JSON |
 ///
 /// An offer whose `rover` block has a `name` and a `certificate` asks for that name: it is refused

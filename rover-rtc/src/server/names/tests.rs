@@ -77,6 +77,11 @@ fn claims_are_looked_at() {
     let mut foreign = offer("rover", &one, false);
     foreign.sdp = offer("rover", &two, false).sdp;
     assert!(Claim::of(&foreign).unwrap_err().contains("a=fingerprint"));
+    for line in ["sha-1 00:01", "SHA-1 00:01", "sha-512 00", &two.fingerprint().to_string()] {
+        let mut two_faced = offer("rover", &one, false);
+        two_faced.sdp = format!("v=0\r\na=Fingerprint:{line}\r\n{}", two_faced.sdp);
+        assert!(Claim::of(&two_faced).unwrap_err().contains("a=fingerprint"), "{line}");
+    }
     for bad in ["%", &"A".repeat(100_000)] {
         foreign.rover.as_mut().unwrap().certificate = Some(bad.to_owned());
         assert!(Claim::of(&foreign).unwrap_err().contains("base64"));

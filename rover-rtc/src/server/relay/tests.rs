@@ -1,4 +1,5 @@
 use super::*;
+use crate::path::frame::{is_frame, write};
 
 const A: OwnerId = OwnerId(1);
 const B: OwnerId = OwnerId(2);
@@ -180,4 +181,10 @@ fn hostile_frames_do_no_harm() {
     long[3] = 5;
     assert!(relay.forward(now, A, &long).is_none());
     assert!(is_frame(&[0x40]) && is_frame(&[0x4f]) && !is_frame(&[0x50]) && !is_frame(&[]));
+}
+
+fn frame(number: u16, data: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    write(&mut frame, number, data);
+    frame
 }
