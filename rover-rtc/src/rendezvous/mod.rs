@@ -179,7 +179,7 @@ impl Rendezvous {
             tie.dialed(now, patience);
             return Ok(tie.id);
         }
-        if self.ties.len() >= self.config.max_links {
+        if !self.make_room(now) {
             return Err(DialError::TooMany(self.config.max_links));
         }
         let tie = self.add_tie(now, name, true);
@@ -350,6 +350,19 @@ impl Rendezvous {
 
     fn ids(&self) -> Vec<TieId> {
         self.ties.iter().map(|t| t.id).collect()
+    }
+
+    /// Whether there is room for one more link. Calls of others that have not come up make some,
+    /// the oldest first: whoever writes letters that lead nowhere keeps nobody else out.
+    fn make_room(&mut self, now: Instant) -> bool {
+        if self.ties.len() < self.config.max_links {
+            return true;
+        }
+        let idle = self.ties.iter().filter(|t| !t.up && !t.ours).map(|t| t.id).min();
+        let Some(id) = idle else { return false };
+        let name = self.tie(id).map(|t| t.name.clone()).unwrap_or_default();
+        self.remove(now, id, Some(DialError::GivenUp(name)));
+        true
     }
 
     fn add_tie(&mut self, now: Instant, name: &str, ours: bool) -> &mut Tie {
