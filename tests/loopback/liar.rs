@@ -5,7 +5,8 @@
 //! nobody can find out, a lie at the first meeting without a roster, is shown at the end.
 
 pub mod hub;
-mod scene;
+pub mod scene;
+mod serve;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -275,7 +275,10 @@ fn check_writer(
 ) -> Result<(), String> {
     let certificate = BASE64.decode(&letter.certificate);
     if certificate.is_ok_and(|der| Fingerprint::of(&der) != owner.fingerprint) {
-        return Err(format!("the letter is not signed by the key that has the name {}", owner.name));
+        return Err(format!(
+            "the letter is not signed by the key that has the name {}",
+            owner.name
+        ));
     }
     let Ok(inner) = serde_json::from_str::<Letter>(&letter.text) else { return Ok(()) };
     let offers = matches!(inner.content, Content::Offer { .. });
