@@ -66,6 +66,11 @@ pub struct PeerConfig {
     /// Whether the hub may relay datagrams between this peer and others while they have no direct
     /// path. They stay encrypted end to end. Default true.
     pub relay: bool,
+    /// Whether links with other peers use only what is relayed: by the hub, or by a TURN server of
+    /// `ice_servers`. The other peers then never learn the addresses of this one. It is enough that
+    /// one side of a link asks for it. Costs delay, and the relay's limits apply. Default false.
+    /// Without `relay` and without a TURN server no link comes to be.
+    pub relay_only: bool,
     /// Channels that the peer opens. Default one, "test".
     pub channels: Vec<ChannelConfig>,
     /// Local addresses to use. Default none given: all of the usable interfaces, and loopback
@@ -115,6 +120,7 @@ impl Default for PeerConfig {
             max_links: 64,
             ice_servers: Vec::new(),
             relay: true,
+            relay_only: false,
             channels: vec![ChannelConfig::new("test")],
             bind: Vec::new(),
             interfaces: Vec::new(),

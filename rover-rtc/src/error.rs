@@ -30,6 +30,10 @@ pub enum WebrtcError {
     /// The file of known peers or the roster could not be used.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// A text names no STUN or TURN server: caused by whoever wrote it. It is not repeated, since
+    /// it may hold a password.
+    #[error(transparent)]
+    IceServer(#[from] crate::turn::IceServerError),
     /// A channel's label is one of the library's own: choose another.
     #[error("the label {0:?} begins with \"rover-rtc/\", which is kept for the library itself")]
     Reserved(String),

@@ -1,4 +1,4 @@
-//! The command line: a hub, a peer, a demonstration, and the driver of the benchmarks.
+//! The command line: a hub, a peer and its key, a demonstration, and the driver of the benchmarks.
 
 #![forbid(unsafe_code)]
 
@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use rover_rtc::util::init_log;
 use rover_rtc::{peer, server};
+use tokio::runtime::Runtime;
 
 /// The link that keeps a robot connected: WebRTC data channels that survive changing networks.
 #[derive(Debug, Parser)]
@@ -18,6 +19,9 @@ use rover_rtc::{peer, server};
     after_help = "Two terminals show it:
   rover-rtc server
   rover-rtc peer
+Two rovers, each of which finds the other by its name:
+  rover-rtc peer --name rover-1
+  rover-rtc peer --name rover-2 --to rover-1
 Logging: RUST_LOG=debug, or RUST_LOG=rover_rtc::path=debug,rover_rtc::server=info"
 )]
 struct Cli {
@@ -31,6 +35,10 @@ enum Command {
     Server(server::ServerOptions),
     /// Run a peer of a hub
     Peer(peer::PeerOptions),
+    /// Show the fingerprint of a rover's key
+    Key(cli::key::KeyOptions),
+    /// Forget the key of another rover
+    Forget(cli::key::ForgetOptions),
     /// Show what happens when networks die
     Demo(cli::demo::DemoOptions),
     /// Measure: one end of a connection, signaled through files
@@ -39,8 +47,13 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // The demonstration tells its own story.
-    init_log(if matches!(cli.command, Command::Demo(_)) { "error" } else { "info" });
+    let level = match &cli.command {
+        // The demonstration tells its own story, and a table is spoiled by other lines.
+        Command::Demo(_) => "error",
+        Command::Peer(options) if options.takes_screen() => "error",
+        _ => "info",
+    };
+    init_log(level);
     let done = run(cli.command);
     done.unwrap_or_else(|error| {
         eprintln!("rover-rtc: {error}");
@@ -49,15 +62,17 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    if let Command::Bench(options) = command {
-        return cli::bench::main(options);
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match command {
-        Command::Server(options) => runtime.block_on(server::main(options))?,
-        Command::Peer(options) => runtime.block_on(peer::main(options))?,
-        Command::Demo(options) => return runtime.block_on(cli::demo::main(options)),
-        Command::Bench(_) => {}
+        Command::Server(options) => runtime()?.block_on(server::main(options))?,
+        Command::Peer(options) => runtime()?.block_on(peer::main(options))?,
+        Command::Key(options) => return cli::key::show(&options),
+        Command::Forget(options) => return cli::key::forget(&options),
+        Command::Demo(options) => return runtime()?.block_on(cli::demo::main(options)),
+        Command::Bench(options) => return cli::bench::main(options),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }

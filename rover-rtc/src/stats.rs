@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::path::{Path, PathKind, PathState};
+use crate::path::{Path, PathKind, PathState, SwitchCause};
 
 /// What the path layer sent and saw.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -88,8 +88,18 @@ pub struct LinkStats {
     pub messages_queued: usize,
     /// Datagrams refused: from an unknown source, or of no known kind.
     pub datagrams_refused: u64,
+    /// Times that another path took over, on all transports of the link; kept by peers, as are all
+    /// below but the last.
+    pub switches: u64,
+    /// Why the path of now carries, or the last that did; `None` before the first.
+    pub last_switch: Option<SwitchCause>,
     /// Times that no message could flow, ended or not.
     pub outages: u64,
+    /// How long none has been able to flow by now; `None` while they flow, and before the first
+    /// transport is up.
+    pub outage: Option<Duration>,
+    /// The last outage that has ended.
+    pub last_outage: Option<Duration>,
     /// The longest of them that has ended.
     pub longest_outage: Duration,
     /// All that have ended, together.

@@ -1,9 +1,11 @@
 //! Two named peers and a hub on loopback: calls, links, and what becomes of them.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use rover_rtc::event::PathKind;
+use rover_rtc::net::{FaultRule, Faults};
 use rover_rtc::{ChannelConfig, DialError, Event, Peer, PeerConfig, PeerLink, WebrtcError};
 use tokio::time::timeout;
 
@@ -113,6 +115,32 @@ async fn a_call_that_nobody_answers_says_so() {
     assert!(timeout(Duration::from_millis(100), one.dial("rover-9")).await.is_err());
     let gone = async { while !one.links().await.unwrap().is_empty() {} };
     timeout(SOON, gone).await.expect("it is given up");
+}
+
+#[tokio::test]
+async fn a_hub_that_is_not_there_is_named() {
+    let one = rover("http://127.0.0.1:9", "rover-1");
+    let error = dial_error(one.dial_within("rover-2", Duration::from_secs(1)).await).to_string();
+    assert!(error.contains("no answer from http://127.0.0.1:9"), "{error}");
+}
+
+#[tokio::test]
+async fn letters_go_over_http_where_udp_to_the_hub_is_blocked() {
+    let hub = hub(Default::default()).await;
+    let here: [IpAddr; 2] = [[127, 0, 1, 1].into(), [127, 0, 2, 1].into()];
+    let blocked = |at: usize| {
+        let faults = Faults::new(1);
+        faults.set(here[at], FaultRule { spares: Some(here[1 - at]), ..FaultRule::cut() });
+        move |config: &mut PeerConfig| {
+            config.bind = vec![here[at]];
+            config.faults = faults;
+        }
+    };
+    let one = rover_with(&hub.url, "rover-1", blocked(0));
+    let two = rover_with(&hub.url, "rover-2", blocked(1));
+    let (called, answered) = meet(&one, &two, "rover-2").await;
+    talk(&called, &answered).await;
+    assert!(!one.stats().await.unwrap().paths.iter().any(|p| p.carrying), "no link to the hub");
 }
 
 #[tokio::test]

@@ -13,6 +13,17 @@ pub struct Log {
     pub events: Vec<(u64, String)>,
 }
 
+/// The paths of a link at a moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Paths {
+    /// The kind of the one that carries.
+    pub carrying: String,
+    /// The local address of that one.
+    pub local: String,
+    /// The kinds of others that live.
+    pub standby: Vec<String>,
+}
+
 /// What became of the messages of one peer at the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count {
@@ -52,6 +63,28 @@ impl Log {
         let points: Vec<_> = [before].into_iter().chain(inside).chain([after]).collect();
         let longest = points.windows(2).map(|w| w[1] - w[0]).max().unwrap();
         Duration::from_micros(longest)
+    }
+
+    /// When an event was logged first whose text begins with this.
+    pub fn when(&self, event: &str) -> Option<u64> {
+        self.events.iter().find(|(_, e)| e.starts_with(event)).map(|(t, _)| *t)
+    }
+
+    /// The paths, by the last answer to the command `paths` after that time.
+    pub fn paths(&self, since: u64) -> Option<Paths> {
+        let mut latest = self.events.iter().rev().take_while(|(t, _)| *t >= since);
+        let (_, text) = latest.find(|(_, e)| e.starts_with("Paths"))?;
+        let mut paths = Paths::default();
+        for path in text.split(' ').skip(1) {
+            match path.split('/').collect::<Vec<_>>()[..] {
+                [kind, _, "carrying", local] => {
+                    (paths.carrying, paths.local) = (kind.to_owned(), local.to_owned());
+                }
+                [kind, "Alive", "standby", _] => paths.standby.push(kind.to_owned()),
+                _ => {}
+            }
+        }
+        Some(paths)
     }
 
     /// How long after that time the next message came.
@@ -100,4 +133,9 @@ fn counts() {
     assert_eq!(steady.longest_gap(30, 40).as_micros(), 30, "a gap around the window");
     assert_eq!(steady.longest_gap(60, 200).as_micros(), 140, "a gap without an end");
     assert_eq!(steady.next_after(21).unwrap().as_micros(), 29);
+    let text = "Paths direct/Dead/standby/::1 hub/Alive/carrying/::2 turn/Alive/standby/::3";
+    let asked = Log { events: vec![(7, "Up".into()), (9, text.into())], ..Log::default() };
+    let paths = Paths { carrying: "hub".into(), local: "::2".into(), standby: vec!["turn".into()] };
+    assert_eq!((asked.paths(8), asked.paths(10)), (Some(paths), None));
+    assert_eq!((asked.when("U"), asked.when("D")), (Some(7), None));
 }

@@ -14,13 +14,16 @@
     reason = "a test, not a library"
 )]
 
+mod call;
 mod count;
 mod hub;
 mod lab;
 mod namespace;
 mod nat;
+mod nat_cuts;
 mod nat_hub;
 mod nat_kinds;
+mod nat_matrix;
 mod outage;
 #[path = "../support/process.rs"]
 mod process;

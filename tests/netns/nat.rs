@@ -89,6 +89,11 @@ impl World {
         outer(public_network(host))
     }
 
+    /// How many uplinks a rover has had so far.
+    pub fn uplinks(&self, host: Host) -> usize {
+        self.routers[host as usize].len()
+    }
+
     /// The rover's address on an uplink.
     pub fn inside(&self, host: Host, uplink: usize) -> Ipv4Addr {
         inner(network(host, uplink), self.router(host, uplink).1)

@@ -28,13 +28,13 @@ pub fn start_hub(at: &Namespace, addresses: &[String], directory: &Path) -> Chil
     hub
 }
 
-/// Starts a peer of the hub at that address. `to` is as [`role::TO`] says. Its log is `<name>.log`,
-/// its output `<name>.out`.
+/// Starts a peer of the hub at that address. `more` is what [`role`] reads from its environment.
+/// Its log is `<name>.log`, its output `<name>.out`.
 pub fn start_peer(
     at: &Namespace,
     hub: &str,
     name: &str,
-    to: Option<&str>,
+    more: &[(&str, &str)],
     directory: &Path,
 ) -> Child {
     let program = std::env::current_exe().unwrap();
@@ -47,7 +47,7 @@ pub fn start_peer(
         (role::LOG, log.to_str().unwrap()),
         ("RUST_LOG", LOG_LEVEL),
     ];
-    env.extend(to.map(|to| (role::TO, to)));
+    env.extend(more);
     at.spawn(&argv, &env, &directory.join(format!("{name}.out")))
 }
 

@@ -3,13 +3,15 @@
 //! It connects to the hub, or by the hub to another peer, and writes a log, one line at a time,
 //! each with the microseconds since the epoch: `s <time> <number>` a message sent,
 //! `r <time> <number>` one received, `e <time> ...` an event. Standard input commands it: `go`
-//! begins to send, `stop` ends it, the end of the input closes the peer.
+//! begins to send, `stop` ends it, `paths` asks for an event that tells the paths, the end of the
+//! input closes the peer.
 
 use std::fs::File;
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rover_rtc::{Channel, Peer, PeerConfig};
+use rover_rtc::stats::{LinkStats, PathStats};
+use rover_rtc::{Channel, Event, Peer, PeerConfig};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
@@ -20,6 +22,10 @@ pub const SERVER: &str = "ROVER_NETNS_SERVER";
 /// The peer to exchange messages with: a name to dial, or nothing to accept who dials. Where it is
 /// not set, messages go to the hub, which passes them on to all of its clients.
 pub const TO: &str = "ROVER_NETNS_TO";
+/// Its presence forbids that the hub relays datagrams.
+pub const NO_RELAY: &str = "ROVER_NETNS_NO_RELAY";
+/// A STUN or TURN server, as `rover_rtc::turn::IceServer` reads it.
+pub const ICE: &str = "ROVER_NETNS_ICE";
 /// Where the log goes.
 pub const LOG: &str = "ROVER_NETNS_LOG";
 
@@ -34,7 +40,10 @@ fn role() {
     let Ok(name) = std::env::var(NAME) else { return };
     rover_rtc::util::init_log("info");
     let log = File::options().create(true).append(true).open(std::env::var(LOG).unwrap()).unwrap();
-    let config = PeerConfig { name: Some(name), ..PeerConfig::new(std::env::var(SERVER).unwrap()) };
+    let mut config = PeerConfig::new(std::env::var(SERVER).unwrap());
+    config.name = Some(name);
+    config.relay = std::env::var(NO_RELAY).is_err();
+    config.ice_servers.extend(std::env::var(ICE).map(|server| server.parse().unwrap()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(run(config, std::env::var(TO).ok(), Log(log)));
 }
@@ -55,16 +64,22 @@ impl Log {
 
 async fn run(config: PeerConfig, to: Option<String>, mut log: Log) {
     let peer = Peer::connect(config).unwrap();
-    match to.as_deref() {
-        None => {
-            let mut events = peer.events();
-            let test = peer.channel("test").unwrap();
-            let event = async || format!("{:?}", events.recv().await.unwrap());
-            let stats = async || format!("{:?}", peer.stats().await.unwrap());
-            exchange(test, event, stats, &mut log).await;
-        }
-        Some("") => unimplemented!("accepting a link"),
-        Some(name) => unimplemented!("dialing {name}"),
+    log.line('e', "Started");
+    if let Some(to) = to {
+        let link = match to.as_str() {
+            "" => peer.accept().await.unwrap(),
+            name => peer.dial(name).await.unwrap(),
+        };
+        log.line('e', "Up");
+        let mut events = link.events();
+        let test = link.channel("test").unwrap();
+        let event = async || events.recv().await;
+        exchange(test, event, async || link.stats().await.unwrap(), &mut log).await;
+    } else {
+        let mut events = peer.events();
+        let test = peer.channel("test").unwrap();
+        let event = async || events.recv().await;
+        exchange(test, event, async || peer.stats().await.unwrap(), &mut log).await;
     }
     peer.close().await;
 }
@@ -73,8 +88,8 @@ async fn run(config: PeerConfig, to: Option<String>, mut log: Log) {
 /// cancel.
 async fn exchange(
     test: Channel,
-    mut event: impl AsyncFnMut() -> String,
-    stats: impl AsyncFn() -> String,
+    mut event: impl AsyncFnMut() -> Option<Event>,
+    stats: impl AsyncFn() -> LinkStats,
     log: &mut Log,
 ) {
     let mut commands = commands();
@@ -91,8 +106,9 @@ async fn exchange(
                 }
                 Some("stop") => {
                     sending = false;
-                    log.line('e', stats().await);
+                    log.line('e', format!("{:?}", stats().await));
                 }
+                Some("paths") => log.line('e', paths(&stats().await)),
                 Some(other) => panic!("unknown command {other}"),
                 None => break,
             },
@@ -102,16 +118,26 @@ async fn exchange(
                 test.send(number.to_be_bytes().to_vec()).await.unwrap();
             }
             message = test.recv() => {
-                let message = message.unwrap();
+                // The other side may end first, but only when all is said.
+                let Some(message) = message else { break assert!(!sending, "the link is over") };
                 // What is text is the hub's status.
                 if message.binary {
                     let bytes = message.data.as_ref().try_into().unwrap();
                     log.line('r', u64::from_be_bytes(bytes));
                 }
             }
-            event = event() => log.line('e', event.replace('\n', " ")),
+            Some(event) = event() => log.line('e', format!("{event:?}").replace('\n', " ")),
         }
     }
+}
+
+/// What [`Log::paths`](super::count::Log::paths) reads.
+fn paths(stats: &LinkStats) -> String {
+    let path = |p: &PathStats| {
+        let carrying = if p.carrying { "carrying" } else { "standby" };
+        format!(" {}/{:?}/{carrying}/{}", p.kind, p.state, p.local.ip())
+    };
+    format!("Paths{}", stats.paths.iter().map(path).collect::<String>())
 }
 
 /// The lines of standard input.

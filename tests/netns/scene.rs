@@ -1,4 +1,4 @@
-//! A hub, a rover and an observer in a lab; messages flow between rover and observer, by the hub.
+//! A hub and two peers in a lab, between which messages flow.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -7,27 +7,33 @@ use std::time::{Duration, Instant};
 
 use super::count::{Count, Log};
 use super::lab::{Lab, Side, address};
+use super::namespace::Namespace;
 use super::programs::{start_hub, start_peer};
 use super::role;
 use super::support;
 
-/// The set-up of all tests here: the hub is the real binary on the two networks of the lab, the
-/// observer a client of it on the same machine, the rover one at the other end.
-pub struct Scene {
-    pub lab: Lab,
+/// A hub, which is the real binary, and two peers of it, on a stage: in a [`Lab`] a rover and an
+/// observer on the hub's machine, in a [`World`](super::nat::World) two rovers with a link.
+pub struct Scene<S = Lab> {
+    pub lab: S,
     name: &'static str,
     directory: PathBuf,
     hub: Child,
-    rover: Child,
-    observer: Child,
+    peers: [(&'static str, Child); 2],
+}
+
+/// Where a hub can be.
+pub trait Stage {
+    fn hub(&self) -> &Namespace;
+    fn hub_addresses(&self) -> Vec<String>;
 }
 
 /// One of the two directions of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
-    /// From the rover to the observer.
+    /// From the first peer to the second: from the rover to the observer.
     Up,
-    /// From the observer to the rover.
+    /// From the second to the first.
     Down,
 }
 
@@ -44,14 +50,11 @@ impl Scene {
             return None;
         }
         let lab = Lab::new(2);
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("netns-{name}"));
-        let _ = std::fs::remove_dir_all(&directory);
-        std::fs::create_dir_all(&directory).unwrap();
-        let hub = start_hub(lab.at(Side::Hub), &hub_addresses(), &directory);
-        let peer =
-            |side, name| start_peer(lab.at(side), &hub_addresses()[0], name, None, &directory);
-        let (rover, observer) = (peer(Side::Rover, "rover"), peer(Side::Hub, "observer"));
-        let mut scene = Self { lab, name, directory, hub, rover, observer };
+        let mut scene = Self::set(name, lab, |lab, directory| {
+            let hub = &lab.hub_addresses()[0];
+            [(Side::Rover, "rover"), (Side::Hub, "observer")]
+                .map(|(side, name)| (name, start_peer(lab.at(side), hub, name, &[], directory)))
+        });
         scene.wait("channels", Duration::from_secs(10), |s| {
             let open = |l: Log| l.events.iter().any(|(_, e)| e.starts_with("ChannelOpen"));
             Flow::BOTH.into_iter().all(|flow| open(s.received(flow)))
@@ -63,13 +66,27 @@ impl Scene {
         pause(1000);
         Some(scene)
     }
+}
+
+impl<S: Stage> Scene<S> {
+    /// Starts a hub, then the peers, by this closure: see [`start_peer`].
+    pub fn set(
+        name: &'static str,
+        lab: S,
+        start: impl FnOnce(&S, &Path) -> [(&'static str, Child); 2],
+    ) -> Self {
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("netns-{name}"));
+        let _ = std::fs::remove_dir_all(&directory);
+        std::fs::create_dir_all(&directory).unwrap();
+        let hub = start_hub(lab.hub(), &lab.hub_addresses(), &directory);
+        let peers = start(&lab, &directory);
+        Self { lab, name, directory, hub, peers }
+    }
 
     /// The log of the peer at the end of a flow.
     pub fn received(&self, flow: Flow) -> Log {
-        Log::read(&self.log(match flow {
-            Flow::Up => "observer",
-            Flow::Down => "rover",
-        }))
+        let (name, _) = self.peers[usize::from(flow == Flow::Up)];
+        Log::read(&self.directory.join(format!("{name}.log")))
     }
 
     /// Kills the hub, with a signal or outright.
@@ -86,7 +103,7 @@ impl Scene {
 
     /// Starts the hub again, on the same ports; returns when it serves.
     pub fn start_hub(&mut self) {
-        self.hub = start_hub(self.lab.at(Side::Hub), &hub_addresses(), &self.directory);
+        self.hub = start_hub(self.lab.hub(), &self.lab.hub_addresses(), &self.directory);
     }
 
     /// Stops sending, waits for what is under way, and counts. Checks that all programs live and
@@ -107,13 +124,14 @@ impl Scene {
         }
         let counts = count(&self);
         self.say(&format!("up {}, down {}", counts[0], counts[1]));
-        for peer in [&mut self.rover, &mut self.observer] {
+        for (_, peer) in &mut self.peers {
             drop(peer.stdin.take());
             assert!(peer.wait().unwrap().success(), "a peer failed: see {:?}", self.directory);
         }
         self.stop_hub(true);
-        for name in ["hub", "rover", "observer"] {
-            let output = std::fs::read_to_string(self.output(name)).unwrap();
+        for name in [self.peers[0].0, self.peers[1].0, "hub"] {
+            let output = self.directory.join(format!("{name}.out"));
+            let output = std::fs::read_to_string(output).unwrap();
             assert!(!output.contains("panicked"), "{name} panicked: see {:?}", self.directory);
         }
         counts
@@ -133,24 +151,33 @@ impl Scene {
         }
     }
 
-    fn command(&mut self, command: &str) {
-        for peer in [&mut self.rover, &mut self.observer] {
+    /// Gives both peers a command.
+    pub fn command(&mut self, command: &str) {
+        for (_, peer) in &mut self.peers {
             writeln!(peer.stdin.as_mut().unwrap(), "{command}").unwrap();
         }
     }
 
-    fn log(&self, name: &str) -> PathBuf {
-        self.directory.join(format!("{name}.log"))
-    }
-
-    fn output(&self, name: &str) -> PathBuf {
-        self.directory.join(format!("{name}.out"))
+    /// Where the logs and outputs are.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 }
 
-impl Drop for Scene {
+impl Stage for Lab {
+    fn hub(&self) -> &Namespace {
+        self.at(Side::Hub)
+    }
+
+    fn hub_addresses(&self) -> Vec<String> {
+        vec![address(1, Side::Hub), address(2, Side::Hub)]
+    }
+}
+
+impl<S> Drop for Scene<S> {
     fn drop(&mut self) {
-        for child in [&mut self.rover, &mut self.observer, &mut self.hub] {
+        let peers = self.peers.iter_mut().map(|(_, peer)| peer);
+        for child in peers.chain([&mut self.hub]) {
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -169,8 +196,4 @@ pub fn pause(ms: u64) {
 /// So that what comes next meets probes and retransmissions at any phase.
 pub fn random_pause() {
     pause(role::time() / 7 % 100);
-}
-
-fn hub_addresses() -> [String; 2] {
-    [1, 2].map(|pair| address(pair, Side::Hub))
 }

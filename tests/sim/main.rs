@@ -13,5 +13,7 @@
 
 mod net;
 mod pair;
+mod rendezvous;
 mod restart;
+mod town;
 mod weather;

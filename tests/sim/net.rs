@@ -58,7 +58,29 @@ pub struct Net {
     pub bytes: u64,
     heap: BinaryHeap<Reverse<Packet>>,
     order: u64,
-    random: u64,
+    random: Random,
+}
+
+/// Numbers that a seed determines.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    /// From 0 up to 1.
+    pub fn chance(&mut self) -> f64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// A time up to this.
+    pub fn time(&mut self, most: Duration) -> Duration {
+        most.mul_f64(self.chance())
+    }
 }
 
 impl Net {
@@ -69,7 +91,7 @@ impl Net {
             bytes: 0,
             heap: BinaryHeap::new(),
             order: 0,
-            random: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
+            random: Random::new(seed),
         }
     }
 
@@ -97,7 +119,8 @@ impl Net {
         if self.nat.contains_key(&inner) && self.nat[&inner] != to {
             return; // the mapping of before is gone
         }
-        let (lost, twice, jitter) = (self.chance(), self.chance(), self.chance());
+        let (lost, twice, jitter) =
+            (self.random.chance(), self.random.chance(), self.random.chance());
         let Some(edge) = self.edges.get_mut(&(from.ip(), inner.ip())) else { return };
         if edge.cut || lost < edge.loss {
             return;
@@ -130,12 +153,5 @@ impl Net {
             return None;
         }
         self.heap.pop().map(|Reverse(p)| p)
-    }
-
-    fn chance(&mut self) -> f64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        (self.random >> 11) as f64 / (1u64 << 53) as f64
     }
 }

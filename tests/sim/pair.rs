@@ -239,7 +239,7 @@ pub struct Report {
 }
 
 impl Report {
-    fn of(received: &[(Instant, u64)], sent: &[Instant], now: Instant, seed: u64) -> Self {
+    pub fn of(received: &[(Instant, u64)], sent: &[Instant], now: Instant, seed: u64) -> Self {
         let mut seen = vec![0u32; sent.len()];
         let (mut reordered, mut highest) = (0, None);
         for (_, number) in received {

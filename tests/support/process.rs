@@ -44,7 +44,11 @@ impl Program {
     /// As [`Program::start`], with these variables.
     pub fn start_with(args: &str, variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rover-rtc"));
-        command.args(args.split_whitespace()).env_remove("RUST_LOG").env_remove("ROVER_RTC_SERVER");
+        command.args(args.split_whitespace());
+        // What the user of this machine has set, and kept, is none of the test's business.
+        UNSET.iter().for_each(|name| {
+            command.env_remove(name);
+        });
         command.envs(variables.iter().copied());
         Self::spawn(command)
     }
@@ -187,6 +191,17 @@ fn show(lines: &[Line]) -> String {
     let last = lines.iter().skip(lines.len().saturating_sub(SHOWN)).map(shown);
     format!("output:\n{}", last.collect::<Vec<_>>().join("\n"))
 }
+
+/// Variables that a program does not get from the test's own environment.
+const UNSET: [&str; 7] = [
+    "RUST_LOG",
+    "ROVER_RTC_SERVER",
+    "ROVER_RTC_TOKEN",
+    "ROVER_RTC_ICE_SERVERS",
+    "HOME",
+    "XDG_STATE_HOME",
+    "NO_COLOR",
+];
 
 /// Lines of a failed program that are shown.
 const SHOWN: usize = 80;

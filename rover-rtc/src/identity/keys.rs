@@ -118,15 +118,24 @@ impl Identity {
             // Some network file systems have no locks.
             Err(TryLockError::Error(_)) | Ok(()) => {}
         }
-        let garbled = |reason| IdentityError::Garbled { path: path.clone(), reason };
-        let text = file::read(&mut opened, MAX_FILE).map_err(|e| match e.kind() {
-            io::ErrorKind::InvalidData => garbled("not a text"),
-            _ => io(e),
-        })?;
-        let mut identity = pem::read(&text).and_then(Self::new).map_err(garbled)?;
+        let mut identity = Self::read(&mut opened, &path)?;
         identity.numbers = Mutex::new(Numbers::load(dir.join(NUMBER_FILE))?);
         identity.lock = Some(opened);
         Ok(identity)
+    }
+
+    /// Who the identity in a state directory is, also while another process uses it; `None` if
+    /// there is none. Blocks on the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError`], but not `InUse`.
+    pub fn fingerprint_in(dir: &Path) -> Result<Option<Fingerprint>, IdentityError> {
+        let path = dir.join(FILE);
+        let opened = file::open(&path);
+        let opened = opened.map_err(|source| IdentityError::Io { path: path.clone(), source })?;
+        let read = |mut opened| Self::read(&mut opened, &path);
+        Ok(opened.map(read).transpose()?.map(|identity| identity.fingerprint))
     }
 
     /// Its certificate in DER.
@@ -174,6 +183,16 @@ impl Identity {
     pub fn next_number(&self, unix_nanos: u64) -> u64 {
         // Nothing in there can be left half done by a panic.
         self.numbers.lock().unwrap_or_else(PoisonError::into_inner).next(unix_nanos)
+    }
+
+    /// Reads certificate and key.
+    fn read(opened: &mut File, path: &Path) -> Result<Self, IdentityError> {
+        let garbled = |reason| IdentityError::Garbled { path: path.to_owned(), reason };
+        let text = file::read(opened, MAX_FILE).map_err(|source| match source.kind() {
+            io::ErrorKind::InvalidData => garbled("not a text"),
+            _ => IdentityError::Io { path: path.to_owned(), source },
+        })?;
+        pem::read(&text).and_then(Self::new).map_err(garbled)
     }
 
     /// Takes a certificate and key that belong together.

@@ -55,14 +55,14 @@ impl Faults {
         self.shared.is_active.load(Ordering::Relaxed)
     }
 
-    /// What happens to a datagram of `len` bytes that leaves from `ip`
-    pub fn on_send(&self, now: Instant, ip: IpAddr, len: usize) -> Verdict {
-        if self.is_active() { self.state().on_send(now, ip, len) } else { Verdict::Pass }
+    /// What happens to a datagram of `len` bytes that leaves from `ip` to `to`
+    pub fn on_send(&self, now: Instant, ip: IpAddr, to: IpAddr, len: usize) -> Verdict {
+        if self.is_active() { self.state().on_send(now, ip, to, len) } else { Verdict::Pass }
     }
 
-    /// Whether a datagram that has come in at `ip` is delivered
-    pub fn on_recv(&self, ip: IpAddr) -> bool {
-        !self.is_active() || self.state().on_recv(ip)
+    /// Whether a datagram that has come in at `ip` from `from` is delivered
+    pub fn on_recv(&self, ip: IpAddr, from: IpAddr) -> bool {
+        !self.is_active() || self.state().on_recv(ip, from)
     }
 
     fn change(&self, change: impl FnOnce(&mut FaultState)) {
@@ -106,6 +106,9 @@ pub struct FaultRule {
     pub jitter: Duration,
     /// Bits per second on the way out, not counting IP and UDP headers; 0 lets nothing out
     pub rate_bps: Option<u64>,
+    /// The other end to which all this does not apply, such as a hub that is still reached while
+    /// other peers are not
+    pub spares: Option<IpAddr>,
     /// Bytes that may wait for their turn under `rate_bps`; what comes on top is lost
     ///
     /// The default is 64 KiB: half a second at 1 Mbit/s. Less than a datagram lets nothing out.
@@ -144,6 +147,7 @@ impl Default for FaultRule {
             delay: Duration::ZERO,
             jitter: Duration::ZERO,
             rate_bps: None,
+            spares: None,
             queue_bytes: DEFAULT_QUEUE_BYTES,
         }
     }
@@ -194,9 +198,10 @@ impl FaultState {
         !self.networks.is_empty()
     }
 
-    /// What happens to a datagram of `len` bytes that leaves from `ip`
-    pub fn on_send(&mut self, now: Instant, ip: IpAddr, len: usize) -> Verdict {
-        let Some(network) = self.networks.get_mut(&ip) else { return Verdict::Pass };
+    /// What happens to a datagram of `len` bytes that leaves from `ip` to `to`
+    pub fn on_send(&mut self, now: Instant, ip: IpAddr, to: IpAddr, len: usize) -> Verdict {
+        let network = self.networks.get_mut(&ip).filter(|n| n.rule.spares != Some(to));
+        let Some(network) = network else { return Verdict::Pass };
         let FaultRule { drop_out, loss_out, delay, jitter, .. } = network.rule;
         if drop_out || self.random.unit() < loss_out {
             return Verdict::Drop;
@@ -211,9 +216,10 @@ impl FaultState {
         }
     }
 
-    /// Whether a datagram that has come in at `ip` is delivered
-    pub fn on_recv(&mut self, ip: IpAddr) -> bool {
-        let Some(network) = self.networks.get(&ip) else { return true };
+    /// Whether a datagram that has come in at `ip` from `from` is delivered
+    pub fn on_recv(&mut self, ip: IpAddr, from: IpAddr) -> bool {
+        let network = self.networks.get(&ip).filter(|n| n.rule.spares != Some(from));
+        let Some(network) = network else { return true };
         !network.rule.drop_in && self.random.unit() >= network.rule.loss_in
     }
 }
@@ -280,8 +286,8 @@ mod tests {
     fn without_a_rule_everything_passes() {
         let (now, faults) = (now(), Faults::default());
         assert!(!faults.is_active());
-        assert_eq!(faults.on_send(now, LAN, 100), Verdict::Pass);
-        assert!(faults.on_recv(LAN));
+        assert_eq!(faults.on_send(now, LAN, PEER, 100), Verdict::Pass);
+        assert!(faults.on_recv(LAN, PEER));
     }
 
     #[test]
@@ -289,28 +295,37 @@ mod tests {
         let (now, faults) = (now(), Faults::default());
         let other = faults.clone();
         faults.set(LAN, FaultRule::cut());
-        assert_eq!(other.on_send(now, LAN, 100), Verdict::Drop);
-        assert!(!other.on_recv(LAN));
-        assert_eq!(other.on_send(now, WAN, 100), Verdict::Pass);
-        assert!(other.on_recv(WAN));
+        assert_eq!(other.on_send(now, LAN, PEER, 100), Verdict::Drop);
+        assert!(!other.on_recv(LAN, PEER));
+        assert_eq!(other.on_send(now, WAN, PEER, 100), Verdict::Pass);
+        assert!(other.on_recv(WAN, PEER));
 
         faults.set(WAN, FaultRule::default());
         faults.clear(LAN);
         assert!(faults.is_active());
-        assert_eq!(other.on_send(now, LAN, 100), Verdict::Pass);
+        assert_eq!(other.on_send(now, LAN, PEER, 100), Verdict::Pass);
         faults.clear_all();
         assert!(!other.is_active());
+    }
+
+    #[test]
+    fn a_cut_may_spare_one() {
+        let (now, mut state) = (now(), FaultState::new(1));
+        state.set(LAN, FaultRule { spares: Some(WAN), ..FaultRule::cut() });
+        assert_eq!(state.on_send(now, LAN, PEER, 100), Verdict::Drop);
+        assert_eq!(state.on_send(now, LAN, WAN, 100), Verdict::Pass);
+        assert!(!state.on_recv(LAN, PEER) && state.on_recv(LAN, WAN));
     }
 
     #[test]
     fn a_cut_may_be_one_way() {
         let (now, mut state) = (now(), FaultState::new(1));
         state.set(LAN, FaultRule { drop_out: true, ..FaultRule::default() });
-        assert_eq!(state.on_send(now, LAN, 100), Verdict::Drop);
-        assert!(state.on_recv(LAN));
+        assert_eq!(state.on_send(now, LAN, PEER, 100), Verdict::Drop);
+        assert!(state.on_recv(LAN, PEER));
         state.set(LAN, FaultRule { drop_in: true, ..FaultRule::default() });
-        assert_eq!(state.on_send(now, LAN, 100), Verdict::Pass);
-        assert!(!state.on_recv(LAN));
+        assert_eq!(state.on_send(now, LAN, PEER, 100), Verdict::Pass);
+        assert!(!state.on_recv(LAN, PEER));
     }
 
     #[test]
@@ -319,9 +334,9 @@ mod tests {
         let lost = |seed| {
             let mut state = FaultState::new(seed);
             state.set(LAN, FaultRule::loss(0.2));
-            let lost_out = (0..10_000).map(|_| state.on_send(now, LAN, 100) == Verdict::Drop);
+            let lost_out = (0..10_000).map(|_| state.on_send(now, LAN, PEER, 100) == Verdict::Drop);
             let mut lost: Vec<bool> = lost_out.collect();
-            lost.extend((0..10_000).map(|_| !state.on_recv(LAN)));
+            lost.extend((0..10_000).map(|_| !state.on_recv(LAN, PEER)));
             lost
         };
         let first = lost(1);
@@ -344,7 +359,7 @@ mod tests {
             (f64::NAN, Verdict::Pass),
         ] {
             state.set(LAN, FaultRule { loss_out: share, ..FaultRule::default() });
-            assert!((0..1_000).all(|_| state.on_send(now, LAN, 100) == verdict), "{share}");
+            assert!((0..1_000).all(|_| state.on_send(now, LAN, PEER, 100) == verdict), "{share}");
         }
     }
 
@@ -353,11 +368,11 @@ mod tests {
         let (now, mut state) = (now(), FaultState::new(1));
         let ms = Duration::from_millis;
         state.set(LAN, FaultRule::delay(ms(20)));
-        assert_eq!(state.on_send(now, LAN, 100), Verdict::DelayUntil(now + ms(20)));
+        assert_eq!(state.on_send(now, LAN, PEER, 100), Verdict::DelayUntil(now + ms(20)));
 
         state.set(LAN, FaultRule { jitter: ms(10), ..FaultRule::delay(ms(20)) });
         let delays: Vec<_> = (0..1_000)
-            .map(|_| match state.on_send(now, LAN, 100) {
+            .map(|_| match state.on_send(now, LAN, PEER, 100) {
                 Verdict::DelayUntil(due) => due - now,
                 other => panic!("{other:?}"),
             })
@@ -376,16 +391,16 @@ mod tests {
         state.set(LAN, rule);
         for position in 1..=3 {
             let due = now + ms(8) * position;
-            assert_eq!(state.on_send(now, LAN, 1_000), Verdict::DelayUntil(due));
+            assert_eq!(state.on_send(now, LAN, PEER, 1_000), Verdict::DelayUntil(due));
         }
-        assert_eq!(state.on_send(now, LAN, 1_000), Verdict::Drop);
+        assert_eq!(state.on_send(now, LAN, PEER, 1_000), Verdict::Drop);
         // One has left, so one more fits.
         let later = now + ms(8);
-        assert_eq!(state.on_send(later, LAN, 1_000), Verdict::DelayUntil(now + ms(32)));
-        assert_eq!(state.on_send(later, LAN, 1_000), Verdict::Drop);
+        assert_eq!(state.on_send(later, LAN, PEER, 1_000), Verdict::DelayUntil(now + ms(32)));
+        assert_eq!(state.on_send(later, LAN, PEER, 1_000), Verdict::Drop);
         // An idle link starts from now.
         let idle = now + ms(500);
-        assert_eq!(state.on_send(idle, LAN, 1_000), Verdict::DelayUntil(idle + ms(8)));
+        assert_eq!(state.on_send(idle, LAN, PEER, 1_000), Verdict::DelayUntil(idle + ms(8)));
     }
 
     #[test]
@@ -397,15 +412,16 @@ mod tests {
             FaultRule { queue_bytes: 0, ..FaultRule::rate(1) },
         ] {
             state.set(LAN, rule);
-            assert_eq!(state.on_send(now, LAN, 1_000), Verdict::Drop, "{rule:?}");
+            assert_eq!(state.on_send(now, LAN, PEER, 1_000), Verdict::Drop, "{rule:?}");
         }
         state.set(LAN, FaultRule { queue_bytes: usize::MAX, ..FaultRule::rate(1) });
-        state.on_send(now, LAN, usize::MAX);
-        state.on_send(now, LAN, 65_535);
+        state.on_send(now, LAN, PEER, usize::MAX);
+        state.on_send(now, LAN, PEER, 65_535);
         state.set(LAN, FaultRule { queue_bytes: usize::MAX, ..FaultRule::rate(u64::MAX) });
-        state.on_send(now, LAN, usize::MAX);
+        state.on_send(now, LAN, PEER, usize::MAX);
     }
 
     const LAN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 1));
+    const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 2, 1));
     const WAN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 1, 1));
 }

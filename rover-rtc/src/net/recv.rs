@@ -42,10 +42,10 @@ impl RecvBatch {
     }
 
     /// Forgets the datagrams for which `keep` says no; returns how many are left
-    pub(super) fn retain(&mut self, mut keep: impl FnMut(&[u8]) -> bool) -> usize {
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(SocketAddr, &[u8]) -> bool) -> usize {
         let filled = &self.meta[..self.filled];
         self.kept.clear();
-        self.kept.extend(split(&self.memory, filled).map(|(_, datagram)| keep(datagram)));
+        self.kept.extend(split(&self.memory, filled).map(|(from, datagram)| keep(from, datagram)));
         self.kept.iter().filter(|kept| **kept).count()
     }
 
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn retained_datagrams_keep_their_order() {
         let mut batch = filled(&[(b"aabbc", 2), (b"dd", 2)]);
-        assert_eq!(batch.retain(|datagram| datagram != b"bb"), 3);
+        assert_eq!(batch.retain(|_, datagram| datagram != b"bb"), 3);
         let datagrams: Vec<_> = batch.datagrams().map(|(_, datagram)| datagram).collect();
         assert_eq!(datagrams, [&b"aa"[..], b"c", b"dd"]);
     }
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn a_failed_receive_leaves_the_batch_empty() {
         let mut batch = filled(&[(b"aabbc", 2)]);
-        batch.retain(|_| true);
+        batch.retain(|_, _| true);
         let failed = batch.fill(|_, _| Err(io::ErrorKind::WouldBlock.into()));
         assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::WouldBlock);
         assert_eq!(batch.datagrams().count(), 0);

@@ -156,7 +156,7 @@ impl SocketSet {
                 *unroutable += 1;
                 continue;
             };
-            let is_alive = match faults.on_send(now, member.local.ip(), datagram.len()) {
+            let is_alive = match faults.on_send(now, member.local.ip(), dst.ip(), datagram.len()) {
                 Verdict::Drop => false,
                 Verdict::DelayUntil(due) => delayed.push(due, key, dst, datagram),
                 Verdict::Pass => {
@@ -213,7 +213,7 @@ impl Member {
                 if !faults.is_active() {
                     return Ok(count);
                 }
-                let left = batch.retain(|_| faults.on_recv(self.local.ip()));
+                let left = batch.retain(|from, _| faults.on_recv(self.local.ip(), from.ip()));
                 self.stats.faulted += (count - left) as u64;
                 Ok(left)
             }

@@ -105,12 +105,12 @@ impl Driver {
     }
 
     /// All links with other peers: names and counters.
-    pub(super) fn links(&mut self) -> Vec<(String, LinkStats)> {
+    pub(super) fn links(&mut self, now: Instant) -> Vec<(String, LinkStats)> {
         let Some(ties) = &mut self.ties else { return Vec::new() };
         let lines = &self.bonds.lines;
         let stats = ties.ties().filter_map(|tie| {
             let line = lines.get(&tie.id())?;
-            Some((tie.name().to_owned(), line.stats(tie.link())))
+            Some((tie.name().to_owned(), line.stats(now, tie.link())))
         });
         stats.collect()
     }
@@ -119,8 +119,7 @@ impl Driver {
     pub(super) fn bonds_deadline(&mut self, now: Instant) -> Option<Instant> {
         let ties = self.ties.as_mut()?;
         let http = self.bonds.cut_off.filter(|_| self.bonds.way == Way::None);
-        let http = http.filter(|_| ties.needs_hub()).map(|since| since + HTTP_AFTER);
-        let http = http.filter(|due| *due > now);
+        let http = http.map(|since| since + HTTP_AFTER).filter(|due| *due > now);
         let closing = self.bonds.lines.values().filter_map(|l| l.closing.as_ref());
         let closing = closing.map(|c| c.until).min();
         let mail = self.bonds.mail_after.filter(|due| *due > now);
@@ -196,6 +195,9 @@ impl Driver {
     /// Decides how letters travel, and looks for those that wait at the hub.
     fn choose_way(&mut self, now: Instant, ties: &mut Rendezvous) {
         let linked = self.home.carries_letters();
+        if let Some(trouble) = self.home.take_trouble() {
+            ties.set_hub_trouble(Some(trouble));
+        }
         let Some(route) = &mut self.home.route else { return };
         if linked {
             self.bonds.cut_off = None;
@@ -212,10 +214,11 @@ impl Driver {
         }
         if way != self.bonds.way {
             self.bonds.way = way;
-            ties.set_reachable(way != Way::None);
+            ties.set_reachable(now, way != Way::None);
         }
         let paused = self.bonds.mail_after.is_some_and(|t| t > now);
-        route.signaling.collect_mail(way == Way::Http && ties.needs_hub() && !paused);
+        // Without a link, who may be called has to ask.
+        route.signaling.collect_mail(way == Way::Http && !paused);
     }
 
     /// True if sockets may have become free.
@@ -350,5 +353,5 @@ impl Driver {
 /// How long letters wait for the link with the hub before they go over HTTP.
 const HTTP_AFTER: Duration = Duration::from_secs(1);
 
-/// After a call for letters that failed.
-const MAIL_PAUSE: Duration = Duration::from_secs(1);
+/// After a call for letters that failed: at most three tries in 10 s, as for dials.
+const MAIL_PAUSE: Duration = Duration::from_secs(4);

@@ -394,7 +394,7 @@ impl Driver {
             return self.dial_peer(now, &name, patience, reply);
         }
         if let Request::Links(reply) = request {
-            let _ = reply.send(self.links());
+            let _ = reply.send(self.links(now));
             return;
         }
         let (link, line) = match owner {
@@ -412,7 +412,7 @@ impl Driver {
                 }
             }
             Request::Stats(reply) => {
-                let _ = reply.send(line.stats(link));
+                let _ = reply.send(line.stats(now, link));
             }
             Request::AcceptAnswer(answer, reply) => {
                 let _ = reply.send(self.home.accept_answer(now, &answer));

@@ -26,6 +26,8 @@ pub(super) struct Home {
     pub(super) signal: Option<ChannelId>,
     /// Transports or credentials have changed since it was last asked.
     changed: bool,
+    /// Why the hub is not reached, since it was last asked.
+    trouble: Option<String>,
 }
 
 /// The way to the hub.
@@ -51,7 +53,7 @@ impl Home {
         route: Option<Route>,
         signal: Option<ChannelId>,
     ) -> Self {
-        Self { link, line, route, signal, changed: true }
+        Self { link, line, route, signal, changed: true, trouble: None }
     }
 
     /// Whether what is handed to the link now can arrive.
@@ -67,6 +69,11 @@ impl Home {
     /// Whether transports or credentials have changed since this was last asked.
     pub(super) fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
+    }
+
+    /// Why the hub is not reached, if there is news of that.
+    pub(super) fn take_trouble(&mut self) -> Option<String> {
+        self.trouble.take()
     }
 
     /// Takes the ladder's next step, as far as that needs no sockets.
@@ -101,9 +108,7 @@ impl Home {
         self.changed = true;
         let Some(Route { ladder, signaling }) = &mut self.route else { return };
         signaling.abort();
-        if let Some(next) = signaling.next.take() {
-            signaling.delete(next);
-        }
+        signaling.retire();
         match offer {
             Ok(offer) => {
                 let shown = hide_password(&offer);
@@ -167,7 +172,9 @@ impl Home {
                 LinkEvent::DialFailed(reason) => {
                     ladder.dial_failed(now);
                     let reason = reason.clone();
-                    self.line.trouble(reason.unwrap_or_else(|| "the transport ended".to_owned()));
+                    let reason = reason.unwrap_or_else(|| "the transport ended".to_owned());
+                    self.trouble = Some(format!("no path to the hub: {reason}"));
+                    self.line.trouble(reason);
                 }
                 LinkEvent::TransportClosed(_) => {
                     signaling.session = None;
@@ -217,6 +224,7 @@ impl Home {
             Done::Polled(Err(_)) | Done::Mailed(_) | Done::Other => Ok(()),
         };
         if let Err(error) = result {
+            self.trouble = Some(error.clone());
             self.line.trouble(error);
         }
         free
@@ -238,6 +246,7 @@ impl Home {
         let accepted = self.link.accept_answer(now, answer);
         let Some(Route { ladder, signaling }) = &mut self.route else { return Ok(()) };
         signaling.next = session.flatten();
+        signaling.delete_retired();
         accepted.map_err(|error| {
             ladder.dial_failed(now);
             error.to_string()

@@ -10,7 +10,7 @@ use super::handle::{Directory, Held};
 use super::inbox::Inbox;
 use crate::event::{Event, IceConnectionState, Recovery};
 use crate::link::{ChannelConfig, ChannelId, Link, LinkEvent, Outbox, RESERVED};
-use crate::path::PathEvent;
+use crate::path::{PathEvent, SwitchCause};
 use crate::stats::LinkStats;
 
 /// The application's side of a link, kept by the driver.
@@ -24,12 +24,23 @@ pub(super) struct Line {
     inbox_bytes: usize,
     /// Since when no message can flow.
     outage: Option<Instant>,
-    outages: (u64, Duration, Duration),
+    outages: Outages,
+    /// Times that a path took over from another, and why the last did.
+    switches: (u64, Option<SwitchCause>),
     /// An inbox is full, so the transport takes nothing.
     paused: bool,
     /// Ends when the last handle does; absent before there was one.
     held: Option<Weak<Held>>,
     pub(super) closing: Option<Closing>,
+}
+
+/// What is counted of outages.
+#[derive(Debug, Default)]
+struct Outages {
+    count: u64,
+    last: Option<Duration>,
+    longest: Duration,
+    total: Duration,
 }
 
 /// A link that is being closed.
@@ -53,7 +64,8 @@ impl Line {
             wake,
             inbox_bytes,
             outage: None,
-            outages: Default::default(),
+            outages: Outages::default(),
+            switches: (0, None),
             paused: false,
             held: None,
             closing: None,
@@ -160,10 +172,18 @@ impl Line {
     }
 
     /// The link's counters, with what only its owner knows.
-    pub(super) fn stats(&self, link: &Link) -> LinkStats {
-        let mut stats = link.stats();
-        (stats.outages, stats.longest_outage, stats.outage_time) = self.outages;
-        stats
+    pub(super) fn stats(&self, now: Instant, link: &Link) -> LinkStats {
+        let Outages { count, last, longest, total } = self.outages;
+        LinkStats {
+            switches: self.switches.0,
+            last_switch: self.switches.1,
+            outages: count,
+            outage: self.outage.map(|since| now.saturating_duration_since(since)),
+            last_outage: last,
+            longest_outage: longest,
+            outage_time: total,
+            ..link.stats()
+        }
     }
 
     pub(super) fn trouble(&self, what: String) {
@@ -206,7 +226,9 @@ impl Line {
                 self.emit(Event::IceConnectionStateChange(IceConnectionState::Connected));
                 self.end_outage(now, Recovery::Path);
             }
-            PathEvent::Switched { to, cause, .. } => {
+            PathEvent::Switched { from, to, cause } => {
+                self.switches.0 += u64::from(from.is_some());
+                self.switches.1 = Some(cause);
                 let paths = link.transport().map(|t| t.paths());
                 let Some((paths, path)) = paths.and_then(|p| Some((p, p.get(to)?))) else { return };
                 let kind = paths.kind(path);
@@ -221,15 +243,16 @@ impl Line {
     fn begin_outage(&mut self, now: Instant) {
         if self.outage.is_none() {
             self.outage = Some(now);
-            self.outages.0 += 1;
+            self.outages.count += 1;
         }
     }
 
     fn end_outage(&mut self, now: Instant, by: Recovery) {
         if let Some(since) = self.outage.take() {
             let outage = now.saturating_duration_since(since);
-            self.outages.1 = self.outages.1.max(outage);
-            self.outages.2 += outage;
+            self.outages.last = Some(outage);
+            self.outages.longest = self.outages.longest.max(outage);
+            self.outages.total += outage;
             tracing::info!(?outage, ?by, "recovered");
             self.emit(Event::Recovered { outage, by });
         }

@@ -37,7 +37,7 @@ use tokio::sync::{Mutex, mpsc};
 
 pub use channel::Channel;
 pub use handle::{Events, PeerLink};
-pub use run::{PeerOptions, main};
+pub use run::{IceServers, PeerOptions, main};
 
 use crate::config::PeerConfig;
 use crate::error::{DialError, WebrtcError};
@@ -279,6 +279,7 @@ impl Who {
             max_channels: config.max_channels,
             max_links: config.max_links,
             relay: config.relay,
+            relay_only: config.relay_only,
         };
         let unix_nanos = u64::try_from(clock::unix_nanos()).unwrap_or_default();
         Rendezvous::new(clock::now(), unix_nanos, settings, identity, known)

@@ -40,6 +40,9 @@ pub(super) struct Signaling {
     pub(super) session: Option<String>,
     /// The session of the one that is being dialed.
     pub(super) next: Option<String>,
+    /// The session of a dial that came to nothing: until there is another one, letters can still go
+    /// by it.
+    retired: Option<String>,
     calls: JoinSet<Done>,
     /// Letters out.
     posting: JoinSet<()>,
@@ -59,6 +62,7 @@ impl Signaling {
             redundancy: config.path.redundancy,
             session: None,
             next: None,
+            retired: None,
             calls: JoinSet::new(),
             posting: JoinSet::new(),
             mail: JoinSet::new(),
@@ -116,9 +120,28 @@ impl Signaling {
         });
     }
 
+    /// The dial under way is given up for another one.
+    pub(super) fn retire(&mut self) {
+        if let Some(next) = self.next.take() {
+            self.delete_retired();
+            self.retired = Some(next);
+        }
+    }
+
+    /// Ends the session of the dial before: there is a new one.
+    pub(super) fn delete_retired(&mut self) {
+        if let Some(retired) = self.retired.take() {
+            self.delete(retired);
+        }
+    }
+
     /// Whether letters can go over HTTP: there is a session that the hub knows.
     pub(super) fn has_session(&self) -> bool {
-        self.next.is_some() || self.session.is_some()
+        self.newest().is_some()
+    }
+
+    fn newest(&self) -> Option<&String> {
+        self.next.as_ref().or(self.session.as_ref()).or(self.retired.as_ref())
     }
 
     /// Sends a letter over HTTP. What is too much at a time is dropped: letters are repeated.
@@ -178,7 +201,7 @@ impl Signaling {
 
     /// The newest session, and what shows that it is ours.
     fn proof(&self) -> Option<(String, String)> {
-        let session = self.next.clone().or_else(|| self.session.clone())?;
+        let session = self.newest()?.clone();
         let proof = self.identity.as_ref()?.sign(PROOF_CONTEXT, session.as_bytes());
         Some((session, BASE64.encode(proof)))
     }

@@ -132,7 +132,13 @@ impl Rendezvous {
         let (call, number) = (letter.call.clone(), letter.number);
         match &letter.content {
             Content::Offer { .. } => {}
-            Content::Answer { sdp } => self.on_answer(now, id, &call, sdp, key),
+            Content::Answer { sdp } => {
+                // Only an answer that was asked for: another one could make us deaf to calls.
+                if let Some(tie) = self.tie(id).filter(|t| t.offering_call() == Some(&call)) {
+                    tie.answer_number = tie.answer_number.max(number);
+                }
+                self.on_answer(now, id, &call, sdp, key);
+            }
             Content::Restart { sdp } => {
                 if !self.on_restart(now, id, &call, number, sdp) {
                     self.reply(now, &letter, Content::Unknown);
@@ -185,6 +191,10 @@ impl Rendezvous {
         let ours_wins = self.config.name < letter.from;
         let Some(id) = found.or_else(|| self.add_called(now, &letter)) else { return };
         let Some(tie) = self.tie(id) else { return };
+        // Who answers a call has dropped its own: this one was under way meanwhile.
+        if letter.number < tie.answer_number {
+            return;
+        }
         if let Some((call, answer)) = &tie.answered
             && *call == letter.call
         {

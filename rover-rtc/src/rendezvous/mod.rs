@@ -18,6 +18,8 @@
 mod letters;
 mod places;
 mod post;
+#[cfg(test)]
+mod tests;
 mod tie;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -30,7 +32,7 @@ pub use tie::{Tie, TieId};
 use crate::error::DialError;
 use crate::identity::{Identity, KnownPeers, valid_name};
 use crate::link::{ChannelConfig, LinkEvent, Outgoing};
-use crate::path::{LocalAddress, PathConfig, is_relay, relay_addresses};
+use crate::path::{LocalAddress, PathConfig, frame, is_relay, relay_addresses};
 use crate::recovery::RecoveryConfig;
 use crate::session::Pace;
 use crate::signal::post::ToHub;
@@ -54,6 +56,8 @@ pub struct RendezvousConfig {
     pub max_links: usize,
     /// Whether the hub may relay between this peer and others.
     pub relay: bool,
+    /// Whether only relayed addresses are used, of the hub or of TURN servers.
+    pub relay_only: bool,
 }
 
 /// What a rendezvous tells its driver about a link.
@@ -101,8 +105,12 @@ pub struct Rendezvous {
     places: Vec<LocalAddress>,
     /// Whether the hub can be told something.
     reachable: bool,
-    /// The hub's channels, by call.
-    numbers: HashMap<String, Number>,
+    /// Why not, as far as is known.
+    hub_trouble: Option<String>,
+    /// Numbers of the hub's channels, by call.
+    numbers: HashMap<String, u16>,
+    /// Calls of those that came before their offer, oldest first.
+    early: VecDeque<(Instant, String)>,
     /// The same, by the address that stands for our end of it.
     relays: HashMap<SocketAddr, u16>,
     /// And the two ends of a channel, ours first, by its number.
@@ -116,15 +124,6 @@ pub struct Rendezvous {
     refusals: VecDeque<String>,
     /// The system's time when this began, and then, in nanoseconds since the epoch.
     epoch: (Instant, u64),
-}
-
-/// A channel of the hub for a call.
-#[derive(Debug, Clone, Copy)]
-struct Number {
-    number: u16,
-    /// The call has had a transport. It comes after the number where the other side offers, and
-    /// until then the call is not over.
-    used: bool,
 }
 
 impl Rendezvous {
@@ -145,7 +144,9 @@ impl Rendezvous {
             next_id: 0,
             places: Vec::new(),
             reachable: false,
+            hub_trouble: None,
             numbers: HashMap::new(),
+            early: VecDeque::new(),
             relays: HashMap::new(),
             frames: HashMap::new(),
             last_words: VecDeque::new(),
@@ -246,6 +247,7 @@ impl Rendezvous {
 
     /// Lets time pass: transports' timers and ladders' steps.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.drop_early(now);
         // A tie that takes the place of one that ends here has its turn the next time.
         for position in 0.. {
             let Some(tie) = self.ties.get_mut(position) else { break };
@@ -317,9 +319,15 @@ impl Rendezvous {
     }
 
     /// Says whether the hub can be told something: by the peer's link to it, or over HTTP. A hub
-    /// that is new may have forgotten which calls it relays.
-    pub fn set_reachable(&mut self, reachable: bool) {
+    /// that is new may have forgotten which calls it relays; and who has no path to this side may not
+    /// know where it is now.
+    pub fn set_reachable(&mut self, now: Instant, reachable: bool) {
         self.reachable = reachable;
+        for id in self.ids() {
+            if reachable && self.tie(id).is_some_and(|t| t.up && !t.is_alive()) {
+                self.announce(now, id);
+            }
+        }
         if reachable && self.config.relay {
             for tie in &mut self.ties {
                 let to = tie.name.clone();
@@ -330,16 +338,9 @@ impl Rendezvous {
         }
     }
 
-    /// Whether somebody waits for the hub's help: a letter of another peer may be on its way.
-    #[must_use]
-    pub fn needs_hub(&self) -> bool {
-        self.ties.iter().any(Tie::needs_hub)
-    }
-
-    /// Whether the hub carries datagrams at the moment, or is about to.
-    #[must_use]
-    pub fn is_relayed(&self) -> bool {
-        self.ties.iter().any(Tie::is_relayed)
+    /// Notes what is wrong with the way to the hub: who waits for a call in vain is told.
+    pub fn set_hub_trouble(&mut self, trouble: Option<String>) {
+        self.hub_trouble = trouble;
     }
 
     /// Whether a transport uses this socket.
@@ -389,6 +390,38 @@ impl Rendezvous {
         }
     }
 
+    /// Notes a channel that the hub has handed out.
+    pub(super) fn add_number(&mut self, now: Instant, call: String, number: u16) {
+        if call.len() > MAX_CALL || !frame::is_frame(&number.to_be_bytes()) {
+            return;
+        }
+        let known = self.ties.iter_mut().any(|t| t.link.transport_of(&call).is_some());
+        if !known && !self.is_early(&call) {
+            self.early.push_back((now, call.clone()));
+        }
+        self.numbers.retain(|_, n| *n != number);
+        self.numbers.insert(call, number);
+        self.index_numbers();
+        self.drop_early(now);
+    }
+
+    /// Frees channels whose offer does not come: its writer has dropped it meanwhile, or the hub
+    /// has made them up.
+    fn drop_early(&mut self, now: Instant) {
+        while let Some((since, _)) = self.early.front() {
+            let late = now.saturating_duration_since(*since) > EARLY_TIME;
+            if !late && self.early.len() <= self.config.max_links {
+                break;
+            }
+            let oldest = self.early.pop_front();
+            oldest.into_iter().for_each(|(_, call)| self.end_call(call));
+        }
+    }
+
+    fn is_early(&self, call: &str) -> bool {
+        self.early.iter().any(|(_, c)| c == call)
+    }
+
     /// Frees the hub's channel of a call.
     fn end_call(&mut self, call: String) {
         if self.numbers.remove(&call).is_some() {
@@ -401,14 +434,14 @@ impl Rendezvous {
     fn index_numbers(&mut self) {
         self.relays.clear();
         self.frames.clear();
-        for (call, Number { number, used }) in &mut self.numbers {
+        for (call, number) in &self.numbers {
             let (one, two) = relay_addresses(call);
             let ours = |a: &SocketAddr| self.ties.iter().any(|t| t.link.has_local(*a));
             let Some(local) = [one, two].into_iter().find(ours) else { continue };
             let remote = if local == one { two } else { one };
-            *used = true;
             self.relays.insert(local, *number);
             self.frames.insert(*number, (local, remote));
+            self.early.retain(|(_, c)| c != call);
         }
     }
 
@@ -427,9 +460,14 @@ impl Rendezvous {
             .iter_mut()
             .flat_map(|t| t.link.transports().map(|t| t.call().to_owned()).collect::<Vec<_>>())
             .collect();
-        let is_over = |(call, number): &(&String, &Number)| number.used && !live.contains(*call);
-        let over: Vec<_> =
-            self.numbers.iter().filter(is_over).map(|(call, _)| call.clone()).collect();
+        let is_over = |c: &&String| !live.contains(*c) && !self.is_early(c);
+        let over: Vec<_> = self.numbers.keys().filter(is_over).cloned().collect();
         over.into_iter().for_each(|call| self.end_call(call));
     }
 }
+
+/// The longest name of a call, as at the hub: twice what 128 bits take in hexadecimal.
+const MAX_CALL: usize = 64;
+
+/// The hub hands out a call's channel a moment before it passes on the offer.
+const EARLY_TIME: Duration = Duration::from_secs(10);

@@ -13,10 +13,16 @@ impl Rendezvous {
     /// of. Transports follow at once, and the other sides are told.
     pub fn set_places(&mut self, now: Instant, all: &[LocalAddress], shared: &[SocketAddr]) {
         self.places = all.iter().copied().filter(|p| shared.contains(&p.base)).collect();
-        let shared = self.places.clone();
+        let allowed = |places: &[LocalAddress]| -> Vec<_> {
+            places.iter().copied().filter(|p| self.may_use(p)).collect()
+        };
+        let (all, shared) = (allowed(all), allowed(&self.places));
+        let relay_only = self.config.relay_only;
         for id in self.ids() {
             let Some(tie) = self.tie(id) else { continue };
             let mut news = Vec::new();
+            // A relayed address that the one before uses would bring its records to the next.
+            let taken = relay_only && tie.link.transports().count() > 1;
             for transport in tie.link.transports() {
                 let before = transport.locals().to_vec();
                 let is_gone = |l: &&LocalAddress| l.via != Via::Hub && !all.contains(l);
@@ -29,7 +35,7 @@ impl Rendezvous {
                     left.iter().any(|l| l.via == Via::Host && l.base.ip() == p.base.ip())
                 };
                 let own = all.iter().filter(|p| has_socket(p));
-                let new = shared.iter().filter(|p| !has_address(p));
+                let new = shared.iter().filter(|p| !taken && !has_address(p));
                 let mut lines = Vec::new();
                 for place in own.chain(new) {
                     lines.extend(transport.add_local(now, *place));
@@ -43,6 +49,11 @@ impl Rendezvous {
             }
             self.collect(now, id);
         }
+    }
+
+    /// Whether an address may be used: all, unless only relayed ones are wanted.
+    pub(super) fn may_use(&self, place: &LocalAddress) -> bool {
+        !self.config.relay_only || matches!(place.via, Via::Turn | Via::Hub)
     }
 
     /// The addresses that new transports use.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Number, Rendezvous, TieId};
+use super::{Rendezvous, TieId};
 use crate::link::Message;
 use crate::signal::letter::{Content, Letter, Sealed};
 use crate::signal::post::{FromHub, ToHub};
@@ -12,18 +12,7 @@ impl Rendezvous {
     pub fn handle_post(&mut self, now: Instant, post: FromHub) {
         match post {
             FromHub::Deliver { letter } => self.handle_sealed(now, &letter),
-            FromHub::Channel { call, number } => {
-                // The number may come before the offer that it is for. Those whose offers never
-                // come make room.
-                if self.numbers.len() >= 2 * self.config.max_links {
-                    self.numbers.retain(|_, n| n.used);
-                }
-                if call.len() <= MAX_CALL && (FIRST..=LAST).contains(&number) {
-                    self.numbers.retain(|_, n| n.number != number);
-                    self.numbers.insert(call, Number { number, used: false });
-                    self.index_numbers();
-                }
-            }
+            FromHub::Channel { call, number } => self.add_number(now, call, number),
             FromHub::Absent { name, call } => {
                 if let Some(id) = self.calling(&call) {
                     self.failed(now, id, format!("{name} is not at the hub"));
@@ -110,13 +99,6 @@ pub(super) fn shortened(reason: &str) -> String {
 
 /// Characters of a reason: room for a name of full length, two fingerprints and advice.
 const MAX_REASON: usize = 600;
-
-/// The longest name of a call, as at the hub: twice what 128 bits take in hexadecimal.
-const MAX_CALL: usize = 64;
-
-/// The numbers that frames can have (RFC 8656 section 12).
-const FIRST: u16 = 0x4000;
-const LAST: u16 = 0x4fff;
 
 /// Refusals that wait for the driver; a hub that lies may cause many.
 const MAX_REFUSALS: usize = 16;

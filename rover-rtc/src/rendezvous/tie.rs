@@ -39,6 +39,8 @@ pub struct Tie {
     pub(super) offering: Option<Offering>,
     /// The last answer of ours, should the offer come again.
     pub(super) answered: Option<(String, Content)>,
+    /// The largest number of an answer of the other side.
+    pub(super) answer_number: u64,
     /// A restart of ours has no answer yet.
     pub(super) restarting: bool,
     /// The largest number of a restart of the other side.
@@ -103,6 +105,7 @@ impl Tie {
             plan: None,
             offering: None,
             answered: None,
+            answer_number: 0,
             restarting: false,
             restart_number: 0,
             used: false,
@@ -170,14 +173,6 @@ impl Tie {
         self.link.is_connected() && self.link.dead_since().is_none()
     }
 
-    pub(super) fn needs_hub(&self) -> bool {
-        !self.is_alive()
-    }
-
-    pub(super) fn is_relayed(&self) -> bool {
-        self.link.carrying().is_none_or(|p| p.is_relayed() || p.is_suspect())
-    }
-
     pub(super) fn poll_timeout(&mut self, now: Instant, reachable: bool) -> Option<Instant> {
         // What the ladder does needs the hub.
         let ladder = self.ladder.deadline().filter(|_| reachable && self.plan.is_none());
@@ -216,8 +211,9 @@ impl Rendezvous {
         let reachable = self.reachable;
         let Some(tie) = self.tie(id) else { return };
         if tie.until.is_some_and(|until| until <= now) {
-            let reason = tie.reason.take();
-            let why = DialError::TimedOut { name: tie.name.clone(), reason };
+            let (name, reason) = (tie.name.clone(), tie.reason.take());
+            let trouble = self.hub_trouble.clone().filter(|_| !reachable);
+            let why = DialError::TimedOut { name, reason: trouble.or(reason) };
             return self.remove(now, id, Some(why));
         }
         if tie.down_since.is_some_and(|since| since + tie.resume_window <= now) {
@@ -294,6 +290,8 @@ impl Rendezvous {
                     tie.restarting = false;
                     tie.down_since = None;
                     self.drop_next(id);
+                    // What was told while there was no path may have found no other way.
+                    self.announce(now, id);
                 }
                 LinkEvent::TransportClosed(_) => {
                     tie.ladder.transport_lost(now, false);
@@ -378,7 +376,8 @@ impl Rendezvous {
         let paths = self.config.path.clone();
         let transport = Transport::new(now, session, paths, offers, random::number());
         let mut transport = transport.of_call(call);
-        for place in places {
+        // Without a local end, the paths to the other side's own addresses do not come to be.
+        for place in places.iter().filter(|p| self.may_use(p)) {
             transport.add_local(now, *place);
         }
         if self.config.relay {

@@ -1,11 +1,13 @@
-//! Clock, hash, randomness, logging, signals, and the address that a hub shows.
+//! Clock, hash, randomness, logging, signals, the state's directory, and the address that a hub shows.
 
 pub mod clock;
 pub mod crypto;
+mod dirs;
 mod log;
 pub mod random;
 mod signal;
 
+pub use dirs::state_dir;
 pub use log::init_log;
 pub use signal::stop_requested;
 

@@ -1,11 +1,14 @@
 //! `rover-rtc bench`: one end of a measured connection, by the driver contract that the
-//! benchmarks' other drivers follow too. Signaling goes through files; nobody else is needed.
+//! benchmarks' other drivers follow too. Signaling goes through files, and nobody else is needed;
+//! or the two ends are rovers that find each other at a hub.
 
+mod connect;
 mod files;
 mod idle;
 mod measure;
 mod modes;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -16,7 +19,12 @@ use rover_rtc::{ChannelConfig, OutboxConfig, PeerConfig, Redundancy};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples (two terminals, the same directory):
   rover-rtc bench answer --dir /tmp/run --mode throughput --size 16384
-  rover-rtc bench offer  --dir /tmp/run --mode throughput --size 16384")]
+  rover-rtc bench offer  --dir /tmp/run --mode throughput --size 16384
+The same between two rovers of a hub, then by the hub's relay:
+  rover-rtc server --listen 127.0.0.1:3000 --udp 127.0.0.1:0 --relay-rate 0
+  rover-rtc bench answer --dir /tmp/run --mode latency --hub 127.0.0.1:3000 --name b
+  rover-rtc bench offer  --dir /tmp/run --mode latency --hub 127.0.0.1:3000 --to b
+  rover-rtc bench offer  ... --relay-only")]
 pub(crate) struct BenchOptions {
     #[command(subcommand)]
     role: Role,
@@ -61,6 +69,21 @@ pub(crate) struct RunOptions {
     /// Send pings on a second channel beside the bulk
     #[arg(long)]
     pings: bool,
+    /// Hub at which the other side is found by its name, instead of by files
+    #[arg(long, value_name = "URL")]
+    hub: Option<String>,
+    /// Name of this side at the hub; the side that answers needs one
+    #[arg(long, requires = "hub")]
+    name: Option<String>,
+    /// Name of the side that answers, for the one that offers
+    #[arg(long, value_name = "NAME", requires = "hub")]
+    to: Option<String>,
+    /// Use only the hub's relay between the two
+    #[arg(long, requires = "hub")]
+    relay_only: bool,
+    /// Local address to use; repeat it for several. Default: those of all usable interfaces
+    #[arg(long, value_name = "ADDRESS")]
+    bind: Vec<IpAddr>,
     /// Whether records are sent twice: off, auto or always
     #[arg(long, value_enum, default_value_t)]
     redundancy: Redundancy,
@@ -100,12 +123,37 @@ impl RunOptions {
         }
         let mut config = PeerConfig { channels, ..PeerConfig::default() };
         config.path.redundancy = self.redundancy;
+        config.bind.clone_from(&self.bind);
+        config.relay_only = self.relay_only;
         config
+    }
+
+    /// What clap cannot say: two rovers have one link, and each side needs the other's name or its
+    /// own.
+    fn check(&self, offers: bool) -> Result<(), &'static str> {
+        let (name, to) = (self.name.is_some(), self.to.is_some());
+        match (&self.hub, offers) {
+            (None, _) => Ok(()),
+            (Some(_), _) if self.mode == Mode::Hold => Err("mode hold goes without --hub"),
+            (Some(_), true) if !to => Err("bench offer --hub needs --to NAME"),
+            (Some(_), false) if !name || to => Err("bench answer --hub needs --name, not --to"),
+            (Some(_), _) => Ok(()),
+        }
     }
 }
 
 /// Runs one end. Except for errors it never returns: it stays connected until it is killed.
 pub(crate) fn main(options: BenchOptions) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let checked = match &options.role {
+        Role::Offer(run) => run.check(true),
+        Role::Answer(run) => run.check(false),
+        Role::Idle(_) | Role::Features => Ok(()),
+    };
+    if let Err(why) = checked {
+        eprintln!("rover-rtc: {why}");
+        // As for other arguments that cannot be used.
+        return Ok(ExitCode::from(2));
+    }
     // One thread: a message that is sent or received costs no hand-over between cores.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match options.role {

@@ -3,17 +3,16 @@
 use std::cell::RefCell;
 use std::error::Error;
 use std::future::pending;
-use std::path::Path;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use rover_rtc::event::IceConnectionState;
 use rover_rtc::util::clock;
-use rover_rtc::{Channel, Event, Message, Peer};
+use rover_rtc::{Channel, Message};
 use serde_json::{Value, json};
 use tokio::time::{sleep_until, timeout_at};
 
-use super::files::{Log, wait_for, write_atomic};
+use super::connect::Wire;
+use super::files::{Log, write_atomic};
 use super::measure::{cpu_seconds, message, parse};
 use super::{Mode, RunOptions};
 
@@ -26,20 +25,24 @@ pub(super) async fn offer(options: &RunOptions) -> Done {
         return hold(options, &mut log, true).await;
     }
     let started = clock::now();
-    let peer = connect(options, &options.dir, true, &mut log).await?;
+    let wire = Wire::connect(options, &options.dir, true, &mut log).await?;
     let setup_ms = started.elapsed().as_secs_f64() * 1e3;
-    let bench = peer.channel("bench").ok_or("no channel")?;
+    let dial_ms = wire.since_dialed();
+    let bench = wire.channel("bench").ok_or("no channel")?;
     log.line("open")?;
     let mut result = match options.mode {
         Mode::Setup | Mode::Hold => json!({}),
-        Mode::Throughput => bulk(options, &peer, &bench).await?,
+        Mode::Throughput => bulk(options, &wire, &bench).await?,
         Mode::Latency => latency(options, &bench, &mut log).await?,
         Mode::Stream => stream(options, &bench, &mut log).await?,
     };
     result["setup_ms"] = json!(setup_ms);
-    result["stats"] = stats(&peer).await;
+    if let Some(dial_ms) = dial_ms {
+        result["dial_ms"] = json!(dial_ms);
+    }
+    result["stats"] = wire.stats().await;
     write_result(options, "offer", &result)?;
-    stay(&peer, &mut log).await
+    stay(&wire, &mut log).await
 }
 
 /// Runs the answerer.
@@ -48,8 +51,8 @@ pub(super) async fn answer(options: &RunOptions) -> Done {
     if options.mode == Mode::Hold {
         return hold(options, &mut log, false).await;
     }
-    let peer = connect(options, &options.dir, false, &mut log).await?;
-    let bench = peer.channel("bench").ok_or("no channel")?;
+    let wire = Wire::connect(options, &options.dir, false, &mut log).await?;
+    let bench = wire.channel("bench").ok_or("no channel")?;
     log.line("open")?;
     let serve = async {
         match options.mode {
@@ -60,7 +63,7 @@ pub(super) async fn answer(options: &RunOptions) -> Done {
         }
     };
     let pings = async {
-        match peer.channel("ping").filter(|_| options.pings) {
+        match wire.channel("ping").filter(|_| options.pings) {
             Some(ping) => echo(ping).await,
             None => pending().await,
         }
@@ -68,9 +71,9 @@ pub(super) async fn answer(options: &RunOptions) -> Done {
     tokio::select! {
         done = serve => done?,
         done = pings => done?,
-        done = stay(&peer, &mut log) => done?,
+        done = stay(&wire, &mut log) => done?,
     }
-    stay(&peer, &mut log).await
+    stay(&wire, &mut log).await
 }
 
 fn begin(options: &RunOptions, role: &str) -> Result<Log, Box<dyn Error>> {
@@ -79,71 +82,18 @@ fn begin(options: &RunOptions, role: &str) -> Result<Log, Box<dyn Error>> {
     Ok(log)
 }
 
-/// Connects by the files in `dir`, and waits until the channels are open.
-async fn connect(
-    options: &RunOptions,
-    dir: &Path,
-    offers: bool,
-    log: &mut Log,
-) -> Result<Peer, Box<dyn Error>> {
-    let (offer_file, answer_file) = (dir.join("offer.json"), dir.join("answer.json"));
-    let description = |kind: &str, sdp: &str| json!({ "type": kind, "sdp": sdp }).to_string();
-    let sdp = |text: &str| -> Result<String, Box<dyn Error>> {
-        let value: Value = serde_json::from_str(text)?;
-        Ok(value["sdp"].as_str().ok_or("no sdp in the file")?.to_owned())
-    };
-    let peer = if offers {
-        let (peer, offer) = Peer::offer(options.config())?;
-        write_atomic(&offer_file, &description("offer", &offer))?;
-        peer.accept_answer(&sdp(&wait_for(&answer_file).await?)?).await?;
-        peer
-    } else {
-        let offer = sdp(&wait_for(&offer_file).await?)?;
-        let (peer, answer) = Peer::answer(options.config(), &offer)?;
-        write_atomic(&answer_file, &description("answer", &answer))?;
-        peer
-    };
-    let mut events = peer.events();
-    let mut waiting = 1 + usize::from(options.pings);
-    while waiting > 0 {
-        match events.recv().await.ok_or("the peer ended")? {
-            Event::ChannelOpen(..) => waiting -= 1,
-            event => log_event(log, &event)?,
-        }
-    }
-    Ok(peer)
-}
-
 /// Logs what happens to the connection, for good.
-async fn stay(peer: &Peer, log: &mut Log) -> Done {
-    let mut events = peer.events();
-    while let Some(event) = events.recv().await {
-        log_event(log, &event)?;
-    }
+async fn stay(wire: &Wire, log: &mut Log) -> Done {
+    wire.follow(log).await?;
     pending().await
 }
 
-fn log_event(log: &mut Log, event: &Event) -> std::io::Result<()> {
-    match event {
-        Event::IceConnectionStateChange(IceConnectionState::Connected) => log.line("ice connected"),
-        Event::IceConnectionStateChange(state) => log.line(format_args!("ice {state:?}")),
-        Event::PathSwitch { path, cause, .. } => {
-            log.line(format_args!("pair {} {} {cause:?}", path.0, path.1))
-        }
-        Event::Recovered { outage, by } => {
-            log.line(format_args!("recovered {:.3} {by:?}", outage.as_secs_f64()))
-        }
-        Event::Disconnected(_) | Event::Closed => log.line("closed"),
-        _ => Ok(()),
-    }
-}
-
-async fn bulk(options: &RunOptions, peer: &Peer, bench: &Channel) -> Result<Value, Box<dyn Error>> {
+async fn bulk(options: &RunOptions, wire: &Wire, bench: &Channel) -> Result<Value, Box<dyn Error>> {
     let data = bytes::Bytes::from(vec![0; options.size.max(1)]);
     let window = Duration::from_secs_f64(options.seconds);
     let begin = clock::now();
     let pinging = async {
-        match peer.channel("ping").filter(|_| options.pings) {
+        match wire.channel("ping").filter(|_| options.pings) {
             Some(ping) => Some(pings(options, &ping).await),
             None => None,
         }
@@ -338,12 +288,12 @@ async fn record(options: &RunOptions, bench: &Channel) -> Done {
 }
 
 async fn hold(options: &RunOptions, log: &mut Log, offers: bool) -> Done {
-    let mut peers = Vec::new();
+    let mut wires = Vec::new();
     for i in 0..options.num {
         let dir = options.dir.join(i.to_string());
         std::fs::create_dir_all(&dir)?;
         let started = clock::now();
-        peers.push(connect(options, &dir, offers, log).await?);
+        wires.push(Wire::connect(options, &dir, offers, log).await?);
         log.line(format_args!("c{i} open {:.1} ms", started.elapsed().as_secs_f64() * 1e3))?;
     }
     log.line("allopen")?;
@@ -357,20 +307,6 @@ fn write_result(options: &RunOptions, role: &str, result: &Value) -> std::io::Re
 fn write_rtts(options: &RunOptions, rtts: &[f64]) -> std::io::Result<()> {
     let lines: String = rtts.iter().map(|rtt| format!("{rtt:.3}\n")).collect();
     write_atomic(&options.dir.join("rtt.txt"), &lines)
-}
-
-/// What the paths and the link counted; the lab keeps it with the result.
-async fn stats(peer: &Peer) -> Value {
-    let Ok(stats) = peer.stats().await else { return Value::Null };
-    let bytes = |f: fn(&rover_rtc::stats::PathStats) -> u64| stats.paths.iter().map(f).sum::<u64>();
-    json!({
-        "bytes_sent": bytes(|p| p.bytes_sent),
-        "bytes_received": bytes(|p| p.bytes_received),
-        "probes": stats.stun.probes,
-        "copies": stats.stun.copies,
-        "switches": stats.stun.switches,
-        "warps": stats.warps,
-    })
 }
 
 const WARM_UP: Duration = Duration::from_secs(1);

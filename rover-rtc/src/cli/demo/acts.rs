@@ -1,12 +1,13 @@
 //! The acts, in order.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rover_rtc::util::clock;
 use rover_rtc::{Redundancy, WebrtcError};
 use tokio::time::sleep_until;
 
-use super::fleet::{HubTask, NETWORKS, Rover};
+use super::fleet::{APART, HubTask, NETWORKS, Rover, SECOND};
 use super::report::{Promise, Report};
 use super::stream::{Record, Stream};
 
@@ -39,25 +40,54 @@ pub(super) async fn play(talk: bool) -> Result<Vec<Report>, WebrtcError> {
     let (restart, stage) = stage.hub_restart().await?;
     reports.push(restart);
     stage.leave().await;
+
+    let mut stage = Stage::set_apart(begin, talk).await?;
+    reports.push(stage.failover("rovers_failover", FAILOVER).await?);
+    reports.push(stage.relayed().await?);
+    let (dead, stage) = stage.hub_dead().await?;
+    reports.push(dead);
+    stage.leave().await;
     Ok(reports)
 }
 
 impl Stage {
     async fn set(begin: Instant, talk: bool, redundancy: Redundancy) -> Result<Self, WebrtcError> {
-        let hub = HubTask::start(0).await?;
+        let hub = HubTask::start(&NETWORKS, 0).await?;
         let address = hub.address;
-        let rovers = [
-            Rover::start("rover-1", address, redundancy).await?,
-            Rover::start("rover-2", address, redundancy).await?,
-        ];
-        let [one, two] = [&rovers[0].channel, &rovers[1].channel].map(Clone::clone);
-        let streams = [Stream::start(one.clone(), two.clone()), Stream::start(two, one)];
-        let stage = Self { hub, rovers, streams, begin, act: 0, talk };
+        let rovers = Self::rovers(address, redundancy).await?;
+        let stage = Self::with(begin, talk, hub, rovers);
         stage.say(format!(
             "hub at http://{address}, rover-1 and rover-2 connected over {} and {}, redundancy {redundancy:?}",
             NETWORKS[0], NETWORKS[1]
         ));
         Ok(stage)
+    }
+
+    /// The rovers talk to each other, and the hub is on a network of its own.
+    async fn set_apart(begin: Instant, talk: bool) -> Result<Self, WebrtcError> {
+        let hub = HubTask::start(&[APART], 0).await?;
+        let address = hub.address;
+        let [mut one, mut two] = Self::rovers(address, Redundancy::Auto).await?;
+        Rover::link(&mut one, &mut two).await?;
+        let kind = one.kind().await?;
+        let stage = Self::with(begin, talk, hub, [one, two]);
+        stage.say(format!(
+            "hub at http://{address}; rover-1 has called rover-2, path {kind}, encrypted end to end"
+        ));
+        Ok(stage)
+    }
+
+    async fn rovers(hub: SocketAddr, redundancy: Redundancy) -> Result<[Rover; 2], WebrtcError> {
+        Ok([
+            Rover::start("rover-1", hub, redundancy).await?,
+            Rover::start(SECOND, hub, redundancy).await?,
+        ])
+    }
+
+    fn with(begin: Instant, talk: bool, hub: HubTask, rovers: [Rover; 2]) -> Self {
+        let [one, two] = [&rovers[0].channel, &rovers[1].channel].map(Clone::clone);
+        let streams = [Stream::start(one.clone(), two.clone()), Stream::start(two, one)];
+        Self { hub, rovers, streams, begin, act: 0, talk }
     }
 
     async fn leave(self) {
@@ -112,11 +142,45 @@ impl Stage {
         self.hub.stop().await;
         tell(self.talk, self.begin, "  the hub is down");
         wait(1.0).await;
-        self.hub = HubTask::start(port).await?;
+        self.hub = HubTask::start(&NETWORKS, port).await?;
         let back = clock::now();
         self.say("  the hub is back");
         wait(4.0).await;
         let report = self.fall("hub_restart", HUB_RESTART, Some(back)).await;
+        Ok((report, self))
+    }
+
+    async fn relayed(&mut self) -> Result<Report, WebrtcError> {
+        self.raise("rovers_relayed", "no direct path is left between the rovers");
+        wait(2.0).await;
+        self.rovers[0].cut_direct();
+        self.say("  all direct paths are cut");
+        wait(3.0).await;
+        let kind = self.rovers[0].kind().await?;
+        self.rovers[0].heal();
+        self.say(format!("  path now: {kind}; direct paths are restored"));
+        wait(3.0).await;
+        let kind = self.rovers[0].kind().await?;
+        self.say(format!("  path now: {kind}"));
+        Ok(self.fall("rovers_relayed", RELAYED, None).await)
+    }
+
+    async fn hub_dead(mut self) -> Result<(Report, Self), WebrtcError> {
+        self.raise("rovers_without_hub", "the hub is gone, and then a network");
+        wait(1.0).await;
+        let port = self.hub.address.port();
+        self.hub.stop().await;
+        tell(self.talk, self.begin, "  the hub is down");
+        wait(1.0).await;
+        let network = self.rovers[0].carrying().await?;
+        self.rovers[0].cut(network);
+        tell(self.talk, self.begin, format!("  {network} of rover-1 is cut"));
+        wait(2.0).await;
+        self.rovers[0].heal();
+        self.hub = HubTask::start(&[APART], port).await?;
+        self.say("  the hub is back, and so is the network");
+        wait(1.0).await;
+        let report = self.fall("rovers_without_hub", FAILOVER, None).await;
         Ok((report, self))
     }
 
@@ -172,6 +236,7 @@ const STEADY: Promise = gap(300);
 const FAILOVER: Promise = gap(300);
 const FAILOVER_REDUNDANT: Promise = gap(40);
 const OUTAGE: Promise = gap(5300);
+const RELAYED: Promise = gap(500);
 
 /// What a hub had not passed on when it went down is lost until links replay it.
 const HUB_RESTART: Promise =

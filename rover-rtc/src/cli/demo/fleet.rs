@@ -3,14 +3,24 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use rover_rtc::net::{FaultRule, Faults};
+use rover_rtc::stats::LinkStats;
 use rover_rtc::util::random;
-use rover_rtc::{Channel, Event, Peer, PeerConfig, Redundancy, Server, ServerConfig, WebrtcError};
+use rover_rtc::{
+    Channel, Event, PathKind, Peer, PeerConfig, PeerLink, Redundancy, Server, ServerConfig,
+    WebrtcError,
+};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+/// The name of the rover that is called.
+pub(super) const SECOND: &str = "rover-2";
 
 /// The two networks.
 pub(super) const NETWORKS: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1)), IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1))];
+
+/// Where the hub is while the rovers talk to each other: what they lose is not the way to it.
+pub(super) const APART: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 2, 1));
 
 /// A hub that runs.
 #[derive(Debug)]
@@ -21,11 +31,12 @@ pub(super) struct HubTask {
 }
 
 impl HubTask {
-    /// Starts a hub whose signaling listens on `port`; 0 picks one.
-    pub(super) async fn start(port: u16) -> Result<Self, WebrtcError> {
+    /// Starts a hub on these addresses, whose signaling listens on `port` of the first; 0 picks
+    /// one.
+    pub(super) async fn start(addresses: &[IpAddr], port: u16) -> Result<Self, WebrtcError> {
         let config = ServerConfig {
-            listen: SocketAddr::new(NETWORKS[0], port),
-            udp: NETWORKS.map(|ip| SocketAddr::new(ip, 0)).to_vec(),
+            listen: SocketAddr::new(addresses[0], port),
+            udp: addresses.iter().map(|ip| SocketAddr::new(*ip, 0)).collect(),
             ..ServerConfig::default()
         };
         let server = Server::bind(config).await?;
@@ -47,6 +58,8 @@ impl HubTask {
 #[derive(Debug)]
 pub(super) struct Rover {
     peer: Peer,
+    /// With the other rover; without, messages go by the hub.
+    link: Option<PeerLink>,
     faults: Faults,
     pub(super) channel: Channel,
 }
@@ -74,14 +87,45 @@ impl Rover {
             }
         }
         let channel = peer.channel("test").ok_or(WebrtcError::Closed)?;
-        Ok(Self { peer, faults, channel })
+        Ok(Self { peer, link: None, faults, channel })
+    }
+
+    /// Links the two rovers: the first calls the second.
+    pub(super) async fn link(one: &mut Self, two: &mut Self) -> Result<(), WebrtcError> {
+        let (called, answered) = tokio::join!(one.peer.dial(SECOND), two.peer.accept());
+        for (rover, link) in [(one, called?), (two, answered.ok_or(WebrtcError::Closed)?)] {
+            rover.channel = link.channel("test").ok_or(WebrtcError::Closed)?;
+            rover.link = Some(link);
+        }
+        Ok(())
     }
 
     /// The network that carries its messages now.
     pub(super) async fn carrying(&self) -> Result<IpAddr, WebrtcError> {
-        let stats = self.peer.stats().await?;
+        let stats = self.stats().await?;
         let carrying = stats.paths.iter().find(|p| p.carrying);
         Ok(carrying.map_or(NETWORKS[0], |p| p.local.ip()))
+    }
+
+    /// What its messages go through now.
+    pub(super) async fn kind(&self) -> Result<PathKind, WebrtcError> {
+        let stats = self.stats().await?;
+        let carrying = stats.paths.iter().find(|p| p.carrying);
+        Ok(carrying.map_or(PathKind::Hub, |p| p.kind))
+    }
+
+    async fn stats(&self) -> Result<LinkStats, WebrtcError> {
+        match &self.link {
+            Some(link) => link.stats().await,
+            None => self.peer.stats().await,
+        }
+    }
+
+    /// Nothing passes any more between it and others, but for the hub.
+    pub(super) fn cut_direct(&self) {
+        for network in NETWORKS {
+            self.faults.set(network, FaultRule { spares: Some(APART), ..FaultRule::cut() });
+        }
     }
 
     /// Nothing comes in or goes out there any more, and nobody is told.

@@ -1,0 +1,292 @@
+//! One peer of the town: what its driver does, without sockets and clock.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rover_rtc::DialError;
+use rover_rtc::identity::{Identity, KnownPeers};
+use rover_rtc::link::{ChannelConfig, LinkEvent, Message, Transport};
+use rover_rtc::path::{LocalAddress, PathConfig, PathEvent};
+use rover_rtc::recovery::RecoveryConfig;
+use rover_rtc::rendezvous::{Rendezvous, RendezvousConfig, TieEvent, TieId};
+use rover_rtc::session::Pace;
+use str0m::ice::{StunMessage, TransId};
+
+/// What a peer's driver would tell the application about a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    Up,
+    Called,
+    Dead,
+    Revived,
+    Restarting,
+    Dialing,
+    Closed,
+    Trouble(String),
+    Ended(DialError),
+}
+
+/// A stream of numbered messages to another peer.
+#[derive(Debug, Default)]
+pub struct Stream {
+    pub every: Option<Duration>,
+    pub next: Option<Instant>,
+    pub sent: Vec<Instant>,
+}
+
+pub struct Person {
+    pub name: String,
+    pub identity: Arc<Identity>,
+    pub ties: Rendezvous,
+    /// Addresses of its interfaces.
+    pub ips: Vec<IpAddr>,
+    pub sockets: Vec<SocketAddr>,
+    shared: Vec<SocketAddr>,
+    /// Public addresses of sockets, once they are known.
+    pub mapped: HashMap<SocketAddr, SocketAddr>,
+    next_port: u16,
+    transactions: HashMap<TransId, TieId>,
+    /// What happened, and on the link with whom.
+    pub notes: Vec<(Instant, String, Note)>,
+    pub refusals: Vec<String>,
+    pub streams: HashMap<String, Stream>,
+    pub got: HashMap<String, Vec<(Instant, u64)>>,
+    names: HashMap<TieId, String>,
+    /// Its process runs.
+    pub runs: bool,
+}
+
+pub fn config(name: &str) -> RendezvousConfig {
+    RendezvousConfig {
+        name: name.to_owned(),
+        path: PathConfig::default(),
+        recovery: RecoveryConfig::default(),
+        pace: Pace::OURS,
+        channels: vec![ChannelConfig::new("test")],
+        max_channels: 8,
+        max_links: 8,
+        relay: true,
+    }
+}
+
+impl Person {
+    pub fn new(now: Instant, config: RendezvousConfig) -> Self {
+        let identity = Arc::new(Identity::fresh().unwrap());
+        let name = config.name.clone();
+        let known = KnownPeers::in_memory();
+        let ties = Rendezvous::new(now, UNIX, config, Arc::clone(&identity), known);
+        Self {
+            name,
+            identity,
+            ties,
+            ips: Vec::new(),
+            sockets: Vec::new(),
+            shared: Vec::new(),
+            mapped: HashMap::new(),
+            next_port: 4000,
+            transactions: HashMap::new(),
+            notes: Vec::new(),
+            refusals: Vec::new(),
+            streams: HashMap::new(),
+            got: HashMap::new(),
+            names: HashMap::new(),
+            runs: true,
+        }
+    }
+
+    /// Its process ends without a word and begins anew, as `identity`, who knows nobody.
+    pub fn restart(&mut self, now: Instant, config: RendezvousConfig, identity: Arc<Identity>) {
+        let known = KnownPeers::in_memory();
+        self.ties = Rendezvous::new(now, UNIX, config, Arc::clone(&identity), known);
+        self.identity = identity;
+        self.sockets.clear();
+        self.shared.clear();
+        self.names.clear();
+        self.follow(now);
+    }
+
+    fn bind(&mut self, ip: IpAddr) -> SocketAddr {
+        self.next_port += 1;
+        let socket = SocketAddr::new(ip, self.next_port);
+        self.sockets.push(socket);
+        socket
+    }
+
+    /// Brings the sockets in line with the addresses of the interfaces.
+    pub fn follow(&mut self, now: Instant) {
+        let ips = self.ips.clone();
+        self.sockets.retain(|s| ips.contains(&s.ip()));
+        self.shared.retain(|s| ips.contains(&s.ip()));
+        for ip in ips {
+            if !self.shared.iter().any(|s| s.ip() == ip) {
+                let socket = self.bind(ip);
+                self.shared.push(socket);
+            }
+        }
+        self.tell_places(now);
+        self.ties.network_changed(now, true);
+    }
+
+    pub fn tell_places(&mut self, now: Instant) {
+        let all = self.places(&self.sockets);
+        self.ties.set_places(now, &all, &self.shared);
+    }
+
+    fn places(&self, sockets: &[SocketAddr]) -> Vec<LocalAddress> {
+        let hosts = sockets.iter().map(|s| LocalAddress::host(*s));
+        let seen = sockets.iter().filter_map(|s| Some((*s, *self.mapped.get(s)?)));
+        hosts.chain(seen.map(|(s, public)| LocalAddress::reflexive(public, s))).collect()
+    }
+
+    pub fn id(&self, name: &str) -> Option<TieId> {
+        self.ties.find(name)
+    }
+
+    /// Whether messages can flow to a peer.
+    pub fn is_open(&mut self, name: &str) -> bool {
+        let Some(tie) = self.id(name).and_then(|id| self.ties.tie(id)) else { return false };
+        let open = tie.link().channel("test").is_some_and(|id| tie.link().is_open(id));
+        open && tie.is_alive() && tie.link().next_transport().is_none()
+    }
+
+    /// How often something happened on the link with a peer.
+    pub fn count(&self, name: &str, what: &dyn Fn(&Note) -> bool) -> usize {
+        self.notes.iter().filter(|(_, n, note)| n == name && what(note)).count()
+    }
+
+    pub fn ended(&self, name: &str) -> Option<&DialError> {
+        self.notes.iter().rev().find_map(|(_, n, note)| match note {
+            Note::Ended(why) if n == name => Some(why),
+            _ => None,
+        })
+    }
+
+    pub fn on_datagram(&mut self, now: Instant, local: SocketAddr, from: SocketAddr, data: &[u8]) {
+        if !self.runs || !self.sockets.contains(&local) {
+            return;
+        }
+        if let Some(id) = self.owner(local, from, data) {
+            self.ties.handle_datagram(now, id, local, from, data);
+        }
+    }
+
+    /// By user name, by transaction, or by source, as a driver tells it.
+    fn owner(&mut self, local: SocketAddr, from: SocketAddr, data: &[u8]) -> Option<TieId> {
+        if let Some(0..=3) = data.first() {
+            let message = StunMessage::parse(data).ok()?;
+            if let Some((user, _)) = message.split_username() {
+                return self.whose(|t| t.paths().user_names().any(|name| name == user));
+            }
+            if let Some(id) = self.transactions.get(&message.trans_id()) {
+                return Some(*id);
+            }
+        }
+        self.whose(|t| t.paths().accepts_record(local, from))
+    }
+
+    fn whose(&mut self, wanted: impl Fn(&Transport) -> bool) -> Option<TieId> {
+        self.ties.ties().find_map(|tie| {
+            let found = tie.link().transports().any(|t| wanted(t));
+            found.then_some(tie.id())
+        })
+    }
+
+    pub fn note_sent(&mut self, id: TieId, data: &[u8]) {
+        if data.get(..2) == Some(&[0, 1])
+            && let Ok(message) = StunMessage::parse(data)
+        {
+            if self.transactions.len() > 4096 {
+                self.transactions.clear();
+            }
+            self.transactions.insert(message.trans_id(), id);
+        }
+    }
+
+    /// Timers, messages of the streams, and events.
+    pub fn turn(&mut self, now: Instant) {
+        if self.ties.poll_timeout(now).is_some_and(|t| t <= now) {
+            self.ties.handle_timeout(now);
+        }
+        self.send_due(now);
+        self.ties.pump(now);
+        let mut over = false;
+        while let Some((id, event)) = self.ties.poll_event() {
+            over |= self.on_event(now, id, event);
+        }
+        while let Some(why) = self.ties.poll_refusal() {
+            self.refusals.push(why);
+        }
+        if over {
+            let used = |s: &SocketAddr| self.shared.contains(s) || self.ties.has_local(*s);
+            let used: Vec<_> = self.sockets.iter().copied().filter(used).collect();
+            self.sockets = used;
+        }
+    }
+
+    fn send_due(&mut self, now: Instant) {
+        for (name, stream) in &mut self.streams {
+            let (Some(every), Some(next)) = (stream.every, stream.next) else { continue };
+            if next > now {
+                continue;
+            }
+            stream.next = Some(next + every);
+            let Some(id) = self.ties.find(name) else { continue };
+            let Some(tie) = self.ties.tie(id) else { continue };
+            let Some(channel) = tie.link().channel("test") else { continue };
+            let outbox = tie.link().outbox(channel).unwrap().clone();
+            let text = format!("{} {} {}", self.name, stream.sent.len(), "x".repeat(80));
+            if outbox.try_push(Message::text(text)).is_ok() {
+                stream.sent.push(now);
+            }
+        }
+    }
+
+    /// True if a transport is over.
+    fn on_event(&mut self, now: Instant, id: TieId, event: TieEvent) -> bool {
+        let known = self.ties.tie(id).map(|t| t.name().to_owned());
+        let name = known.or_else(|| self.names.get(&id).cloned()).unwrap_or_default();
+        self.names.insert(id, name.clone());
+        let note = match event {
+            TieEvent::Wanted { fresh } => {
+                let places = if fresh {
+                    let sockets: Vec<_> = self.ips.clone().iter().map(|i| self.bind(*i)).collect();
+                    self.places(&sockets)
+                } else {
+                    self.ties.places().to_vec()
+                };
+                self.ties.begin(now, id, &places);
+                return false;
+            }
+            TieEvent::Called => Note::Called,
+            TieEvent::Restarting => Note::Restarting,
+            TieEvent::Dialing(_) => Note::Dialing,
+            TieEvent::Trouble(why) => Note::Trouble(why),
+            TieEvent::Ended(why) => Note::Ended(why),
+            TieEvent::Link(LinkEvent::Message(_, message)) => {
+                let text = String::from_utf8_lossy(&message.data);
+                let mut words = text.split(' ');
+                let (from, number) = (words.next().unwrap(), words.next().unwrap());
+                assert_eq!(from, name, "a message of another peer");
+                let number = number.parse().unwrap();
+                self.got.entry(name).or_default().push((now, number));
+                return false;
+            }
+            TieEvent::Link(LinkEvent::Connected) => Note::Up,
+            TieEvent::Link(LinkEvent::TransportClosed(_)) => Note::Closed,
+            TieEvent::Link(LinkEvent::Path(PathEvent::AllDead)) => Note::Dead,
+            TieEvent::Link(LinkEvent::Path(PathEvent::Revived { .. })) => Note::Revived,
+            _ => return false,
+        };
+        let over = matches!(note, Note::Up | Note::Closed | Note::Ended(_));
+        if matches!(note, Note::Ended(_)) {
+            self.names.remove(&id);
+        }
+        self.notes.push((now, name, note));
+        over
+    }
+}
+
+/// The time of the epoch at which the town begins.
+const UNIX: u64 = 1_800_000_000_000_000_000;
