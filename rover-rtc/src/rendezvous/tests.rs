@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::path::Path;
 use crate::signal::post::FromHub;
 
 #[test]
@@ -17,7 +18,9 @@ fn connects_by_the_hub_alone() {
         turn(now, &mut peers);
         now += Duration::from_millis(5);
     }
-    assert!(peers.iter().all(Rendezvous::is_relayed));
+    for peer in &mut peers {
+        assert!(peer.ties().all(|tie| tie.carrying().is_some_and(Path::is_relayed)));
+    }
 }
 
 /// Lets both peers do what is due; only what goes through the hub arrives.
@@ -64,6 +67,7 @@ fn peer(now: Instant, name: &str) -> Rendezvous {
         max_channels: 8,
         max_links: 8,
         relay: true,
+        relay_only: false,
     };
     let identity = Arc::new(Identity::fresh().unwrap());
     let mut peer = Rendezvous::new(now, 0, config, identity, KnownPeers::in_memory());
