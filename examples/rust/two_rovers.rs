@@ -1,4 +1,5 @@
-//! Two rovers that find each other by name, and talk without the hub: `cargo run --example two_rovers`.
+//! Two rovers that find each other by name, and talk without the hub:
+//! `cargo run --example two_rovers`.
 //!
 //! The hub (`cargo run server`) only brings them together; the messages go from peer to peer, or
 //! by the hub's relay, encrypted, where there is no other way. Both rovers are in this process, but
