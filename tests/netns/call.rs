@@ -22,7 +22,7 @@ impl Stage for World {
 impl Scene<World> {
     /// A rover calls another one, and messages flow, 100 a second each way. `more` is for
     /// [`start_peer`].
-    pub fn call(name: &'static str, world: World, more: &[(&str, &str)]) -> Self {
+    pub fn call(name: &'static str, world: World, more: &[(&'static str, &str)]) -> Self {
         let mut scene = Self::set(name, world, |world, directory| {
             let hub = &world.address(Host::Hub).to_string();
             // Who calls is up first: it has to wait for the other one.
@@ -39,9 +39,14 @@ impl Scene<World> {
     }
 
     /// As [`Scene::call`], and the best path has been found and shown to be clean, so that nothing
-    /// is sent twice.
-    pub fn calm(name: &'static str, world: World, direct: bool) -> Self {
-        let mut scene = Self::call(name, world, &[]);
+    /// is sent twice for its sake.
+    pub fn calm(
+        name: &'static str,
+        world: World,
+        direct: bool,
+        more: &[(&'static str, &str)],
+    ) -> Self {
+        let mut scene = Self::call(name, world, more);
         scene.settle(direct, Duration::from_secs(3));
         pause(5000);
         scene
@@ -72,6 +77,20 @@ impl Scene<World> {
             }
             assert!(took < limit, "{paths:?}, see {:?}", self.directory());
             pause(50);
+        }
+    }
+
+    /// Waits until both have such a path that stands by.
+    pub fn await_standby(&mut self, kind: &str, limit: Duration) -> Duration {
+        let start = time();
+        loop {
+            let paths = self.paths();
+            let took = Duration::from_micros(time() - start);
+            if paths.iter().all(|p| p.standby.iter().any(|k| k == kind)) {
+                return took;
+            }
+            assert!(took < limit, "{paths:?}, see {:?}", self.directory());
+            pause(100);
         }
     }
 

@@ -15,6 +15,8 @@
 )]
 
 mod call;
+#[path = "../support/coturn.rs"]
+mod coturn;
 mod count;
 mod hub;
 mod lab;
@@ -34,4 +36,5 @@ mod scene;
 #[path = "../support/mod.rs"]
 mod support;
 mod switch;
+mod turn;
 mod watch;

@@ -130,9 +130,16 @@ impl Namespace {
 
     /// A program to be started here, that is killed as [`Namespace::spawn`] says.
     pub fn program(&self, argv: &[&str]) -> Command {
-        let mut program = Command::new("setpriv");
-        program.args(["--pdeathsig", "KILL", "ip", "netns", "exec", &self.0]).args(argv);
+        let prefix = self.prefix();
+        let mut program = Command::new(&prefix[0]);
+        program.args(&prefix[1..]).args(argv);
         program
+    }
+
+    /// What to put in front of such a program.
+    pub fn prefix(&self) -> Vec<String> {
+        let argv = ["setpriv", "--pdeathsig", "KILL", "ip", "netns", "exec", &self.0];
+        argv.map(str::to_owned).to_vec()
     }
 
     /// Waits until that many devices are up, as the kernel tells programs: one that starts before

@@ -11,7 +11,7 @@ use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rover_rtc::stats::{LinkStats, PathStats};
-use rover_rtc::{Channel, Event, Peer, PeerConfig};
+use rover_rtc::{Channel, Event, Peer, PeerConfig, Redundancy};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
@@ -24,6 +24,8 @@ pub const SERVER: &str = "ROVER_NETNS_SERVER";
 pub const TO: &str = "ROVER_NETNS_TO";
 /// Its presence forbids that the hub relays datagrams.
 pub const NO_RELAY: &str = "ROVER_NETNS_NO_RELAY";
+/// Its presence forbids that records are sent twice.
+pub const NO_COPIES: &str = "ROVER_NETNS_NO_COPIES";
 /// A STUN or TURN server, as `rover_rtc::turn::IceServer` reads it.
 pub const ICE: &str = "ROVER_NETNS_ICE";
 /// Where the log goes.
@@ -43,6 +45,9 @@ fn role() {
     let mut config = PeerConfig::new(std::env::var(SERVER).unwrap());
     config.name = Some(name);
     config.relay = std::env::var(NO_RELAY).is_err();
+    if std::env::var(NO_COPIES).is_ok() {
+        config.path.redundancy = Redundancy::Off;
+    }
     config.ice_servers.extend(std::env::var(ICE).map(|server| server.parse().unwrap()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(run(config, std::env::var(TO).ok(), Log(log)));

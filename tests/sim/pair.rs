@@ -32,6 +32,8 @@ pub struct Pair {
     pub net: Net,
     pub ends: [End; 2],
     pub sent: Vec<Instant>,
+    /// Bytes of a message, at least 8.
+    pub size: usize,
     every: Option<Duration>,
     next_send: Instant,
     seed: u64,
@@ -82,7 +84,7 @@ impl Pair {
             net.join(a, b, edge.clone());
         }
         let (sent, every) = (Vec::new(), None);
-        Self { now: start, net, ends, sent, every, next_send: start, seed }
+        Self { now: start, net, ends, sent, size: 100, every, next_send: start, seed }
     }
 
     pub fn negotiate(&mut self) {
@@ -125,6 +127,12 @@ impl Pair {
         self.next_send = self.now;
     }
 
+    /// Sends one message from an end.
+    pub fn say(&mut self, end: usize, number: u64) {
+        let outbox = self.ends[end].outbox.as_ref().unwrap();
+        outbox.try_push(Message::binary(number.to_le_bytes().to_vec())).unwrap();
+    }
+
     pub fn run_for(&mut self, time: Duration) {
         self.run(time, |_| false);
     }
@@ -164,7 +172,7 @@ impl Pair {
         }
         while self.every.is_some() && self.next_send <= now {
             let outbox = self.ends[0].outbox.as_ref().unwrap();
-            let mut data = vec![0; 100];
+            let mut data = vec![0; self.size];
             data[..8].copy_from_slice(&(self.sent.len() as u64).to_le_bytes());
             outbox.try_push(Message::binary(data)).unwrap();
             self.sent.push(now);

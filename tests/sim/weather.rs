@@ -89,6 +89,25 @@ fn an_outage_ends_with_the_network() {
 }
 
 #[test]
+fn a_warp_retransmits_although_an_acknowledgement_is_due() {
+    let mut pair = stream(7, 1, &PathConfig::default(), &Edge { delay: MS, ..Edge::default() });
+    pair.size = 8;
+    pair.run_for(SECOND);
+    let forth = (pair.address(OFFERER, 0), pair.address(ANSWERER, 0));
+    pair.net.edges.get_mut(&forth).unwrap().cut = true;
+    pair.run_for(60 * MS);
+    pair.say(ANSWERER, 0);
+    pair.run_for(2 * MS);
+    pair.net.change_all(|e| e.cut = false);
+    let before = pair.ends[ANSWERER].received.len();
+    let now = pair.now;
+    assert!(pair.ends[OFFERER].link.transport().unwrap().session().warp(now));
+    pair.run_for(10 * MS);
+    let received = pair.ends[ANSWERER].received.len() - before;
+    assert!(received >= 6, "{received} messages");
+}
+
+#[test]
 fn heavy_loss_does_not_flap() {
     for seed in 0..3u64 {
         let edge = Edge { loss: 0.2, delay: 5 * MS, ..Edge::default() };

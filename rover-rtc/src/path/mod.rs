@@ -14,6 +14,7 @@ pub(crate) mod demux;
 mod estimate;
 pub(crate) mod frame;
 mod kind;
+mod messages;
 mod one;
 mod redundancy;
 mod schedule;
@@ -26,7 +27,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use str0m::IceCreds;
-use str0m::ice::{StunMessage, TransId};
+use str0m::ice::TransId;
 
 pub use config::{PathConfig, Redundancy};
 pub use kind::{LocalAddress, PathKind, Via, is_relay, relay_addresses};
@@ -34,7 +35,6 @@ pub use one::{Path, PathId, PathState};
 pub use select::SwitchCause;
 
 use crate::stats::StunStats;
-use one::Answered;
 use redundancy::Copies;
 use select::Selection;
 use stun::{Generation, Role};
@@ -235,52 +235,6 @@ impl PathSet {
         self.probe_due(now);
     }
 
-    /// Takes a STUN message that came from `remote` to `local`.
-    pub fn handle_stun(
-        &mut self,
-        now: Instant,
-        local: SocketAddr,
-        remote: SocketAddr,
-        datagram: &[u8],
-    ) -> StunVerdict {
-        let Ok(message) = StunMessage::parse(datagram) else {
-            self.stats.refused += 1;
-            return StunVerdict::Consumed;
-        };
-        if message.is_binding_request() {
-            return self.handle_request(now, local, remote, datagram.len(), &message);
-        }
-        let owner = self.paths.iter().position(|p| p.owns(message.trans_id()));
-        let Some(index) = owner else {
-            self.note_checked(local, remote, &message);
-            return StunVerdict::ForSession;
-        };
-        // RFC 8445 section 7.2.5.2.1: an answer that did not come from where the request went
-        // proves nothing about that path.
-        let path = &self.paths[index];
-        let symmetric = path.local == local && path.remote == remote;
-        let authentic = self.generations.iter().any(|g| stun::verify(&message, &g.remote.pass));
-        if !symmetric || !authentic {
-            self.stats.refused += 1;
-            return StunVerdict::Consumed;
-        }
-        self.paths[index].bytes_received += datagram.len() as u64;
-        if message.is_failed_binding_response() {
-            if message.error_code().is_none_or(|(code, _)| code != ROLE_CONFLICT) {
-                return StunVerdict::Consumed;
-            }
-            self.role.controlling = !self.role.controlling;
-        }
-        if let Some(public) = message.mapped_address() {
-            let before = self.paths[index].mapped.replace(public);
-            if before != Some(public) {
-                self.events.push_back(PathEvent::Mapped { local, remote, public });
-            }
-        }
-        self.handle_answer(now, index, message.trans_id());
-        StunVerdict::Consumed
-    }
-
     /// Whether a DTLS record from there may be used.
     #[must_use]
     pub fn accepts_record(&self, local: SocketAddr, remote: SocketAddr) -> bool {
@@ -429,91 +383,6 @@ impl PathSet {
         self.events.pop_front()
     }
 
-    /// Notes a datagram that the session's agent sends: an answer to its check validates a path as
-    /// one to a probe does.
-    pub fn check_sent(&mut self, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) {
-        let Ok(message) = StunMessage::parse(datagram) else { return };
-        if message.is_binding_request() {
-            self.checks.push_back((message.trans_id(), local, remote));
-            let surplus = self.checks.len().saturating_sub(MAX_CHECKS);
-            self.checks.drain(..surplus);
-        }
-    }
-
-    /// Takes an answer to a check of the session's agent.
-    fn note_checked(&mut self, local: SocketAddr, remote: SocketAddr, message: &StunMessage<'_>) {
-        let check = (message.trans_id(), local, remote);
-        let authentic = || self.generations.iter().any(|g| stun::verify(message, &g.remote.pass));
-        if message.is_successful_binding_response() && self.checks.contains(&check) && authentic() {
-            self.validate(local, remote);
-        }
-    }
-
-    /// Accepts records from there from now on.
-    fn validate(&mut self, local: SocketAddr, remote: SocketAddr) {
-        if let Some(id) = self.pair(local, remote)
-            && let Some(path) = self.paths.iter_mut().find(|p| p.id == id)
-        {
-            path.validated = true;
-        }
-    }
-
-    fn handle_request(
-        &mut self,
-        now: Instant,
-        local: SocketAddr,
-        remote: SocketAddr,
-        length: usize,
-        message: &StunMessage<'_>,
-    ) -> StunVerdict {
-        let Some((user, _)) = message.split_username() else { return StunVerdict::Consumed };
-        let ours = self.generations.iter().rposition(|g| g.local.ufrag == user);
-        // Before the other side's credentials are known the agent queues what is signed for us.
-        let Some(age) = ours else {
-            let early = self.generations.is_empty() && user == self.first.ufrag;
-            if early && stun::verify(message, &self.first.pass) {
-                self.validate(local, remote);
-            }
-            return StunVerdict::ForSession;
-        };
-        let generation = &self.generations[age];
-        if !stun::verify(message, &generation.local.pass) {
-            self.stats.refused += 1;
-            return StunVerdict::Consumed;
-        }
-        self.unconfirmed &= age + 1 < self.generations.len();
-        let reply = (self.connected && !message.use_candidate())
-            .then(|| stun::answer(message.trans_id(), remote, &generation.local));
-        let known = self.paths.iter().position(|p| p.is_between(local, remote));
-        let index = known.or_else(|| {
-            let id = self.pair(local, remote)?;
-            self.paths.iter().position(|p| p.id == id)
-        });
-        let Some(index) = index else { return StunVerdict::Consumed };
-        let path = &mut self.paths[index];
-        path.validated = true;
-        path.bytes_received += length as u64;
-        self.stats.requests += 1;
-        if self.connected && !path.is_alive() {
-            self.probe_back(now, index);
-        }
-        let Some(datagram) = reply else { return StunVerdict::ForSession };
-        self.paths[index].bytes_sent += datagram.len() as u64;
-        self.transmits.push_back(PathTransmit { local, remote, datagram });
-        StunVerdict::Consumed
-    }
-
-    fn handle_answer(&mut self, now: Instant, index: usize, id: TransId) {
-        self.stats.answers += 1;
-        let answered = self.paths[index].answered(now, id);
-        if answered == Answered::NowAlive {
-            let path = &self.paths[index];
-            tracing::debug!(path = path.id.0, local = %path.local, remote = %path.remote,
-                rtt = ?path.rtt.latest(), "path alive");
-        }
-        self.evaluate(now);
-    }
-
     /// Makes a path of two addresses that can reach each other. `None` if they cannot, or there is
     /// no room.
     fn pair(&mut self, local: SocketAddr, remote: SocketAddr) -> Option<PathId> {
@@ -593,14 +462,8 @@ fn can_reach(local: IpAddr, remote: IpAddr) -> bool {
         && is_relay(local) == is_relay(remote)
 }
 
-/// Checks remembered until they are answered: 20 candidates on some sockets each.
-const MAX_CHECKS: usize = 128;
-
 /// The generation in use and the one before it.
 const MAX_GENERATIONS: usize = 2;
-
-/// RFC 8445 section 7.3.1.1.
-const ROLE_CONFLICT: u16 = 487;
 
 /// A copy on the same path leaves after an eighth of the round trip, within these bounds: bursts
 /// of loss on a radio link last milliseconds.

@@ -30,7 +30,7 @@ pub use tie::{Tie, TieId};
 use crate::error::DialError;
 use crate::identity::{Identity, KnownPeers, valid_name};
 use crate::link::{ChannelConfig, LinkEvent, Outgoing};
-use crate::path::{LocalAddress, PathConfig, is_relay, relay_addresses};
+use crate::path::{LocalAddress, PathConfig, frame, is_relay, relay_addresses};
 use crate::recovery::RecoveryConfig;
 use crate::session::Pace;
 use crate::signal::post::ToHub;
@@ -180,7 +180,7 @@ impl Rendezvous {
             tie.dialed(now, patience);
             return Ok(tie.id);
         }
-        if self.ties.len() >= self.config.max_links {
+        if !self.make_room(now) {
             return Err(DialError::TooMany(self.config.max_links));
         }
         let tie = self.add_tie(now, name, true);
@@ -361,6 +361,19 @@ impl Rendezvous {
         self.ties.iter().map(|t| t.id).collect()
     }
 
+    /// Whether there is room for one more link. Calls of others that have not come up make some,
+    /// the oldest first: whoever writes letters that lead nowhere keeps nobody else out.
+    fn make_room(&mut self, now: Instant) -> bool {
+        if self.ties.len() < self.config.max_links {
+            return true;
+        }
+        let idle = self.ties.iter().filter(|t| !t.up && !t.ours).map(|t| t.id).min();
+        let Some(id) = idle else { return false };
+        let name = self.tie(id).map(|t| t.name.clone()).unwrap_or_default();
+        self.remove(now, id, Some(DialError::GivenUp(name)));
+        true
+    }
+
     fn add_tie(&mut self, now: Instant, name: &str, ours: bool) -> &mut Tie {
         let id = TieId(self.next_id);
         self.next_id += 1;
@@ -387,6 +400,9 @@ impl Rendezvous {
 
     /// Notes a channel that the hub has handed out.
     pub(super) fn add_number(&mut self, now: Instant, call: String, number: u16) {
+        if call.len() > MAX_CALL || !frame::is_frame(&number.to_be_bytes()) {
+            return;
+        }
         let known = self.ties.iter_mut().any(|t| t.link.transport_of(&call).is_some());
         if !known && !self.is_early(&call) {
             self.early.push_back((now, call.clone()));
@@ -457,6 +473,9 @@ impl Rendezvous {
         over.into_iter().for_each(|call| self.end_call(call));
     }
 }
+
+/// The longest name of a call, as at the hub: twice what 128 bits take in hexadecimal.
+const MAX_CALL: usize = 64;
 
 /// The hub hands out a call's channel a moment before it passes on the offer.
 const EARLY_TIME: Duration = Duration::from_secs(10);

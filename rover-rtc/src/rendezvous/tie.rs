@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use str0m::IceCreds;
 
+use super::post::shortened;
 use super::{Rendezvous, RendezvousConfig, TieEvent};
 use crate::error::{DialError, SdpError};
 use crate::identity::Fingerprint;
@@ -30,6 +31,8 @@ pub struct Tie {
     pub(super) ladder: Ladder,
     /// The key of the other side, once it has shown it.
     pub(super) key: Option<Fingerprint>,
+    /// The number of its last offer; 0 if there was none.
+    pub(super) offered: u64,
     /// What a transport is wanted for, while its sockets are being opened.
     pub(super) plan: Option<Plan>,
     /// An offer of ours that has no answer yet.
@@ -101,6 +104,7 @@ impl Tie {
             signal,
             ladder,
             key: None,
+            offered: 0,
             plan: None,
             offering: None,
             answered: None,
@@ -259,7 +263,7 @@ impl Rendezvous {
             match &event {
                 LinkEvent::Message(channel, message) if *channel == signal => {
                     let text = message.data.clone();
-                    self.handle_text(now, &text);
+                    self.handle_text(now, id, &text);
                     continue;
                 }
                 LinkEvent::ChannelOpen { id: channel, .. } if *channel == signal => {
@@ -282,6 +286,7 @@ impl Rendezvous {
                         self.events.push_back((id, TieEvent::Called));
                     }
                     self.tidy_numbers();
+                    self.remember(id);
                 }
                 LinkEvent::Path(PathEvent::AllDead) => {
                     tie.ladder.paths_died(now);
@@ -316,6 +321,7 @@ impl Rendezvous {
 
     /// A call did not come to anything; the ladder tries again.
     pub(super) fn failed(&mut self, now: Instant, id: TieId, reason: String) {
+        let reason = shortened(&reason);
         let Some(tie) = self.tie(id) else { return };
         tie.ladder.dial_failed(now);
         tie.reason = Some(reason.clone());

@@ -1,0 +1,134 @@
+//! What the transports of a link say, and what the link makes of it.
+
+use std::time::Instant;
+
+use str0m::channel::ChannelId as SctpChannelId;
+
+use super::{
+    Attached, Channel, ChannelConfig, ChannelId, Link, LinkEvent, Message, Stream, TransportEvent,
+};
+use crate::session::SessionEvent;
+
+impl Link {
+    pub(super) fn collect(&mut self, now: Instant) {
+        while let Some(event) = self.next.as_mut().and_then(|a| a.transport.poll_event()) {
+            match event {
+                TransportEvent::Session(SessionEvent::Connected) => self.promote(now),
+                TransportEvent::Session(SessionEvent::Ice(state)) => {
+                    self.events.push_back(LinkEvent::Ice(state));
+                }
+                TransportEvent::Session(SessionEvent::Closed(reason)) => {
+                    let gone = self.next.take();
+                    self.let_go(gone);
+                    self.events.push_back(LinkEvent::DialFailed(reason));
+                    self.report_loss();
+                }
+                // Paths and channels are of interest once it is in use.
+                _ => {}
+            }
+        }
+        while let Some(event) = self.current.as_mut().and_then(|a| a.transport.poll_event()) {
+            match event {
+                TransportEvent::Path(event) => self.events.push_back(LinkEvent::Path(event)),
+                TransportEvent::Session(event) => {
+                    let event = self.on_session(event);
+                    self.events.extend(event);
+                }
+            }
+        }
+    }
+
+    /// The negotiated transport is up: it takes over, and the one before says good-bye.
+    fn promote(&mut self, now: Instant) {
+        let old = std::mem::replace(&mut self.current, self.next.take());
+        if let Some(mut old) = old {
+            old.transport.close(now);
+            self.let_go(Some(old));
+        }
+        self.buffered = 0;
+        self.lost = None;
+        self.stats.transports += 1;
+        // Those of the answerer wait for the other side to open them.
+        if self.current.as_ref().is_some_and(|a| a.streams.iter().any(|s| s.id.is_some())) {
+            self.open_missing(now);
+        }
+        self.events.push_back(LinkEvent::Connected);
+    }
+
+    /// Tells of a transport that was lost and has not been replaced.
+    pub(super) fn report_loss(&mut self) {
+        let lost = self.lost.take().map(LinkEvent::TransportClosed);
+        self.events.extend(lost);
+    }
+
+    /// Forgets a transport, but not the good-bye that it may have ready.
+    fn let_go(&mut self, gone: Option<Attached>) {
+        let Some(Attached { mut transport, .. }) = gone else { return };
+        self.last_words.extend(std::iter::from_fn(|| transport.poll_transmit()));
+    }
+
+    fn on_session(&mut self, event: SessionEvent) -> Option<LinkEvent> {
+        Some(match event {
+            SessionEvent::Ice(state) => LinkEvent::Ice(state),
+            SessionEvent::Connected => return None, // it was promoted by this
+            SessionEvent::ChannelOpen(id, label, _) => return self.on_open(id, label),
+            SessionEvent::Message(id, binary, data) => {
+                let index = self.stream_of(id)?;
+                self.stats.messages_received += 1;
+                LinkEvent::Message(ChannelId(index), Message { binary, data: data.into() })
+            }
+            SessionEvent::ChannelClose(id) => {
+                let index = self.stream_of(id)?;
+                self.current.as_mut()?.streams[index] = Stream::default();
+                LinkEvent::ChannelClosed(ChannelId(index))
+            }
+            SessionEvent::Closed(reason) => {
+                let gone = self.current.take();
+                self.let_go(gone);
+                self.buffered = 0;
+                // The other side may have gone over to the next one a moment before us.
+                self.lost = Some(reason);
+                if self.next.is_none() {
+                    self.report_loss();
+                }
+                return None;
+            }
+        })
+    }
+
+    fn stream_of(&self, id: SctpChannelId) -> Option<usize> {
+        self.current.as_ref()?.streams.iter().position(|s| s.id == Some(id))
+    }
+
+    /// Opens channels that the other side has not. The side that answered calls this when it has
+    /// seen all that were offered.
+    pub fn open_missing(&mut self, now: Instant) {
+        let Some(Attached { transport, streams }) = &mut self.current else { return };
+        for (channel, stream) in self.channels.iter().zip(streams) {
+            if stream.id.is_none() {
+                stream.id = Some(transport.session().open(now, channel.config.sctp()));
+            }
+        }
+        transport.collect(now);
+    }
+
+    fn on_open(&mut self, id: SctpChannelId, label: String) -> Option<LinkEvent> {
+        let streams = &self.current.as_ref()?.streams;
+        let free = |(c, s): (&Channel, &Stream)| s.id.is_none() && c.config.label == label;
+        let by_label = || self.channels.iter().zip(streams).position(free);
+        let (index, new) = match self.stream_of(id).or_else(by_label) {
+            Some(index) => (index, false),
+            None if self.channels.len() >= self.max_channels => {
+                tracing::warn!(max = self.max_channels, "channel refused: there are too many");
+                return None;
+            }
+            None => {
+                let config =
+                    ChannelConfig { outbox: self.defaults, ..ChannelConfig::new(label.clone()) };
+                (self.add_channel(config, Stream::default()).0.0, true)
+            }
+        };
+        self.current.as_mut()?.streams[index] = Stream { id: Some(id), open: true };
+        Some(LinkEvent::ChannelOpen { id: ChannelId(index), label, new })
+    }
+}
