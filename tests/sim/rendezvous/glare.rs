@@ -130,7 +130,7 @@ fn both_restart_at_once() {
 fn an_offer_that_comes_after_the_answer_changes_nothing() {
     for (seed, late) in [5, 10, 20, 40, 60, 100, 300, 3000].into_iter().enumerate() {
         let mut town = town(seed as u64, true, 0.0);
-        (town.hub.delay, town.hub.jitter) = (5 * MS, 0 * MS);
+        (town.hub.delay, town.hub.jitter) = (5 * MS, Duration::ZERO);
         let held = Rc::new(RefCell::new(Vec::new()));
         let keep = Rc::clone(&held);
         town.hub.lie = Some(Box::new(move |to, text| {
