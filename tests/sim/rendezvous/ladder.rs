@@ -9,7 +9,7 @@ use crate::town::{A, B, Note, Town};
 
 #[test]
 fn all_dies_and_comes_back() {
-    for (seed, secs) in [1u32, 3, 8, 15, 30, 60, 300].into_iter().enumerate() {
+    for (seed, secs) in [1u32, 3, 8, 15, 100].into_iter().enumerate() {
         for (hub_first, moved) in [(false, false), (true, false), (false, true), (true, true)] {
             let mut town = Town::direct(seed as u64);
             town.talk(A, B, SECOND / 4);
@@ -54,7 +54,7 @@ fn all_dies_and_comes_back() {
 
 #[test]
 fn a_new_process_of_the_same_peer_is_known() {
-    for seed in 0..20u64 {
+    for seed in 0..10u64 {
         let (who, other) = if seed % 2 == 0 { (A, B) } else { (B, A) };
         let mut town = Town::talking(seed);
         town.kill(who);
@@ -78,7 +78,7 @@ fn a_new_process_of_the_same_peer_is_known() {
 
 #[test]
 fn a_new_process_with_another_key_is_refused() {
-    for seed in 0..20u64 {
+    for seed in 0..4u64 {
         let (who, other) = if seed % 2 == 0 { (A, B) } else { (B, A) };
         let mut town = Town::talking(seed);
         town.kill(who);

@@ -111,7 +111,6 @@ fn a_letter_that_the_hub_has_signed_is_found_out() {
         let who = if what == "offer" { B } else { A };
         let expected = if swap { "" } else { "another certificate than the one that signed" };
         assert!(told(&town, who).contains(expected), "{what} {swap}: {}", told(&town, who));
-        println!("signed by the hub, {what}, {swap}: {:?} / {}", told(&town, A), told(&town, B));
     }
 }
 
@@ -213,7 +212,7 @@ fn repeated_letters_change_nothing() {
 /// Frames of one call arrive under the numbers of another one.
 #[test]
 fn mixed_up_relay_numbers_do_no_harm() {
-    for seed in 0..5 {
+    for seed in 0..2 {
         let mut town = Town::new(seed, 3);
         for (one, two) in [(A, B), (B, C), (C, A)] {
             town.dial(one, two);
@@ -244,7 +243,6 @@ fn mixed_up_relay_numbers_do_no_harm() {
         for (one, two) in direct {
             for (from, to) in [(one, two), (two, one)] {
                 let report = town.check(from, to);
-                println!("{report:?}");
                 assert_eq!((report.duplicated, report.reordered), (0, 0), "{report:?}");
                 assert_eq!(report.lost, 0, "{report:?}");
             }

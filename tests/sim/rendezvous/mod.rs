@@ -7,3 +7,4 @@ mod lies;
 mod moves;
 mod relay;
 mod trickle;
+mod years;

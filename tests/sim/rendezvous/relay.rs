@@ -29,7 +29,7 @@ fn a_relay_carries_where_no_address_is_reached() {
 /// A hub that is new has forgotten its channels; the peers ask for them again.
 #[test]
 fn a_hub_that_dies_leaves_no_gap_and_relays_again() {
-    for seed in 0..10 {
+    for seed in 0..5 {
         let mut town = Town::talking(seed);
         town.kill_hub();
         town.run_for(MS * (300 + 777 * seed as u32));
@@ -54,7 +54,7 @@ fn a_hub_that_dies_leaves_no_gap_and_relays_again() {
 /// The relay carries, the hub dies, and comes back without a memory.
 #[test]
 fn a_relayed_link_waits_for_its_hub() {
-    for seed in 0..10 {
+    for seed in 0..5 {
         let mut town = Town::empty(seed);
         town.edge = None;
         town.settle_in(config("a"), 1);

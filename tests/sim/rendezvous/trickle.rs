@@ -24,7 +24,7 @@ fn learn(town: &mut Town, who: usize, (socket, public): (SocketAddr, SocketAddr)
 /// Both are behind NATs and learn their public addresses at any time of the call.
 #[test]
 fn public_addresses_found_late_make_a_direct_path() {
-    for seed in 0..40u64 {
+    for seed in 0..20u64 {
         let mut town = Town::new(seed, 2);
         town.hub.relays = false;
         (town.hub.delay, town.hub.jitter) = (40 * MS, 60 * MS);
@@ -51,7 +51,7 @@ fn public_addresses_found_late_make_a_direct_path() {
 /// While a path lives, letters about candidates need no hub.
 #[test]
 fn a_new_address_is_told_on_the_path_that_lives() {
-    for seed in 0..10 {
+    for seed in 0..5 {
         let mut town = Town::direct(seed);
         town.kill_hub();
         town.run_for(SECOND);

@@ -99,11 +99,6 @@ impl Hub {
         self.next_number = 0x4000;
     }
 
-    /// A peer's registration is gone.
-    pub fn forget(&mut self, name: &str) {
-        self.names.remove(name);
-    }
-
     pub fn schedule(&mut self, due: Instant, mail: Mail) {
         self.order += 1;
         self.heap.push(Reverse(Entry { due, order: self.order, mail }));

@@ -38,8 +38,8 @@ impl Town {
     /// Peers `a`, `b` and so on, with one address each, registered at the hub.
     pub fn new(seed: u64, people: usize) -> Self {
         let mut town = Self::empty(seed);
-        for i in 0..people {
-            town.settle_in(config(NAMES[i]), 1);
+        for name in &NAMES[..people] {
+            town.settle_in(config(name), 1);
         }
         town.run_for(SECOND);
         town
