@@ -128,7 +128,7 @@ impl Pair {
     }
 
     /// Sends one message from an end.
-    pub fn say(&mut self, end: usize, number: u64) {
+    pub fn say(&self, end: usize, number: u64) {
         let outbox = self.ends[end].outbox.as_ref().unwrap();
         outbox.try_push(Message::binary(number.to_le_bytes().to_vec())).unwrap();
     }
