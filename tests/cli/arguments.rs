@@ -29,6 +29,21 @@ fn bad_arguments_are_explained() {
         "peer --bind 127.0.0.1 --no-interface lo",
         "peer --redundancy sometimes",
         "peer --unknown",
+        "peer --to rover-1",
+        "peer --name a/b",
+        "peer --name a --to .",
+        "peer --name a --wait 5",
+        "peer --name a --to b --wait -1",
+        "peer --name a --state /tmp --no-state",
+        "peer --state /tmp",
+        "peer --status=0",
+        "peer --json",
+        "bench offer --dir . --mode setup --hub 127.0.0.1:9",
+        "bench answer --dir . --mode setup --hub 127.0.0.1:9",
+        "bench answer --dir . --mode hold --hub 127.0.0.1:9 --name a",
+        "bench offer --dir . --mode setup --to a",
+        "forget",
+        "forget a",
     ] {
         let (code, lines) = run(args);
         assert_eq!(code, Some(2), "{args}");
@@ -70,6 +85,10 @@ fn help_has_examples() {
         ("--help", "rover-rtc server"),
         ("server --help", "rover-rtc server --listen"),
         ("peer --help", "rover-rtc peer --server"),
+        ("peer --help", "rover-rtc peer --name rover-2 --to rover-1 --status"),
+        ("key --help", "rover-rtc key --name"),
+        ("forget --help", "rover-rtc forget rover-2 --name"),
+        ("bench --help", "rover-rtc bench offer"),
     ] {
         let (code, lines) = run(args);
         assert_eq!(code, Some(0), "{args}");

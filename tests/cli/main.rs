@@ -12,8 +12,15 @@
 #[path = "../support/process.rs"]
 mod process;
 
+#[path = "../support/scratch.rs"]
+mod scratch;
+
 mod arguments;
+mod bench;
+mod keys;
 mod output;
 mod restarts;
+mod rovers;
 mod secrets;
 mod signals;
+mod status;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use rover_rtc::signal::letter::{Content, Letter};
 use rover_rtc::signal::post::{FromHub, MAX_TEXT, ToHub};
 
 use crate::named::{Hub, Linked, Named, Session, delivered, send};
@@ -162,4 +163,42 @@ async fn a_mailbox_waits_for_the_next_session() {
     one.tell(&send("two", "3", false)).await;
     let two = named.register(&hub).await;
     assert_eq!(two.mail(0).await.texts(), ["1", "2", "3"].map(delivered));
+}
+
+/// A registered peer cannot be met for the first time under the name of another.
+#[tokio::test]
+async fn only_letters_of_their_sender() {
+    let hub = Hub::start(|config| config.relay = false).await;
+    let (named, other) = (Named::new("one"), Named::new("other"));
+    let one = named.register(&hub).await;
+    let two = Named::new("two").register(&hub).await;
+    let letter = |from: &str, to: &str, call: &str| Letter {
+        from: from.into(),
+        to: to.into(),
+        call: call.into(),
+        number: 1,
+        content: Content::Bye,
+    };
+    let send = |letter: Letter, by: &Named| ToHub::Send {
+        to: "two".into(),
+        call: "call".into(),
+        offer: false,
+        letter: Box::new(letter.seal(&by.identity)),
+    };
+    one.tell(&send(letter("one", "two", "call"), &named)).await;
+    assert!(matches!(two.mail(0).await.texts()[..], [FromHub::Deliver { .. }]));
+    let offer = Content::Offer { sdp: String::new(), redundancy: Default::default() };
+    for (letter, by) in [
+        (letter("other", "two", "call"), &named),
+        (letter("one", "two", "call"), &other),
+        (letter("one", "three", "call"), &named),
+        (letter("one", "two", "another"), &named),
+        (Letter { content: offer, ..letter("one", "two", "call") }, &named),
+    ] {
+        one.tell(&send(letter, by)).await;
+        let told = one.mail(0).await.texts();
+        let [FromHub::Rejected { call, reason }] = &told[..] else { panic!("{told:?}") };
+        assert!(call == "call" && reason.starts_with("the letter "), "{reason}");
+        assert_eq!(two.mail(0).await.status, 204, "nothing was passed on");
+    }
 }

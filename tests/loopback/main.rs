@@ -10,12 +10,15 @@
 
 #[path = "../support/coturn.rs"]
 mod coturn;
+mod hostile;
 mod http;
 mod letters;
+mod liar;
 mod named;
 mod names;
 mod pairs;
 mod recovery;
+mod relayed;
 mod relaying;
 mod signaling;
 #[path = "../support/mod.rs"]

@@ -77,10 +77,7 @@ pub(crate) fn show(options: &KeyOptions) -> Result<ExitCode, Box<dyn Error>> {
 pub(crate) fn forget(options: &ForgetOptions) -> Result<ExitCode, Box<dyn Error>> {
     let dir = options.place.dir()?;
     // Who runs would write down again what it knows. A hub has no key, and no lock.
-    let lock = match Identity::fingerprint_in(&dir)? {
-        Some(_) => Some(Identity::load_or_create(&dir)),
-        None => None,
-    };
+    let lock = Identity::fingerprint_in(&dir)?.map(|_| Identity::load_or_create(&dir));
     if let Some(Err(IdentityError::InUse { path })) = lock {
         return Err(format!("{} is in use: stop that rover first", path.display()).into());
     }

@@ -12,7 +12,7 @@ use crate::error::DialError;
 use crate::event::Event;
 use crate::link::{LinkEvent, Message};
 use crate::rendezvous::{Rendezvous, TieEvent, TieId};
-use crate::signal::post::FromHub;
+use crate::signal::post::{FromHub, MAX_TEXT};
 use crate::stats::LinkStats;
 
 /// What the application sees of links with other peers.
@@ -129,6 +129,9 @@ impl Driver {
     /// Takes what the hub says about other peers.
     pub(super) fn on_mail(&mut self, now: Instant, text: &[u8]) {
         let Some(ties) = &mut self.ties else { return };
+        if text.len() > MAX_TEXT {
+            return tracing::debug!(bytes = text.len(), "the hub says too much at a time");
+        }
         match serde_json::from_slice::<FromHub>(text) {
             Ok(post) => ties.handle_post(now, post),
             Err(error) => tracing::debug!(%error, "the hub says what nobody understands"),
@@ -232,6 +235,7 @@ impl Driver {
                 let places = if fresh { self.fresh_places(now) } else { ties.places().to_vec() };
                 ties.begin(now, id, &places);
             }
+            TieEvent::Released => return true,
             TieEvent::Called => {
                 let link = self.bonds.handle(ties, id);
                 let taken = link.is_some_and(|link| self.bonds.called.try_send(link).is_ok());

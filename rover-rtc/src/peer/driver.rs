@@ -324,10 +324,10 @@ impl Driver {
                     self.on_mail(now, &text);
                     continue;
                 }
-                LinkEvent::Path(PathEvent::Mapped { local, remote, public }) => {
-                    if self.network.note_mapped(*local, *remote, *public) {
-                        self.tell_places(now);
-                    }
+                LinkEvent::Path(PathEvent::Mapped { local, remote, public })
+                    if self.network.note_mapped(*local, *remote, *public) =>
+                {
+                    self.tell_places(now);
                 }
                 LinkEvent::Connected => self.share_home_sockets(now),
                 _ => {}

@@ -2,19 +2,35 @@
 
 use std::time::Instant;
 
+use super::post::shortened;
 use super::tie::Plan;
 use super::{Rendezvous, Tie, TieEvent, TieId};
 use crate::error::DialError;
-use crate::identity::Fingerprint;
+use crate::identity::{Fingerprint, Trust, TrustError};
 use crate::signal::letter::{Content, Letter, Sealed};
+use crate::signal::post::MAX_TEXT;
 use crate::util::random;
 
 impl Rendezvous {
-    /// Takes a letter that came on a link's own channel.
-    pub(super) fn handle_text(&mut self, now: Instant, text: &[u8]) {
-        match serde_json::from_slice::<Sealed>(text) {
-            Ok(sealed) => self.handle_sealed(now, &sealed),
-            Err(error) => tracing::debug!(%error, "a letter that cannot be read"),
+    /// Takes a letter that came on a link's own channel: by that way a peer writes of the call that
+    /// it is on, in its own name, and nothing else.
+    pub(super) fn handle_text(&mut self, now: Instant, id: TieId, text: &[u8]) {
+        let sealed = match serde_json::from_slice::<Sealed>(text) {
+            Ok(sealed) if text.len() <= MAX_TEXT => sealed,
+            Ok(_) => return tracing::debug!("a letter that is too long"),
+            Err(error) => return tracing::debug!(%error, "a letter that cannot be read"),
+        };
+        let Some(tie) = self.tie(id) else { return };
+        let (name, key, call) = (tie.name.clone(), tie.key, tie.call().map(str::to_owned));
+        let Ok((letter, by)) = sealed.open() else { return };
+        let own = letter.from == name && letter.to == self.config.name;
+        if own && Some(by) == key && Some(&letter.call) == call.as_ref() {
+            if !matches!(letter.content, Content::Offer { .. }) {
+                self.changed = true;
+                self.handle_letter(now, letter, by);
+            }
+        } else {
+            self.refuse(format!("{name} sent a letter that is not its own"));
         }
     }
 
@@ -30,6 +46,10 @@ impl Rendezvous {
             }
         };
         let Letter { from, to, call, .. } = &letter;
+        if *from == self.config.name {
+            let why = format!("a letter came in this peer's own name, {from}: the hub lies");
+            return self.distrust(now, Some(call), why);
+        }
         if *to != self.config.name {
             let why = format!(
                 "the hub delivered a letter of {from} for {to} to {}: it mixes up its peers",
@@ -53,16 +73,56 @@ impl Rendezvous {
         }
         let trusted = match &letter.content {
             // Only a new call can be an old one once more.
-            Content::Offer { .. } if !self.is_repeated(&letter) => {
-                self.known.accept(from, key, letter.number)
-            }
-            _ => self.known.bind(from, key),
+            Content::Offer { .. } if !self.is_repeated(&letter) => self.admit(&letter, key),
+            _ => self.known.check(from, key).map(|_| ()),
         };
         if let Err(error) = trusted {
+            let is_offer = matches!(letter.content, Content::Offer { .. });
+            if is_offer && !matches!(error, TrustError::Replayed { .. }) {
+                // Whoever it is learns no more than that: not which key is expected, nor why.
+                let reason = format!("{} does not take this key for that of {from}", letter.to);
+                self.reply(now, &letter, Content::Declined { reason });
+            }
             return self.distrust(now, Some(call), error.to_string());
         }
         self.changed = true;
         self.handle_letter(now, letter, key);
+    }
+
+    /// Whether a new call may be taken. A name that nobody had before is not written down for a
+    /// letter, which costs its writer nothing, but when the link is up.
+    fn admit(&mut self, letter: &Letter, key: Fingerprint) -> Result<(), TrustError> {
+        if self.known.check(&letter.from, key)? == Trust::FirstUse {
+            let tie = self.ties.iter().find(|t| t.name == letter.from);
+            return match tie.is_some_and(|t| t.offered >= letter.number) {
+                true => Err(TrustError::Replayed { name: letter.from.clone() }),
+                false => Ok(()),
+            };
+        }
+        match self.known.accept(&letter.from, key, letter.number) {
+            Ok(_) => Ok(()),
+            // It holds until the process ends, which is no reason to lose a link.
+            Err(error @ TrustError::Store { .. }) => {
+                self.refuse(error.to_string());
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A link is up for the first time since its key was shown: whoever has the name from now on
+    /// has this key.
+    pub(super) fn remember(&mut self, id: TieId) {
+        let Some(tie) = self.tie(id) else { return };
+        let key = tie.link.transport().and_then(|t| t.session().expected());
+        let (Some(key), name, number) = (key, tie.name.clone(), tie.offered) else { return };
+        let known = match self.known.check(&name, key) {
+            Ok(Trust::FirstUse) if number > 0 => self.known.accept(&name, key, number),
+            _ => self.known.bind(&name, key),
+        };
+        if let Err(error) = known {
+            self.refuse(error.to_string());
+        }
     }
 
     fn handle_letter(&mut self, now: Instant, letter: Letter, key: Fingerprint) {
@@ -80,7 +140,8 @@ impl Rendezvous {
         match &letter.content {
             Content::Offer { .. } => {}
             Content::Answer { sdp } => {
-                if let Some(tie) = self.tie(id) {
+                // Only an answer that was asked for: another one could make us deaf to calls.
+                if let Some(tie) = self.tie(id).filter(|t| t.offering_call() == Some(&call)) {
                     tie.answer_number = tie.answer_number.max(number);
                 }
                 self.on_answer(now, id, &call, sdp, key);
@@ -141,11 +202,8 @@ impl Rendezvous {
         if letter.number < tie.answer_number {
             return;
         }
-        if let Some((call, answer)) = &tie.answered
-            && *call == letter.call
-        {
-            let (call, answer) = (call.clone(), answer.clone());
-            return self.write(now, id, call, answer);
+        if let Some(answer) = tie.answer_to(&letter.call) {
+            return self.write(now, id, letter.call, answer);
         }
         // Both sides call at once: the call of the smaller name is the one that counts.
         if tie.offering.is_some() && ours_wins {
@@ -155,6 +213,7 @@ impl Rendezvous {
             return;
         }
         tie.key = Some(key);
+        tie.offered = letter.number;
         tie.ladder.called(now);
         tie.plan = Some(Plan::Answer(Box::new(letter)));
         let fresh = tie.used;
@@ -163,7 +222,7 @@ impl Rendezvous {
     }
 
     fn add_called(&mut self, now: Instant, letter: &Letter) -> Option<TieId> {
-        if self.ties.len() >= self.config.max_links {
+        if !self.make_room(now) {
             let reason = format!("{} has as many links as it takes", self.config.name);
             self.reply(now, letter, Content::Declined { reason });
             return None;
@@ -215,14 +274,15 @@ impl Rendezvous {
     }
 
     /// Whether a letter repeats the offer that was answered last.
-    fn is_repeated(&self, letter: &Letter) -> bool {
-        let tie = self.ties.iter().find(|t| t.name == letter.from);
-        tie.is_some_and(|t| t.answered.as_ref().is_some_and(|(call, _)| *call == letter.call))
+    fn is_repeated(&mut self, letter: &Letter) -> bool {
+        let tie = self.ties.iter_mut().find(|t| t.name == letter.from);
+        tie.is_some_and(|t| t.answer_to(&letter.call).is_some())
     }
 
     /// Something about a letter is wrong that does not happen by chance. A call that is being
     /// dialed for the first time ends with it; a link that is up goes on.
     fn distrust(&mut self, now: Instant, call: Option<&str>, why: String) {
+        let why = shortened(&why);
         let offering = |t: &&Tie| t.offering_call().is_some() && t.offering_call() == call;
         let Some((id, up)) = self.ties.iter().find(offering).map(|t| (t.id, t.up)) else {
             return self.refuse(why);
@@ -236,6 +296,13 @@ impl Rendezvous {
 }
 
 impl Tie {
+    /// What was answered to a call, as long as the transport that it speaks of is there.
+    fn answer_to(&mut self, call: &str) -> Option<Content> {
+        let (answered, answer) = self.answered.as_ref().filter(|(c, _)| c == call)?;
+        self.link.transport_of(answered)?;
+        Some(answer.clone())
+    }
+
     fn offering_call(&self) -> Option<&str> {
         self.offering.as_ref().map(|o| o.call.as_str())
     }

@@ -30,7 +30,7 @@ pub use tie::{Tie, TieId};
 use crate::error::DialError;
 use crate::identity::{Identity, KnownPeers, valid_name};
 use crate::link::{ChannelConfig, LinkEvent, Outgoing};
-use crate::path::{LocalAddress, PathConfig, is_relay, relay_addresses};
+use crate::path::{LocalAddress, PathConfig, frame, is_relay, relay_addresses};
 use crate::recovery::RecoveryConfig;
 use crate::session::Pace;
 use crate::signal::post::ToHub;
@@ -68,6 +68,8 @@ pub enum TieEvent {
         /// Whether the sockets must be new.
         fresh: bool,
     },
+    /// A transport was given up before it was connected: sockets may have become free.
+    Released,
     /// Another peer has called, and the link is up.
     Called,
     /// Something happened on the link.
@@ -178,7 +180,7 @@ impl Rendezvous {
             tie.dialed(now, patience);
             return Ok(tie.id);
         }
-        if self.ties.len() >= self.config.max_links {
+        if !self.make_room(now) {
             return Err(DialError::TooMany(self.config.max_links));
         }
         let tie = self.add_tie(now, name, true);
@@ -271,7 +273,9 @@ impl Rendezvous {
     /// When [`Rendezvous::handle_timeout`] is due.
     pub fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
         let reachable = self.reachable;
-        self.ties.iter_mut().filter_map(|t| t.poll_timeout(now, reachable)).min()
+        let early = self.early.front().map(|(since, _)| *since + EARLY_TIME);
+        let ties = self.ties.iter_mut().filter_map(|t| t.poll_timeout(now, reachable));
+        ties.chain(early).min()
     }
 
     /// The next datagram to send.
@@ -341,6 +345,12 @@ impl Rendezvous {
         self.hub_trouble = trouble;
     }
 
+    /// Channels of the hub that are held for calls.
+    #[must_use]
+    pub fn relay_channels(&self) -> usize {
+        self.numbers.len()
+    }
+
     /// Whether a transport uses this socket.
     #[must_use]
     pub fn has_local(&self, local: SocketAddr) -> bool {
@@ -349,6 +359,19 @@ impl Rendezvous {
 
     fn ids(&self) -> Vec<TieId> {
         self.ties.iter().map(|t| t.id).collect()
+    }
+
+    /// Whether there is room for one more link. Calls of others that have not come up make some,
+    /// the oldest first: whoever writes letters that lead nowhere keeps nobody else out.
+    fn make_room(&mut self, now: Instant) -> bool {
+        if self.ties.len() < self.config.max_links {
+            return true;
+        }
+        let idle = self.ties.iter().filter(|t| !t.up && !t.ours).map(|t| t.id).min();
+        let Some(id) = idle else { return false };
+        let name = self.tie(id).map(|t| t.name.clone()).unwrap_or_default();
+        self.remove(now, id, Some(DialError::GivenUp(name)));
+        true
     }
 
     fn add_tie(&mut self, now: Instant, name: &str, ours: bool) -> &mut Tie {
@@ -377,6 +400,9 @@ impl Rendezvous {
 
     /// Notes a channel that the hub has handed out.
     pub(super) fn add_number(&mut self, now: Instant, call: String, number: u16) {
+        if call.len() > MAX_CALL || !frame::is_frame(&number.to_be_bytes()) {
+            return;
+        }
         let known = self.ties.iter_mut().any(|t| t.link.transport_of(&call).is_some());
         if !known && !self.is_early(&call) {
             self.early.push_back((now, call.clone()));
@@ -391,7 +417,7 @@ impl Rendezvous {
     /// has made them up.
     fn drop_early(&mut self, now: Instant) {
         while let Some((since, _)) = self.early.front() {
-            let late = now.saturating_duration_since(*since) > EARLY_TIME;
+            let late = now.saturating_duration_since(*since) >= EARLY_TIME;
             if !late && self.early.len() <= self.config.max_links {
                 break;
             }
@@ -447,6 +473,9 @@ impl Rendezvous {
         over.into_iter().for_each(|call| self.end_call(call));
     }
 }
+
+/// The longest name of a call, as at the hub: twice what 128 bits take in hexadecimal.
+const MAX_CALL: usize = 64;
 
 /// The hub hands out a call's channel a moment before it passes on the offer.
 const EARLY_TIME: Duration = Duration::from_secs(10);

@@ -65,6 +65,7 @@ impl Rendezvous {
 
     /// Notes why a letter or a registration was refused.
     pub(super) fn refuse(&mut self, why: String) {
+        let why = shortened(&why);
         tracing::warn!("{why}");
         if self.refusals.len() < MAX_REFUSALS {
             self.refusals.push_back(why);
@@ -89,6 +90,15 @@ impl Rendezvous {
         self.ties.iter().find(offers).map(|t| t.id)
     }
 }
+
+/// A reason as people are told it: what others wrote of it may be long, and hold anything.
+pub(super) fn shortened(reason: &str) -> String {
+    let shown = reason.chars().map(|c| if c.is_control() { ' ' } else { c });
+    shown.take(MAX_REASON).collect()
+}
+
+/// Characters of a reason: room for a name of full length, two fingerprints and advice.
+const MAX_REASON: usize = 600;
 
 /// Refusals that wait for the driver; a hub that lies may cause many.
 const MAX_REFUSALS: usize = 16;

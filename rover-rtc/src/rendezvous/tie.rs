@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use str0m::IceCreds;
 
+use super::post::shortened;
 use super::{Rendezvous, RendezvousConfig, TieEvent};
 use crate::error::{DialError, SdpError};
 use crate::identity::Fingerprint;
@@ -30,12 +31,17 @@ pub struct Tie {
     pub(super) ladder: Ladder,
     /// The key of the other side, once it has shown it.
     pub(super) key: Option<Fingerprint>,
+    /// The number of its last offer; 0 if there was none.
+    pub(super) offered: u64,
     /// What a transport is wanted for, while its sockets are being opened.
     pub(super) plan: Option<Plan>,
     /// An offer of ours that has no answer yet.
     pub(super) offering: Option<Offering>,
     /// The last answer of ours, should the offer come again.
     pub(super) answered: Option<(String, Content)>,
+    /// Until when the transport that was answered with has to be up: who offered it may have given
+    /// it up, for paths that came back.
+    pub(super) answer_until: Option<Instant>,
     /// The largest number of an answer of the other side.
     pub(super) answer_number: u64,
     /// A restart of ours has no answer yet.
@@ -98,9 +104,11 @@ impl Tie {
             signal,
             ladder,
             key: None,
+            offered: 0,
             plan: None,
             offering: None,
             answered: None,
+            answer_until: None,
             answer_number: 0,
             restarting: false,
             restart_number: 0,
@@ -174,7 +182,7 @@ impl Tie {
         let ladder = self.ladder.deadline().filter(|_| reachable && self.plan.is_none());
         let again = self.offering.as_ref().map(|o| o.again).filter(|_| reachable);
         let given_up = self.down_since.map(|since| since + self.resume_window);
-        [self.link.poll_timeout(now), ladder, again, self.until, given_up]
+        [self.link.poll_timeout(now), ladder, again, self.until, self.answer_until, given_up]
             .into_iter()
             .flatten()
             .min()
@@ -216,6 +224,10 @@ impl Rendezvous {
             let why = DialError::GivenUp(tie.name.clone());
             return self.remove(now, id, Some(why));
         }
+        if tie.answer_until.is_some_and(|until| until <= now) {
+            self.drop_next(id);
+        }
+        let Some(tie) = self.tie(id) else { return };
         if !reachable || tie.plan.is_some() {
             return;
         }
@@ -251,7 +263,7 @@ impl Rendezvous {
             match &event {
                 LinkEvent::Message(channel, message) if *channel == signal => {
                     let text = message.data.clone();
-                    self.handle_text(now, &text);
+                    self.handle_text(now, id, &text);
                     continue;
                 }
                 LinkEvent::ChannelOpen { id: channel, .. } if *channel == signal => {
@@ -263,6 +275,7 @@ impl Rendezvous {
                 LinkEvent::Connected => {
                     tie.ladder.healthy();
                     tie.offering = None;
+                    tie.answer_until = None;
                     tie.until = None;
                     tie.reason = None;
                     tie.down_since = None;
@@ -273,6 +286,7 @@ impl Rendezvous {
                         self.events.push_back((id, TieEvent::Called));
                     }
                     self.tidy_numbers();
+                    self.remember(id);
                 }
                 LinkEvent::Path(PathEvent::AllDead) => {
                     tie.ladder.paths_died(now);
@@ -296,6 +310,7 @@ impl Rendezvous {
                 LinkEvent::DialFailed(reason) => {
                     let reason = reason.clone().unwrap_or_else(|| "the call ended".to_owned());
                     self.failed(now, id, reason);
+                    self.events.push_back((id, TieEvent::Released));
                     continue;
                 }
                 _ => {}
@@ -306,6 +321,7 @@ impl Rendezvous {
 
     /// A call did not come to anything; the ladder tries again.
     pub(super) fn failed(&mut self, now: Instant, id: TieId, reason: String) {
+        let reason = shortened(&reason);
         let Some(tie) = self.tie(id) else { return };
         tie.ladder.dial_failed(now);
         tie.reason = Some(reason.clone());
@@ -317,7 +333,11 @@ impl Rendezvous {
     pub(super) fn drop_next(&mut self, id: TieId) {
         let Some(tie) = self.tie(id) else { return };
         tie.offering = None;
-        tie.link.hang_up();
+        tie.answer_until = None;
+        if tie.link.next_transport().is_some() {
+            tie.link.hang_up();
+            self.events.push_back((id, TieEvent::Released));
+        }
         self.tidy_numbers();
     }
 
@@ -343,12 +363,14 @@ impl Rendezvous {
         places: &[LocalAddress],
     ) -> Result<(), SdpError> {
         let Content::Offer { sdp, .. } = &letter.content else { return Ok(()) };
+        let until = now + self.config.recovery.dial_timeout;
         let key = self.tie(id).and_then(|t| t.key);
         let transport = self.transport(now, &letter.call, key, false, places);
         let Some(tie) = self.tie(id) else { return Ok(()) };
         let sdp = tie.link.answer(now, transport, sdp)?;
         let content = Content::Answer { sdp };
         tie.used = true;
+        tie.answer_until = Some(until);
         tie.answered = Some((letter.call.clone(), content.clone()));
         self.write(now, id, letter.call.clone(), content);
         Ok(())

@@ -5,16 +5,19 @@
 
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
 use super::bucket::seconds;
 use super::hub::Hub;
-use super::names::OwnerId;
+use super::names::{Owner, OwnerId};
 use super::post::To;
 use super::registration::Proof;
 use super::sessions::{failure, unknown_session};
-use crate::identity::valid_name;
+use crate::identity::{Fingerprint, valid_name};
 use crate::link::Message;
 use crate::model::client::ClientId;
-use crate::signal::letter::Sealed;
+use crate::signal::letter::{Content, Letter, Sealed};
 use crate::signal::post::{CHANNEL, FromHub, MAX_TEXT, PROOF_HEADER, ToHub};
 use crate::signal::{Exchange, Reply};
 
@@ -159,6 +162,11 @@ impl Hub {
         }
         let allowed = self.names.owner(from).map_or(Ok(()), |o| o.letters.take(now, 1.0));
         allowed.map_err(|wait| format!("too many letters: wait {} s", seconds(wait)))?;
+        if let Some(letter) = &letter
+            && let Some(owner) = self.names.owner(from)
+        {
+            check_writer(owner, letter, &name, call, begins)?;
+        }
         let Some(to) = self.names.find(&name) else {
             // Who asks for a channel again asks for no more: the other side asks when it is back.
             if letter.is_some() {
@@ -253,6 +261,31 @@ impl Hub {
         let sent = self.with_client(now, client, |c, _| c.send_message(CHANNEL, message));
         matches!(sent, Some(Ok(())))
     }
+}
+
+/// Refuses a letter that is not by who sends it, or says another thing than its envelope: nobody
+/// can be met for the first time under the name of somebody else. What cannot be read is the
+/// reader's to refuse, who reads it by the same means.
+fn check_writer(
+    owner: &Owner,
+    letter: &Sealed,
+    to: &str,
+    call: &str,
+    offer: bool,
+) -> Result<(), String> {
+    let certificate = BASE64.decode(&letter.certificate);
+    if certificate.is_ok_and(|der| Fingerprint::of(&der) != owner.fingerprint) {
+        return Err(format!(
+            "the letter is not signed by the key that has the name {}",
+            owner.name
+        ));
+    }
+    let Ok(inner) = serde_json::from_str::<Letter>(&letter.text) else { return Ok(()) };
+    let offers = matches!(inner.content, Content::Offer { .. });
+    if inner.from != owner.name || inner.to != to || inner.call != call || offers != offer {
+        return Err("the letter says another thing than what was asked for it".to_owned());
+    }
+    Ok(())
 }
 
 /// What a text asks for; `None` if it makes no sense.

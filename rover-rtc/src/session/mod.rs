@@ -177,6 +177,12 @@ impl Session {
         self.rtc.direct_api().set_remote_fingerprint(expected.into());
     }
 
+    /// The other side's certificate, if it is known: once connected, the one that it has shown.
+    #[must_use]
+    pub fn expected(&self) -> Option<Fingerprint> {
+        self.config.expected
+    }
+
     /// Adds a candidate of this side, to be offered and checked.
     /// Returns the line that tells the other side, if it is new.
     pub fn add_local_candidate(&mut self, now: Instant, candidate: Candidate) -> Option<String> {

@@ -169,3 +169,25 @@ fn an_offer_that_comes_after_the_answer_changes_nothing() {
         assert_eq!(town.people[A].sockets.len(), 1, "no fresh sockets: {late} ms");
     }
 }
+
+/// Answers get lost until the answering side has given its transport up; then they do not.
+#[test]
+fn an_answer_is_not_repeated_for_a_transport_that_is_gone() {
+    let mut town = Town::empty(1);
+    town.settle_in(config("a"), 1);
+    let mut hasty = config("b");
+    hasty.recovery.dial_timeout = 2 * SECOND;
+    town.settle_in(hasty, 1);
+    town.run_for(SECOND);
+    town.hub.lie = Some(Box::new(|to, text| {
+        let is_answer =
+            matches!(&text, FromHub::Deliver { letter } if letter.text.contains("\"answer\""));
+        if to == A && is_answer { Vec::new() } else { vec![(to, text)] }
+    }));
+    town.dial(B, A);
+    town.dial(A, B);
+    let again = |t: &mut Town| t.people[B].count("a", &|n| *n == Note::Dialing) == 2;
+    assert!(town.run(5 * SECOND, again), "{:?}", town.people[B].notes);
+    town.hub.lie = None;
+    assert!(town.run(300 * MS, |t| t.is_open(A, B)), "{:?}", town.people[A].notes);
+}

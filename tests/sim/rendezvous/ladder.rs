@@ -10,8 +10,8 @@ use crate::town::{A, B, Note, Town};
 #[test]
 fn all_dies_and_comes_back() {
     for (seed, secs) in [1u32, 3, 8, 15, 30, 60, 300].into_iter().enumerate() {
-        for hub_first in [false, true] {
-            let mut town = Town::talking(seed as u64);
+        for (hub_first, moved) in [(false, false), (true, false), (false, true), (true, true)] {
+            let mut town = Town::direct(seed as u64);
             town.talk(A, B, SECOND / 4);
             town.net.change_all(|e| e.cut = true);
             town.kill_hub();
@@ -19,15 +19,27 @@ fn all_dies_and_comes_back() {
             if hub_first {
                 town.start_hub();
                 town.run_for(2 * SECOND);
-                town.net.change_all(|e| e.cut = false);
-            } else {
-                town.net.change_all(|e| e.cut = false);
-                town.run_for(2 * SECOND);
-                town.start_hub();
             }
-            let start = town.now;
+            if moved {
+                town.lose_addresses(A);
+                town.lose_addresses(B);
+                town.add_address(A);
+                town.add_address(B);
+                town.people[A].follow(town.now);
+                town.people[B].follow(town.now);
+            }
+            town.net.change_all(|e| e.cut = false);
+            let mut start = town.now;
+            if !hub_first {
+                // Without a hub nobody finds who has moved.
+                town.run_for(2 * SECOND);
+                assert!(moved != town.is_open(A, B));
+                town.start_hub();
+                start = if moved { town.now } else { start };
+            }
             assert!(town.run(20 * SECOND, |t| t.is_open(A, B)), "{secs} s");
-            println!("{secs} s, hub first {hub_first}: open after {:?}", town.now - start);
+            let took = town.now - start;
+            println!("{secs} s, hub first {hub_first}, moved {moved}: open after {took:?}");
             town.run_for(5 * SECOND);
             assert!(town.is_open(A, B));
             let ups = town.people[A].count("b", &|n| *n == Note::Up);
@@ -93,8 +105,13 @@ fn a_new_process_with_another_key_is_refused() {
             town.people[other].notes,
             town.people[other].refusals
         );
-        if seed < 2 {
-            println!("{}", told[0]);
+        if seed % 4 < 2 {
+            let why = |n: &Note| match n {
+                Note::Ended(why) => why.to_string().contains("does not take this key"),
+                _ => false,
+            };
+            let name = town.people[other].name.clone();
+            assert_eq!(town.people[who].count(&name, &why), 1, "{:?}", town.people[who].notes);
         }
     }
 }

@@ -3,5 +3,7 @@
 mod calls;
 mod glare;
 mod ladder;
+mod lies;
+mod moves;
 mod relay;
 mod trickle;

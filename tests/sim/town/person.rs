@@ -157,6 +157,12 @@ impl Person {
         self.notes.iter().filter(|(_, n, note)| n == name && what(note)).count()
     }
 
+    /// Whether a link that was up is being dialed anew.
+    pub fn redials(&self, name: &str) -> bool {
+        let last = self.notes.iter().rev().find(|(_, n, _)| n == name);
+        self.count(name, &|n| *n == Note::Up) > 0 && last.is_some_and(|l| l.2 == Note::Dialing)
+    }
+
     pub fn ended(&self, name: &str) -> Option<&DialError> {
         self.notes.iter().rev().find_map(|(_, n, note)| match note {
             Note::Ended(why) if n == name => Some(why),
@@ -260,6 +266,7 @@ impl Person {
                 self.ties.begin(now, id, &places);
                 return false;
             }
+            TieEvent::Released => return true,
             TieEvent::Called => Note::Called,
             TieEvent::Restarting => Note::Restarting,
             TieEvent::Dialing(_) => Note::Dialing,

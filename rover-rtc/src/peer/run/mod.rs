@@ -106,7 +106,7 @@ impl Session {
                     Some(event) => self.out.line(&event_line(&event)),
                     None => break,
                 },
-                Some(message) = channel.recv() => if !self.options.quiet && !(calls && message.binary) {
+                Some(message) = channel.recv() => if !(self.options.quiet || calls && message.binary) {
                     self.out.line(&message_line(&message));
                 },
                 Some(line) = self.lines.1.recv() => self.out.line(&line),

@@ -20,14 +20,12 @@ impl<W: Write> Screen<W> {
         Self { out, colors, notes: VecDeque::new(), entered: false }
     }
 
-    /// Keeps lines to be shown below the table.
+    /// Keeps a text to be shown below the table: its first line, for descriptions have many.
     pub(super) fn note(&mut self, text: &str) {
-        for line in text.lines() {
-            if self.notes.len() == NOTES {
-                self.notes.pop_front();
-            }
-            self.notes.push_back(line.to_owned());
+        if self.notes.len() == NOTES {
+            self.notes.pop_front();
         }
+        self.notes.extend(text.lines().next().map(str::to_owned));
     }
 
     /// Draws the table, and below it as many of the last notes as there is room for. What is too
@@ -93,7 +91,7 @@ mod tests {
     fn drawn(colors: bool, size: (usize, usize)) -> String {
         let mut out = Vec::new();
         let mut screen = Screen::new(&mut out, colors);
-        (0..9).for_each(|i| screen.note(&format!("note {i}\n\x1b[2Jmore {i}")));
+        (0..9).for_each(|i| screen.note(&format!("\x1b[2Jnote {i}\nmore")));
         let line = |text: &str, style| TableLine { text: text.to_owned(), style };
         let table =
             [line("a heading", Style::Bold), line("\u{f6}\u{f6}\u{f6} standby", Style::Dim)];
@@ -108,7 +106,7 @@ mod tests {
         let inner = text.strip_prefix(&format!("{ENTER}{HOME}")).unwrap();
         let inner = inner.strip_suffix(&format!("{CLEAR_BELOW}{LEAVE}")).unwrap();
         let lines: Vec<_> = inner.split("\r\n").map(|l| l.trim_end_matches(CLEAR_LINE)).collect();
-        assert_eq!(lines, ["a head", "\u{f6}\u{f6}\u{f6} st", "", "note 8", "[2Jmor"]);
+        assert_eq!(lines, ["a head", "\u{f6}\u{f6}\u{f6} st", "", "[2Jnot", "[2Jnot"]);
         assert_eq!(drawn(false, (80, 1)).matches("\r\n").count(), 0);
         assert!(!drawn(false, (80, 0)).contains("heading"));
     }
