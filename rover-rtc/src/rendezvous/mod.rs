@@ -321,8 +321,8 @@ impl Rendezvous {
     }
 
     /// Says whether the hub can be told something: by the peer's link to it, or over HTTP. A hub
-    /// that is new may have forgotten which calls it relays; and who has no path to this side may not
-    /// know where it is now.
+    /// that is new may have forgotten which calls it relays; and who has no path to this side may
+    /// not know where it is now.
     pub fn set_reachable(&mut self, now: Instant, reachable: bool) {
         self.reachable = reachable;
         for id in self.ids() {
