@@ -103,6 +103,8 @@ pub struct Rendezvous {
     next_id: u64,
     /// Addresses that new transports use, unless they need fresh sockets.
     places: Vec<LocalAddress>,
+    /// All that may be used, those of sockets that are not shared among them.
+    addresses: Vec<LocalAddress>,
     /// Whether the hub can be told something.
     reachable: bool,
     /// Why not, as far as is known.
@@ -143,6 +145,7 @@ impl Rendezvous {
             ties: Vec::new(),
             next_id: 0,
             places: Vec::new(),
+            addresses: Vec::new(),
             reachable: false,
             hub_trouble: None,
             numbers: HashMap::new(),

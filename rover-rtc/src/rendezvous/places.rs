@@ -12,43 +12,47 @@ impl Rendezvous {
     /// sockets that new transports use, and that others get for an interface that they have none
     /// of. Transports follow at once, and the other sides are told.
     pub fn set_places(&mut self, now: Instant, all: &[LocalAddress], shared: &[SocketAddr]) {
+        let allowed = all.iter().copied().filter(|p| self.may_use(p));
+        self.addresses = allowed.collect();
         self.places = all.iter().copied().filter(|p| shared.contains(&p.base)).collect();
-        let allowed = |places: &[LocalAddress]| -> Vec<_> {
-            places.iter().copied().filter(|p| self.may_use(p)).collect()
-        };
-        let (all, shared) = (allowed(all), allowed(&self.places));
-        let relay_only = self.config.relay_only;
         for id in self.ids() {
-            let Some(tie) = self.tie(id) else { continue };
-            let mut news = Vec::new();
-            // A relayed address that the one before uses would bring its records to the next.
-            let taken = relay_only && tie.link.transports().count() > 1;
-            for transport in tie.link.transports() {
-                let before = transport.locals().to_vec();
-                let is_gone = |l: &&LocalAddress| l.via != Via::Hub && !all.contains(l);
-                for gone in before.iter().filter(is_gone) {
-                    transport.remove_local(now, *gone);
-                }
-                let left = transport.locals().to_vec();
-                let has_socket = |p: &LocalAddress| left.iter().any(|l| l.base == p.base);
-                let has_address = |p: &LocalAddress| {
-                    left.iter().any(|l| l.via == Via::Host && l.base.ip() == p.base.ip())
-                };
-                let own = all.iter().filter(|p| has_socket(p));
-                let new = shared.iter().filter(|p| !taken && !has_address(p));
-                let mut lines = Vec::new();
-                for place in own.chain(new) {
-                    lines.extend(transport.add_local(now, *place));
-                }
-                if !lines.is_empty() {
-                    news.push((transport.call().to_owned(), lines));
-                }
-            }
-            for (call, lines) in news {
-                self.write(now, id, call, Content::Candidates { lines });
-            }
-            self.collect(now, id);
+            self.follow_places(now, id);
         }
+    }
+
+    /// Brings the addresses of a link's transports in line with those that there are.
+    pub(super) fn follow_places(&mut self, now: Instant, id: TieId) {
+        let all = self.addresses.clone();
+        let shared: Vec<_> = self.places.iter().copied().filter(|p| self.may_use(p)).collect();
+        let Some(tie) = self.tie(id) else { return };
+        let mut news = Vec::new();
+        // What one transport has must not bring its records to the other: shared sockets are for
+        // the one in use, and the next gets them when it takes over.
+        for (turn, transport) in tie.link.transports().enumerate() {
+            let before = transport.locals().to_vec();
+            let is_gone = |l: &&LocalAddress| l.via != Via::Hub && !all.contains(l);
+            for gone in before.iter().filter(is_gone) {
+                transport.remove_local(now, *gone);
+            }
+            let left = transport.locals().to_vec();
+            let has_socket = |p: &LocalAddress| left.iter().any(|l| l.base == p.base);
+            let has_address = |p: &LocalAddress| {
+                left.iter().any(|l| l.via == Via::Host && l.base.ip() == p.base.ip())
+            };
+            let own = all.iter().filter(|p| has_socket(p));
+            let new = shared.iter().filter(|p| turn == 0 && !has_address(p));
+            let mut lines = Vec::new();
+            for place in own.chain(new) {
+                lines.extend(transport.add_local(now, *place));
+            }
+            if !lines.is_empty() {
+                news.push((transport.call().to_owned(), lines));
+            }
+        }
+        for (call, lines) in news {
+            self.write(now, id, call, Content::Candidates { lines });
+        }
+        self.collect(now, id);
     }
 
     /// Whether an address may be used: all, unless only relayed ones are wanted.
@@ -62,8 +66,7 @@ impl Rendezvous {
         &self.places
     }
 
-    /// The network has changed: what is dead may live, and what failed may work.
-    /// Addresses have `changed`, or only routes, which ladders do not wait for.
+    /// The network has changed: what is dead may live, and what failed may work. Addresses have `changed`, or only routes, which ladders do not wait for.
     pub fn network_changed(&mut self, now: Instant, changed: bool) {
         for tie in &mut self.ties {
             if changed {
