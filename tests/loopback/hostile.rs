@@ -193,7 +193,7 @@ async fn a_thousand_calls_of_nobody() {
         }
     }
     slowest = slowest.max(linked.still_talk().await);
-    println!("slowest exchange meanwhile: {slowest:?}");
+    eprintln!("slowest exchange meanwhile: {slowest:?}");
     let links = linked.two.links().await.unwrap();
     assert!(links.len() > 10, "their calls were taken");
     assert!(links.len() <= 64, "{} links", links.len());
@@ -213,7 +213,7 @@ async fn letters_in_ones_own_name() {
     let mut events = linked.two.events();
     let key = Identity::fresh().unwrap();
     linked.scene.hub.deliver("rover-2", &forged(&key, "", "rover-2", 1));
-    refuses(&mut events, "a letter came in this peer's own name rover-2").await;
+    refuses(&mut events, "a letter came in this peer's own name, rover-2").await;
     linked.still_talk().await;
     assert_eq!(linked.two.links().await.unwrap().len(), 1);
 }
