@@ -193,7 +193,7 @@ async fn a_thousand_calls_of_nobody() {
         }
     }
     slowest = slowest.max(linked.still_talk().await);
-    println!("slowest exchange meanwhile: {slowest:?}");
+    eprintln!("slowest exchange meanwhile: {slowest:?}");
     let links = linked.two.links().await.unwrap();
     assert!(links.len() > 10, "their calls were taken");
     assert!(links.len() <= 64, "{} links", links.len());

@@ -117,7 +117,7 @@ pub async fn until(events: &mut Events, wanted: impl Fn(&Event) -> bool) -> Even
 pub async fn refuses(events: &mut Events, why: &str) {
     let refused = |e: &Event| matches!(e, Event::Trouble(text) if text.contains(why));
     let event = until(events, refused).await;
-    println!("refused: {event:?}");
+    eprintln!("refused: {event:?}");
 }
 
 /// Waits until a call fails for this reason, long before its patience ends.
@@ -127,7 +127,7 @@ pub async fn distrusts(call: impl Future<Output = Result<PeerLink, WebrtcError>>
     assert!(matches!(error, WebrtcError::Dial(DialError::Distrusted(_))), "{error:?}");
     let text = error.to_string();
     assert!(text.contains(why), "{text}");
-    println!("distrusted: {text}");
+    eprintln!("distrusted: {text}");
 }
 
 /// No link of this rover has ever been up, or none more than these.

@@ -247,15 +247,15 @@ impl Hub {
         }
     }
 
-    fn deliver(&mut self, to: &str, letter: Sealed) {
+    fn deliver(&self, to: &str, letter: Sealed) {
         self.tell(to, &FromHub::Deliver { letter: Box::new(letter) });
     }
 
-    fn tell(&mut self, to: &str, text: &FromHub) {
+    fn tell(&self, to: &str, text: &FromHub) {
         self.say(to, serde_json::to_string(text).unwrap());
     }
 
-    fn say(&mut self, to: &str, text: String) {
+    fn say(&self, to: &str, text: String) {
         let guest = self.guests.iter().find(|g| g.name == to);
         let _ = guest.is_some_and(|g| g.say(&text));
     }
