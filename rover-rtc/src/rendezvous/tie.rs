@@ -256,6 +256,7 @@ impl Rendezvous {
 
     /// Takes what the link has to say.
     pub(super) fn collect(&mut self, now: Instant, id: TieId) {
+        let mut connected = false;
         loop {
             let Some(tie) = self.tie(id) else { return };
             let Some(event) = tie.link.poll_event() else { break };
@@ -287,6 +288,7 @@ impl Rendezvous {
                     }
                     self.tidy_numbers();
                     self.remember(id);
+                    connected = true;
                 }
                 LinkEvent::Path(PathEvent::AllDead) => {
                     tie.ladder.paths_died(now);
@@ -316,6 +318,10 @@ impl Rendezvous {
                 _ => {}
             }
             self.events.push_back((id, TieEvent::Link(event)));
+        }
+        if connected {
+            // What came up while the transport before was in use is for the new one, too.
+            self.follow_places(now, id);
         }
     }
 
