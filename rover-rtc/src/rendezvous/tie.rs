@@ -195,6 +195,12 @@ impl Rendezvous {
     pub fn begin(&mut self, now: Instant, id: TieId, places: &[LocalAddress]) {
         let Some(tie) = self.tie(id) else { return };
         let Some(plan) = tie.plan.take() else { return };
+        // Fresh sockets are news.
+        for place in places.iter().filter(|p| self.may_use(p)).collect::<Vec<_>>() {
+            if !self.addresses.contains(place) {
+                self.addresses.push(*place);
+            }
+        }
         if places.is_empty() {
             return self.failed(now, id, "no usable network interface".to_owned());
         }
