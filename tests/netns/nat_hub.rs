@@ -74,6 +74,28 @@ fn hub_is_gone_for_long() {
     assert!(cut <= Duration::from_millis(500), "{cut:?}");
 }
 
+/// The default route of one rover leads into a network that is dead without a word: UDP goes by the
+/// other one at once, and signaling has to find that way, too.
+#[test]
+fn hub_is_back_but_the_default_route_is_dead() {
+    let Some(world) = world(&[Nat::Cone, Nat::Cone], &[Nat::Cone]) else { return };
+    let mut scene = Scene::calm("dead_route", world, true, &[]);
+    scene.lab.cut(Host::A, 0);
+    pause(1000);
+    scene.stop_hub(false);
+    pause(2000);
+    let started = time();
+    scene.start_hub();
+    let caller = Caller::start(&scene, "c", "a");
+    scene.wait("a call to the rover", Duration::from_secs(30), |s| {
+        caller.log(s).when("Up").is_some()
+    });
+    let up = Duration::from_micros(caller.log(&scene).when("Up").unwrap() - started);
+    scene.say(&format!("a call comes through {up:?} after the hub is back"));
+    drop(caller);
+    scene.end_perfect();
+}
+
 /// One more peer, which calls a rover; killed when this is dropped.
 struct Caller(&'static str, Child);
 

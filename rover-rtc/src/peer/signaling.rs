@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use crate::config::PeerConfig;
 use crate::identity::Identity;
+use crate::net::InterfaceFilter;
 use crate::path::Redundancy;
 use crate::signal::client::{CallError, SignalClient};
 use crate::signal::message::{Description, Rover, VERSION};
@@ -55,8 +56,13 @@ impl Signaling {
         config: &PeerConfig,
         identity: Option<Arc<Identity>>,
     ) -> Result<Self, CallError> {
+        let filter = InterfaceFilter {
+            only: config.interfaces.clone(),
+            except: config.no_interfaces.clone(),
+            ..InterfaceFilter::default()
+        };
         Ok(Self {
-            client: SignalClient::new(&config.server, config.token.as_ref())?,
+            client: SignalClient::new(&config.server, config.token.as_ref(), filter)?,
             name: config.name.clone(),
             identity,
             redundancy: config.path.redundancy,

@@ -560,7 +560,8 @@ pub const DEFAULT_MAX_MESSAGE_SIZE: u32 = 256 * 1024;
 const SCTP_BUFFER: usize = 512 * 1024;
 
 // ICE's checks in real time; str0m gets them multiplied by the pace.
-const STUN_INITIAL_RTO: Duration = Duration::from_millis(250);
+/// Short, for the first check through a NAT is lost where the other side's is not open yet.
+const STUN_INITIAL_RTO: Duration = Duration::from_millis(100);
 /// Also how often a working pair is checked by str0m. The path layer's own probes know sooner,
 /// so this is only a keep-alive, and idle clients cost little.
 const STUN_MAX_RTO: Duration = Duration::from_secs(15);

@@ -6,7 +6,9 @@ use reqwest::{Client, Response, StatusCode, header};
 
 use super::message::{Description, Failure, Kind};
 use super::post::{FromHub, PROOF_HEADER, ToHub};
+use super::ways::{TOTAL_TIMEOUT, Ways};
 use crate::config::Token;
+use crate::net::InterfaceFilter;
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -39,29 +41,27 @@ pub enum CallError {
 /// Makes the calls of one peer.
 #[derive(Debug, Clone)]
 pub struct SignalClient {
-    http: Client,
+    ways: Ways,
     server: String,
     token: Option<Token>,
 }
 
 impl SignalClient {
-    /// A client of the hub at this URL, with what the hub asks for before it registers a name.
+    /// A client of the hub at this URL, with what the hub asks for before it registers a name. Where
+    /// the routes lead nowhere, the interfaces that `filter` lets through are tried one by one.
     ///
     /// # Errors
     ///
     /// If the URL cannot be used or TLS cannot be set up.
-    pub fn new(server: &str, token: Option<&Token>) -> Result<Self, CallError> {
+    pub fn new(
+        server: &str,
+        token: Option<&Token>,
+        filter: InterfaceFilter,
+    ) -> Result<Self, CallError> {
         let server = normalise(server);
         reqwest::Url::parse(&server).map_err(|e| CallError::Invalid(format!("{server}: {e}")))?;
-        let http = Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TOTAL_TIMEOUT)
-            // A connection kept open would outlive the interface it was made on.
-            .pool_max_idle_per_host(0)
-            .no_proxy()
-            .build()
-            .map_err(|e| CallError::Invalid(e.to_string()))?;
-        Ok(Self { http, server, token: token.cloned() })
+        let ways = Ways::new(filter).map_err(|e| CallError::Invalid(e.to_string()))?;
+        Ok(Self { ways, server, token: token.cloned() })
     }
 
     /// The hub's URL.
@@ -77,7 +77,7 @@ impl SignalClient {
     /// See [`CallError`].
     pub async fn create(&self, offer: &Description) -> Result<Description, CallError> {
         let url = format!("{}/v1/sessions", self.server);
-        let mut request = self.http.post(&url).json(offer);
+        let mut request = self.http().post(&url).json(offer);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.secret());
         }
@@ -92,7 +92,7 @@ impl SignalClient {
     /// See [`CallError`].
     pub async fn post(&self, session: &str, proof: &str, text: &ToHub) -> Result<(), CallError> {
         let url = format!("{}/mail", self.session_url(session));
-        let request = self.http.post(&url).header(PROOF_HEADER, proof).json(text);
+        let request = self.http().post(&url).header(PROOF_HEADER, proof).json(text);
         self.send(request, &url).await.map(drop)
     }
 
@@ -103,7 +103,7 @@ impl SignalClient {
     /// See [`CallError`].
     pub async fn collect(&self, session: &str, proof: &str) -> Result<Vec<FromHub>, CallError> {
         let url = format!("{}/mail?wait={}", self.session_url(session), POLL_TIME.as_secs());
-        let request = self.http.get(&url).header(PROOF_HEADER, proof);
+        let request = self.http().get(&url).header(PROOF_HEADER, proof);
         let response = self.send(request.timeout(POLL_TIME + TOTAL_TIMEOUT), &url).await?;
         if response.status() == StatusCode::NO_CONTENT {
             return Ok(Vec::new());
@@ -123,7 +123,7 @@ impl SignalClient {
         offer: &Description,
     ) -> Result<Description, CallError> {
         let url = self.session_url(session);
-        let response = self.send(self.http.patch(&url).json(offer), &url).await?;
+        let response = self.send(self.http().patch(&url).json(offer), &url).await?;
         read(response, Kind::Answer).await
     }
 
@@ -134,7 +134,7 @@ impl SignalClient {
     /// See [`CallError`].
     pub async fn answer(&self, session: &str, answer: &Description) -> Result<(), CallError> {
         let url = self.session_url(session);
-        self.send(self.http.patch(&url).json(answer), &url).await.map(drop)
+        self.send(self.http().patch(&url).json(answer), &url).await.map(drop)
     }
 
     /// Waits for an offer of the hub; `None` if it had none for a while.
@@ -144,7 +144,7 @@ impl SignalClient {
     /// See [`CallError`].
     pub async fn poll(&self, session: &str) -> Result<Option<Description>, CallError> {
         let url = format!("{}?wait={}", self.session_url(session), POLL_TIME.as_secs());
-        let request = self.http.get(&url).timeout(POLL_TIME + TOTAL_TIMEOUT);
+        let request = self.http().get(&url).timeout(POLL_TIME + TOTAL_TIMEOUT);
         let response = self.send(request, &url).await?;
         if response.status() == StatusCode::NO_CONTENT {
             return Ok(None);
@@ -159,7 +159,11 @@ impl SignalClient {
     /// See [`CallError`].
     pub async fn delete(&self, session: &str) -> Result<(), CallError> {
         let url = self.session_url(session);
-        self.send(self.http.delete(&url), &url).await.map(drop)
+        self.send(self.http().delete(&url), &url).await.map(drop)
+    }
+
+    fn http(&self) -> Client {
+        self.ways.builder()
     }
 
     fn session_url(&self, session: &str) -> String {
@@ -171,8 +175,12 @@ impl SignalClient {
         request: reqwest::RequestBuilder,
         url: &str,
     ) -> Result<Response, CallError> {
-        let request = request.header(header::ACCEPT, "application/json");
-        let response = request.send().await.map_err(|e| CallError::Unreachable {
+        let request = request.header(header::ACCEPT, "application/json").build();
+        let sent = match request {
+            Ok(request) => self.ways.send(request).await,
+            Err(error) => Err(error),
+        };
+        let response = sent.map_err(|e| CallError::Unreachable {
             // Not `url`: a session's URL is its key.
             url: self.server.clone(),
             reason: reason(&e),
@@ -192,9 +200,11 @@ impl SignalClient {
 
 /// Whether a hub answers at this URL, within half a second.
 pub async fn is_reachable(server: &str) -> bool {
-    let Ok(client) = SignalClient::new(server, None) else { return false };
+    let Ok(client) = SignalClient::new(server, None, InterfaceFilter::default()) else {
+        return false;
+    };
     let url = format!("{}/v1/status", client.server);
-    let call = client.http.get(&url).timeout(PEEK_TIMEOUT).send().await;
+    let call = client.http().get(&url).timeout(PEEK_TIMEOUT).send().await;
     call.is_ok_and(|response| response.status().is_success())
 }
 
@@ -231,9 +241,6 @@ fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() { "timed out".to_owned() } else { cause.to_string() }
 }
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
-
 const PEEK_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long the hub is asked to hold a poll.
@@ -251,8 +258,11 @@ mod tests {
     #[test]
     fn hubs_are_named_in_many_ways() {
         for name in ["hub:3000", "http://hub:3000", "http://hub:3000/"] {
-            assert_eq!(SignalClient::new(name, None).unwrap().server(), "http://hub:3000");
+            assert_eq!(
+                SignalClient::new(name, None, InterfaceFilter::default()).unwrap().server(),
+                "http://hub:3000"
+            );
         }
-        assert!(SignalClient::new("http://", None).is_err());
+        assert!(SignalClient::new("http://", None, InterfaceFilter::default()).is_err());
     }
 }

@@ -13,5 +13,6 @@ pub mod message;
 pub mod post;
 mod request;
 mod seats;
+mod ways;
 
 pub use http::{Exchange, HttpError, HttpLimits, HttpServer, Reply};
