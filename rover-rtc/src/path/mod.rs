@@ -424,7 +424,14 @@ impl PathSet {
     ) -> Option<(SocketAddr, SocketAddr)> {
         let path = &self.paths[index];
         let suspicious = path.is_suspect() || path.loss.is_suspicious(now);
-        let second = self.second_best(index);
+        // By a relay only when that may be what saves it: it is somebody else's machine and data.
+        let worth = |second: &usize| {
+            self.config.redundancy == Redundancy::Always
+                || path.is_suspect()
+                || path.is_relayed()
+                || !self.paths[*second].is_relayed()
+        };
+        let second = self.second_best(index).filter(worth);
         let wanted = match self.config.redundancy {
             Redundancy::Off => false,
             Redundancy::Auto => suspicious && self.copies.afford(now, record.len()),

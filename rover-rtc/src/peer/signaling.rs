@@ -168,7 +168,9 @@ impl Signaling {
     /// Waits for letters over HTTP, or stops to.
     pub(super) fn collect_mail(&mut self, wanted: bool) {
         if !wanted {
-            self.mail.abort_all();
+            if !self.mail.is_empty() {
+                self.mail.abort_all();
+            }
         } else if self.mail.is_empty()
             && let Some((session, proof)) = self.proof()
         {
