@@ -52,7 +52,8 @@ fn hub_is_gone_for_long() {
     pause(4000);
     scene.lab.link_down(Host::A, 1 - first);
     pause(1000);
-    assert_eq!(scene.carrying(Host::A), Some(new));
+    let carrying = scene.carrying(Host::A);
+    assert_eq!(carrying, Some(new), "{:?}, see {:?}", scene.paths(), scene.directory());
     pause((seconds - 12) * 1000);
     let gaps = scene.gaps(killed);
     let started = time();

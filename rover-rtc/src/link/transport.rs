@@ -155,8 +155,11 @@ impl Transport {
             count = 0;
             self.trickled.0 = now;
         }
-        for line in lines.iter().take(policy.max.saturating_sub(count)) {
-            if let Some((candidate, address, via)) = read_candidate(line, policy) {
+        for line in lines.iter().take(MAX_LINES) {
+            let read = read_candidate(line, policy);
+            // All are told once more after an outage; only new ones are counted.
+            let news = read.filter(|(_, address, _)| !self.paths.has_remote(*address));
+            if let Some((candidate, address, via)) = news.filter(|_| count < policy.max) {
                 count += 1;
                 // Once connected, ICE has done its work, and would keep them for good.
                 if !self.session.is_connected() {
@@ -446,6 +449,9 @@ fn wants_warp(event: &PathEvent) -> bool {
     use SwitchCause::{CameBack, Died};
     matches!(event, PathEvent::Revived { .. } | PathEvent::Switched { cause: Died | CameBack, .. })
 }
+
+/// Lines that are looked at in one go.
+const MAX_LINES: usize = 64;
 
 /// Candidates are limited for each of these times.
 const TRICKLE_TIME: Duration = Duration::from_secs(60);

@@ -175,7 +175,7 @@ impl PathSet {
 
     /// Adds an address of the other side.
     pub fn add_remote(&mut self, remote: SocketAddr, via: Via) {
-        let known = self.remotes.iter().any(|(r, _)| *r == remote);
+        let known = self.has_remote(remote);
         // Its requests may have come before it was announced.
         for path in self.paths.iter_mut().filter(|p| !known && p.remote == remote) {
             let near = self.locals.iter().find(|(l, _)| *l == path.local);
@@ -331,6 +331,12 @@ impl PathSet {
     #[must_use]
     pub fn has_local(&self, local: SocketAddr) -> bool {
         self.locals.iter().any(|(l, _)| *l == local)
+    }
+
+    /// Whether this is a known address of the other side.
+    #[must_use]
+    pub fn has_remote(&self, remote: SocketAddr) -> bool {
+        self.remotes.iter().any(|(r, _)| *r == remote)
     }
 
     /// The local sockets and relays.
