@@ -125,6 +125,13 @@ impl Ladder {
         }
     }
 
+    /// The dial under way is no use any more: another one begins.
+    pub fn redial(&mut self, now: Instant) {
+        if matches!(self.state, State::Dialing(_)) {
+            self.state = State::DialAt(now);
+        }
+    }
+
     /// What is to be done now.
     pub fn poll(&mut self, now: Instant) -> Option<Action> {
         if self.deadline()? > now {

@@ -139,7 +139,10 @@ impl Outbox {
         if queue.bytes <= bytes || queue.closed {
             return Poll::Ready(());
         }
-        queue.drained.push((bytes, cx.waker().clone()));
+        let waits = |(b, w): &(usize, Waker)| *b == bytes && w.will_wake(cx.waker());
+        if !queue.drained.iter().any(waits) {
+            queue.drained.push((bytes, cx.waker().clone()));
+        }
         Poll::Pending
     }
 

@@ -207,7 +207,7 @@ impl Client {
         let before = missed(self);
         self.link.handle_timeout(now);
         let after = missed(self);
-        self.health.mark_failures(u32::try_from(after - before).unwrap_or(u32::MAX));
+        self.health.mark_failures(u32::try_from(after.saturating_sub(before)).unwrap_or(u32::MAX));
     }
 
     /// What the client has to say: drives the transport until it waits.

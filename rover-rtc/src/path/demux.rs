@@ -1,6 +1,7 @@
 //! Whose datagram it is, where several transports share a socket: in constant time.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -15,12 +16,14 @@ pub(crate) type Source = (SocketAddr, SocketAddr);
 pub(crate) struct Demux<K> {
     ufrags: HashMap<String, K>,
     sources: HashMap<Source, K>,
+    /// The sources of each, oldest first: a stranger must not make us keep more and more.
+    by_owner: HashMap<K, VecDeque<Source>>,
     /// Requests of ours to addresses that no source entry covers yet.
     transactions: HashMap<TransId, K>,
     order: VecDeque<(Instant, TransId)>,
 }
 
-impl<K: Copy + Eq> Demux<K> {
+impl<K: Copy + Eq + Hash> Demux<K> {
     pub(crate) fn find(&self, source: Source, datagram: &[u8]) -> Option<K> {
         if let Some(0..=3) = datagram.first() {
             let message = StunMessage::parse(datagram).ok()?;
@@ -51,7 +54,21 @@ impl<K: Copy + Eq> Demux<K> {
 
     /// Notes that records from there are its.
     pub(crate) fn add_source(&mut self, source: Source, id: K) {
-        self.sources.insert(source, id);
+        if self.sources.insert(source, id) == Some(id) {
+            return;
+        }
+        let own = self.by_owner.entry(id).or_default();
+        own.push_back(source);
+        if own.len() > MAX_SOURCES
+            && let Some(oldest) = own.pop_front()
+        {
+            self.forget_source(oldest, id);
+        }
+    }
+
+    /// Forgets a local socket that is closed: its port may be another one's next.
+    pub(crate) fn remove_local(&mut self, local: SocketAddr) {
+        self.sources.retain(|(own, _), _| *own != local);
     }
 
     /// Notes a datagram that goes out: the answer to a request finds the way back by it.
@@ -67,7 +84,16 @@ impl<K: Copy + Eq> Demux<K> {
 
     pub(crate) fn remove(&mut self, id: K) {
         self.ufrags.retain(|_, owner| *owner != id);
-        self.sources.retain(|_, owner| *owner != id);
+        for source in self.by_owner.remove(&id).unwrap_or_default() {
+            self.forget_source(source, id);
+        }
+    }
+
+    /// Forgets a source, unless it has gone over to another one.
+    fn forget_source(&mut self, source: Source, id: K) {
+        if self.sources.get(&source) == Some(&id) {
+            self.sources.remove(&source);
+        }
     }
 
     fn expire(&mut self, now: Instant) {
@@ -87,14 +113,45 @@ impl<K> Default for Demux<K> {
         Self {
             ufrags: HashMap::new(),
             sources: HashMap::new(),
+            by_owner: HashMap::new(),
             transactions: HashMap::new(),
             order: VecDeque::new(),
         }
     }
 }
 
+/// Twice the paths that a transport keeps by default; each may have two.
+const MAX_SOURCES: usize = 128;
+
 const BINDING_REQUEST: [u8; 2] = [0, 1];
 
 /// An answer that takes longer is none that helps.
 const TRANSACTION_TIME: Duration = Duration::from_secs(10);
 const MAX_TRANSACTIONS: usize = 65_536;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(port: u16) -> Source {
+        (SocketAddr::from(([127, 0, 0, 1], 1)), SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
+    #[test]
+    fn one_owner_keeps_some_sources_and_takes_none_of_others() {
+        let mut demux = Demux::default();
+        demux.add_source(source(1), 'a');
+        demux.add_source(source(2), 'b');
+        for port in 2..2000 {
+            demux.add_source(source(port), 'a');
+        }
+        assert_eq!(demux.sources.len(), MAX_SOURCES);
+        assert_eq!(demux.owner(source(1999)), Some('a'));
+        assert_eq!(demux.owner(source(1)), None);
+        demux.add_source(source(1999), 'b');
+        demux.remove('a');
+        assert_eq!((demux.owner(source(1999)), demux.sources.len()), (Some('b'), 1));
+        demux.remove_local(source(0).0);
+        assert!(demux.sources.is_empty());
+    }
+}

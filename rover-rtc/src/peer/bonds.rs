@@ -85,6 +85,7 @@ impl Driver {
             let _ = reply.send(Err(DialError::Nameless));
             return;
         };
+        self.take_back(now, &mut ties, name);
         match ties.dial(now, name, patience) {
             Err(error) => {
                 let _ = reply.send(Err(error));
@@ -102,6 +103,22 @@ impl Driver {
             }
         }
         self.ties = Some(ties);
+    }
+
+    /// A link that is being closed is no answer to a call: one that was only let go of goes on, any
+    /// other ends now.
+    fn take_back(&mut self, now: Instant, ties: &mut Rendezvous, name: &str) {
+        let Some(id) = ties.find(name) else { return };
+        let Some(line) = self.bonds.lines.get_mut(&id) else { return };
+        let Some(closing) = &line.closing else { return };
+        if !closing.told && closing.waiting.is_empty() {
+            return line.reopen();
+        }
+        if !closing.told {
+            ties.say_bye(now, id);
+        }
+        ties.hang_up(now, id);
+        self.forget(id);
     }
 
     /// All links with other peers: names and counters.
@@ -150,8 +167,8 @@ impl Driver {
         while let Some((id, event)) = ties.poll_event() {
             pruned |= self.on_tie_event(now, &mut ties, id, event);
         }
-        self.close_lines(now, &mut ties);
-        self.drop_calls(now, &mut ties);
+        pruned |= self.close_lines(now, &mut ties);
+        pruned |= self.drop_calls(now, &mut ties);
         while let Some(parcel) = ties.poll_parcel() {
             match self.bonds.way {
                 Way::Link => {
@@ -199,9 +216,6 @@ impl Driver {
             ties.set_hub_trouble(Some(trouble));
         }
         let Some(route) = &mut self.home.route else { return };
-        if linked {
-            self.bonds.cut_off = None;
-        }
         let since = *self.bonds.cut_off.get_or_insert(now);
         let patient = now.saturating_duration_since(since) < HTTP_AFTER;
         let way = match linked {
@@ -283,7 +297,9 @@ impl Driver {
     }
 
     /// Closes links that the application has let go of, when what was queued is sent.
-    fn close_lines(&mut self, now: Instant, ties: &mut Rendezvous) {
+    /// True if sockets may have become free.
+    fn close_lines(&mut self, now: Instant, ties: &mut Rendezvous) -> bool {
+        let mut ended = false;
         let mut ending = Vec::new();
         for (id, line) in &mut self.bonds.lines {
             if let Some(tie) = ties.tie(*id) {
@@ -312,27 +328,32 @@ impl Driver {
             if late || flushed {
                 ties.hang_up(now, id);
                 self.forget(id);
+                ended = true;
             }
         }
+        ended
     }
 
     /// Gives up calls whose callers do not wait any more.
-    fn drop_calls(&mut self, now: Instant, ties: &mut Rendezvous) {
+    /// True if sockets may have become free.
+    fn drop_calls(&mut self, now: Instant, ties: &mut Rendezvous) -> bool {
         for replies in self.bonds.dialing.values_mut() {
             replies.retain(|reply| !reply.is_closed());
         }
         let given_up = self.bonds.dialing.extract_if(|_, replies| replies.is_empty());
-        for (id, _) in given_up.collect::<Vec<_>>() {
-            ties.hang_up(now, id);
-            self.forget(id);
+        let given_up: Vec<_> = given_up.collect();
+        for (id, _) in &given_up {
+            ties.hang_up(now, *id);
+            self.forget(*id);
         }
+        !given_up.is_empty()
     }
 
     /// The line of a link, which is made when it is first asked for.
     fn line_of(&mut self, ties: &mut Rendezvous, id: TieId) {
         if let Some(tie) = ties.tie(id) {
             let (wake, inbox_bytes) = (&self.wake, self.config.inbox_bytes);
-            let line = || Line::new(tie.link(), wake.clone(), inbox_bytes);
+            let line = || Line::new(tie.link(), wake.clone(), inbox_bytes, false);
             self.bonds.lines.entry(id).or_insert_with(line);
         }
     }

@@ -100,7 +100,9 @@ impl Driver {
             let channel = ChannelConfig::new(crate::signal::post::CHANNEL);
             link.open(now, channel).0
         });
-        let line = Line::new(&link, wake.clone(), config.inbox_bytes);
+        // The hub passes on what others say to it, and who calls others need not listen.
+        let forgetful = ties.is_some();
+        let line = Line::new(&link, wake.clone(), config.inbox_bytes, forgetful);
         Self {
             network: Network::new(now, &config, route.is_some()),
             demux: Demux::default(),
@@ -152,6 +154,11 @@ impl Driver {
                 biased;
                 (local, _) = self.network.sockets.recv(&mut batch) => {
                     self.receive(&mut batch, local);
+                    // A flood must not keep the application out.
+                    for _ in 0..COMMAND_TURNS {
+                        let Ok(command) = self.commands.try_recv() else { break };
+                        self.on_command(command);
+                    }
                 }
                 Some(command) = self.commands.recv() => self.on_command(command),
                 () = self.wake.notified() => {}
@@ -447,9 +454,11 @@ impl Driver {
         }
         let Some(closing) = &self.home.line.closing else { return false };
         let patience = closing.until <= now;
-        self.bonds.lines.values_mut().for_each(|line| {
+        for line in self.bonds.lines.values_mut().filter(|l| l.closing.is_none()) {
             line.close(now);
-        });
+            // At once, not when its time is up.
+            self.wake.notify_one();
+        }
         let flushed = !self.home.is_alive() || self.home.link.is_flushed();
         patience || (flushed && self.bonds.lines.is_empty())
     }
@@ -474,6 +483,9 @@ impl Driver {
 
 /// Batches read in one go before the clock and the timers have their turn.
 const RECV_TURNS: usize = 8;
+
+/// Commands taken after them.
+const COMMAND_TURNS: usize = 8;
 
 /// Longest sleep; only a guard against a lost deadline.
 const IDLE: Duration = Duration::from_secs(60);

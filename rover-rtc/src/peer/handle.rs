@@ -97,24 +97,30 @@ impl PeerLink {
 #[derive(Debug)]
 pub struct Events {
     receiver: broadcast::Receiver<Event>,
+    /// The last event has been given out.
+    ended: bool,
 }
 
 impl Events {
     pub(super) fn new(receiver: broadcast::Receiver<Event>) -> Self {
-        Self { receiver }
+        Self { receiver, ended: false }
     }
 
-    /// The next event; `None` when the link is gone.
+    /// The next event; `None` after [`Event::Closed`], or when the link is gone.
     pub async fn recv(&mut self) -> Option<Event> {
-        loop {
+        while !self.ended {
             match self.receiver.recv().await {
-                Ok(event) => return Some(event),
+                Ok(event) => {
+                    self.ended = event == Event::Closed;
+                    return Some(event);
+                }
                 Err(broadcast::error::RecvError::Lagged(missed)) => {
                     tracing::warn!(missed, "events missed");
                 }
-                Err(broadcast::error::RecvError::Closed) => return None,
+                Err(broadcast::error::RecvError::Closed) => self.ended = true,
             }
         }
+        None
     }
 }
 

@@ -18,13 +18,28 @@ struct Queue {
     bytes: usize,
     max_bytes: usize,
     closed: bool,
-    waiting: Option<Waker>,
+    /// Somebody has asked for messages.
+    read: bool,
+    /// While nobody has, the oldest make room: what nobody reads must not stop the link.
+    forgetful: bool,
+    dropped: u64,
+    waiting: Vec<Waker>,
 }
 
 impl Inbox {
-    pub(super) fn new(max_bytes: usize) -> Self {
-        let queue =
-            Queue { messages: VecDeque::new(), bytes: 0, max_bytes, closed: false, waiting: None };
+    /// An inbox that asks the driver to stop at this many bytes. A `forgetful` one drops the oldest
+    /// as long as nobody has ever asked for a message.
+    pub(super) fn new(max_bytes: usize, forgetful: bool) -> Self {
+        let queue = Queue {
+            messages: VecDeque::new(),
+            bytes: 0,
+            max_bytes,
+            closed: false,
+            read: false,
+            forgetful,
+            dropped: 0,
+            waiting: Vec::new(),
+        };
         Self { shared: Arc::new(Mutex::new(queue)) }
     }
 
@@ -33,7 +48,17 @@ impl Inbox {
         let mut queue = self.lock();
         queue.bytes += message.data.len() + OVERHEAD;
         queue.messages.push_back(message);
+        while queue.forgetful && !queue.read && queue.bytes > queue.max_bytes {
+            let oldest = queue.messages.pop_front().map_or(0, |m| m.data.len() + OVERHEAD);
+            queue.bytes -= oldest;
+            queue.dropped += 1;
+        }
         queue.wake();
+    }
+
+    /// Messages that nobody has read and that are gone.
+    pub(super) fn dropped(&self) -> u64 {
+        self.lock().dropped
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -50,18 +75,24 @@ impl Inbox {
     /// Takes a message; true with it if this made room in an inbox that had been full.
     pub(super) fn poll_pop(&self, cx: &Context<'_>) -> Poll<Option<(Message, bool)>> {
         let mut queue = self.lock();
+        queue.read = true;
         match queue.pop() {
             Some(popped) => Poll::Ready(Some(popped)),
             None if queue.closed => Poll::Ready(None),
             None => {
-                queue.waiting = Some(cx.waker().clone());
+                // Clones of a channel may wait at the same time.
+                if !queue.waiting.iter().any(|w| w.will_wake(cx.waker())) {
+                    queue.waiting.push(cx.waker().clone());
+                }
                 Poll::Pending
             }
         }
     }
 
     pub(super) fn try_pop(&self) -> Option<(Message, bool)> {
-        self.lock().pop()
+        let mut queue = self.lock();
+        queue.read = true;
+        queue.pop()
     }
 
     /// Ends it: what is in it can still be taken.
@@ -87,9 +118,8 @@ impl Queue {
     }
 
     fn wake(&mut self) {
-        if let Some(waker) = self.waiting.take() {
-            waker.wake();
-        }
+        // All of them: who is woken may have given up waiting.
+        self.waiting.drain(..).for_each(Waker::wake);
     }
 }
 
@@ -102,7 +132,7 @@ mod tests {
 
     #[test]
     fn tells_when_there_is_room_again() {
-        let inbox = Inbox::new(1000);
+        let inbox = Inbox::new(1000, false);
         for _ in 0..8 {
             inbox.push(Message::binary(vec![0; 100]));
         }
@@ -110,5 +140,37 @@ mod tests {
         let room: Vec<_> = std::iter::from_fn(|| inbox.try_pop()).map(|(_, room)| room).collect();
         assert_eq!(room.iter().filter(|r| **r).count(), 1);
         assert!(inbox.has_room());
+    }
+
+    #[test]
+    fn what_nobody_reads_makes_room_until_somebody_does() {
+        let inbox = Inbox::new(1000, true);
+        for _ in 0..100 {
+            inbox.push(Message::binary(vec![0; 100]));
+        }
+        assert!(!inbox.is_full() && inbox.dropped() == 94, "{}", inbox.dropped());
+        assert!(inbox.try_pop().is_some());
+        for _ in 0..10 {
+            inbox.push(Message::binary(vec![0; 100]));
+        }
+        assert!(inbox.is_full() && inbox.dropped() == 94);
+    }
+
+    #[test]
+    fn all_who_wait_are_woken() {
+        struct Flag(std::sync::atomic::AtomicBool);
+        impl std::task::Wake for Flag {
+            fn wake(self: Arc<Self>) {
+                self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+        let inbox = Inbox::new(1000, false);
+        let flags = [(); 2].map(|()| Arc::new(Flag(false.into())));
+        for flag in &flags {
+            let waker = Waker::from(flag.clone());
+            assert!(inbox.poll_pop(&Context::from_waker(&waker)).is_pending());
+        }
+        inbox.close();
+        assert!(flags.iter().all(|f| f.0.load(std::sync::atomic::Ordering::Relaxed)));
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Line {
     events: broadcast::Sender<Event>,
     wake: Arc<Notify>,
     inbox_bytes: usize,
+    /// Messages that nobody has ever asked for may be dropped.
+    forgetful: bool,
     /// Since when no message can flow.
     outage: Option<Instant>,
     outages: Outages,
@@ -55,7 +57,7 @@ pub(super) struct Closing {
 
 impl Line {
     /// A line with a channel for each that the link has.
-    pub(super) fn new(link: &Link, wake: Arc<Notify>, inbox_bytes: usize) -> Self {
+    pub(super) fn new(link: &Link, wake: Arc<Notify>, inbox_bytes: usize, forgetful: bool) -> Self {
         let (events, first) = broadcast::channel(EVENTS);
         let mut line = Self {
             channels: Vec::new(),
@@ -63,6 +65,7 @@ impl Line {
             events,
             wake,
             inbox_bytes,
+            forgetful,
             outage: None,
             outages: Outages::default(),
             switches: (0, None),
@@ -140,7 +143,7 @@ impl Line {
             id,
             label: label.into(),
             outbox,
-            inbox: Inbox::new(self.inbox_bytes),
+            inbox: Inbox::new(self.inbox_bytes, self.forgetful),
             driver: self.wake.clone(),
         });
         self.channels.push(channel.clone());
@@ -159,6 +162,10 @@ impl Line {
         if label.starts_with(RESERVED) {
             return None;
         }
+        // Labels are unique within a link.
+        if let Some(known) = link.channel(&label) {
+            return self.channels.get(known.index()).cloned().flatten();
+        }
         let (id, outbox) = link.open(now, config);
         self.add_channel(id, &label, outbox)
     }
@@ -174,7 +181,10 @@ impl Line {
     /// The link's counters, with what only its owner knows.
     pub(super) fn stats(&self, now: Instant, link: &Link) -> LinkStats {
         let Outages { count, last, longest, total } = self.outages;
+        let link = link.stats();
+        let unread = self.channels.iter().flatten().map(|c| c.inbox.dropped());
         LinkStats {
+            messages_dropped: link.messages_dropped + unread.sum::<u64>(),
             switches: self.switches.0,
             last_switch: self.switches.1,
             outages: count,
@@ -182,7 +192,7 @@ impl Line {
             last_outage: last,
             longest_outage: longest,
             outage_time: total,
-            ..link.stats()
+            ..link
         }
     }
 
@@ -200,6 +210,12 @@ impl Line {
     pub(super) fn close(&mut self, now: Instant) -> &mut Closing {
         let until = now + CLOSE_PATIENCE;
         self.closing.get_or_insert_with(|| Closing { until, told: false, waiting: Vec::new() })
+    }
+
+    /// Takes the application's letting go back: it has asked for the link again.
+    pub(super) fn reopen(&mut self) {
+        self.closing = None;
+        self.held = None;
     }
 
     /// The link is over: nothing will come any more.
@@ -260,6 +276,16 @@ impl Line {
 }
 
 const EVENTS: usize = 1024;
+
+impl Drop for Line {
+    /// Whatever ended the driver: nobody waits on it for ever.
+    fn drop(&mut self) {
+        self.channels.iter().flatten().for_each(|c| {
+            c.inbox.close();
+            c.outbox.close();
+        });
+    }
+}
 
 /// How long closing waits for what is queued.
 pub(super) const CLOSE_PATIENCE: Duration = Duration::from_secs(1);

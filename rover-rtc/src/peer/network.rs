@@ -10,6 +10,7 @@ use crate::config::PeerConfig;
 use crate::error::NetworkError;
 use crate::net::SocketSet;
 use crate::path::{LocalAddress, PathState};
+use crate::rendezvous::Rendezvous;
 use crate::turn::{TurnSet, TurnSetEvent};
 
 /// Sockets, and what is known of them.
@@ -63,7 +64,15 @@ impl Network {
     /// Closes sockets whose place is gone, and binds one at each new place, to be shared by all
     /// transports. Returns both; `None` if nothing has changed.
     fn follow(&mut self) -> Option<(Vec<SocketAddr>, Vec<SocketAddr>)> {
-        let places = sockets::places(&self.config, self.reach).unwrap_or_default();
+        let places = match sockets::places(&self.config, self.reach) {
+            Ok(places) => places,
+            Err(NetworkError::NoInterface) => Vec::new(),
+            // Without descriptors, for example: that says nothing about the interfaces.
+            Err(error) => {
+                tracing::warn!(%error, "the interfaces cannot be listed");
+                return None;
+            }
+        };
         let is_gone = |s: &SocketAddr| self.places.get(s).is_none_or(|p| !places.contains(p));
         let gone: Vec<_> = self.sockets.local_addrs().filter(is_gone).collect();
         gone.iter().for_each(|socket| self.remove(*socket));
@@ -155,6 +164,8 @@ impl Driver {
         }
         if let Some(route) = self.home.route.as_mut().filter(|_| changed) {
             route.ladder.network_changed(now);
+            // It may wait on a connection that is dead; the next turn asks again.
+            route.signaling.collect_mail(false);
         }
     }
 
@@ -163,14 +174,21 @@ impl Driver {
         let changed = self.network.follow();
         if let Some((gone, new)) = &changed {
             tracing::info!(?gone, ?new, "interfaces have changed");
-            for transport in self.home.link.transports() {
+            for (turn, transport) in self.home.link.transports().enumerate() {
                 for socket in gone {
                     transport.remove_local(now, LocalAddress::host(*socket));
                 }
-                for socket in new {
+                // One transport only may have it, and that is the one in use.
+                for socket in new.iter().filter(|_| turn == 0) {
                     transport.add_local(now, LocalAddress::host(*socket));
                 }
             }
+            let both = self.home.link.transports().count() > 1;
+            if let Some(route) = self.home.route.as_mut().filter(|_| both && !new.is_empty()) {
+                // The dial under way knows nothing of it: another one does.
+                route.ladder.redial(now);
+            }
+            gone.iter().for_each(|socket| self.demux.remove_local(*socket));
             self.tell_places(now);
         }
         changed.is_some()
@@ -188,7 +206,11 @@ impl Driver {
     pub(super) fn tell_places(&mut self, now: Instant) {
         if let Some(ties) = &mut self.ties {
             let network = &mut self.network;
-            network.turn.set_locals(now, &network.shared);
+            // An address by which a link goes stays, with the socket that it hangs on.
+            let in_use = network.relayed.iter().filter(|(_, ours)| ties.has_local(*ours));
+            let kept = in_use.map(|(base, _)| *base);
+            let locals: Vec<_> = network.shared.iter().copied().chain(kept).collect();
+            network.turn.set_locals(now, &locals);
             ties.set_places(now, &network.addresses(), &network.shared);
         }
     }
@@ -262,12 +284,16 @@ impl Driver {
     pub(super) fn prune_sockets(&mut self, now: Instant) {
         // A good-bye may still be on its way out by one of them.
         self.flush(now);
+        let relays = |s: &SocketAddr, ties: &Rendezvous| {
+            let mut relayed = self.network.relayed.iter();
+            relayed.any(|(base, ours)| base == s && ties.has_local(*ours))
+        };
         let used = |s: &SocketAddr| {
             self.network.shared.contains(s)
                 || self.home.link.next_has_local(*s)
                 || match &self.ties {
                     // The hub is shown sockets of other links, and needs them no longer.
-                    Some(ties) => ties.has_local(*s),
+                    Some(ties) => ties.has_local(*s) || relays(s, ties),
                     None => self.home.link.has_local(*s),
                 }
         };
@@ -277,6 +303,7 @@ impl Driver {
                 transport.remove_local(now, LocalAddress::host(socket));
             }
             self.network.remove(socket);
+            self.demux.remove_local(socket);
         }
     }
 }

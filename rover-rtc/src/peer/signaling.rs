@@ -182,7 +182,8 @@ impl Signaling {
     /// Gives up the calls under way: they were made on a network that is no more, or for a
     /// transport that is not wanted.
     pub(super) fn abort(&mut self) {
-        self.calls.abort_all();
+        // Results that are there already, too.
+        self.calls = JoinSet::new();
     }
 
     /// The next call that comes to an end. Never ends without calls.

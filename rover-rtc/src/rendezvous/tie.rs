@@ -14,6 +14,7 @@ use crate::recovery::{Action, Ladder};
 use crate::session::SessionConfig;
 use crate::signal::letter::{Content, Letter};
 use crate::signal::post;
+use crate::util::clock::later;
 use crate::util::random;
 
 /// Names a link between two peers within its rendezvous; never used again.
@@ -160,7 +161,7 @@ impl Tie {
     pub(super) fn dialed(&mut self, now: Instant, patience: Duration) {
         self.ours = true;
         if !self.up {
-            let until = now + patience;
+            let until = later(now, patience);
             self.until = Some(self.until.map_or(until, |u| u.max(until)));
         }
     }
@@ -181,7 +182,7 @@ impl Tie {
         // What the ladder does needs the hub.
         let ladder = self.ladder.deadline().filter(|_| reachable && self.plan.is_none());
         let again = self.offering.as_ref().map(|o| o.again).filter(|_| reachable);
-        let given_up = self.down_since.map(|since| since + self.resume_window);
+        let given_up = self.down_since.map(|since| later(since, self.resume_window));
         [self.link.poll_timeout(now), ladder, again, self.until, self.answer_until, given_up]
             .into_iter()
             .flatten()
@@ -210,6 +211,7 @@ impl Rendezvous {
         };
         if let Err(error) = done {
             self.failed(now, id, error.to_string());
+            self.events.push_back((id, TieEvent::Released));
         }
         self.changed = true;
         self.index_numbers();
@@ -226,7 +228,7 @@ impl Rendezvous {
             let why = DialError::TimedOut { name, reason: trouble.or(reason) };
             return self.remove(now, id, Some(why));
         }
-        if tie.down_since.is_some_and(|since| since + tie.resume_window <= now) {
+        if tie.down_since.is_some_and(|since| later(since, tie.resume_window) <= now) {
             let why = DialError::GivenUp(tie.name.clone());
             return self.remove(now, id, Some(why));
         }

@@ -109,9 +109,15 @@ pub async fn run(mut server: Server, stop: impl Future<Output = ()>) {
         deadline = sockets.next_deadline().map_or(deadline, |d| deadline.min(d));
         tokio::select! {
             biased;
-            () = read_socket_input(hub, sockets, &mut batch, deadline) => {}
-            Some(command) = commands.recv() => hub.handle_command(clock::now(), command),
             () = &mut stop => break,
+            () = read_socket_input(hub, sockets, &mut batch, deadline) => {
+                // A flood must not keep signaling out.
+                for _ in 0..COMMAND_TURNS {
+                    let Ok(command) = commands.try_recv() else { break };
+                    hub.handle_command(clock::now(), command);
+                }
+            }
+            Some(command) = commands.recv() => hub.handle_command(clock::now(), command),
         }
     }
     let Server { mut hub, mut sockets, http, .. } = server;
@@ -228,6 +234,9 @@ fn udp_addresses(config: &ServerConfig) -> Result<Vec<SocketAddr>, NetworkError>
 
 /// Signaling requests that may wait for the hub.
 const COMMANDS: usize = 1024;
+
+/// Signaling requests taken after them.
+const COMMAND_TURNS: usize = 8;
 
 /// Batches read in one go before the clock and signaling have their turn.
 const RECV_TURNS: usize = 8;

@@ -20,3 +20,10 @@ pub fn unix_nanos() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
+
+/// A time that a setting puts off; one beyond the end of time is in ten years.
+pub(crate) fn later(now: Instant, by: Duration) -> Instant {
+    now.checked_add(by).unwrap_or_else(|| now + FAR)
+}
+
+const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
