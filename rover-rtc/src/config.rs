@@ -93,7 +93,7 @@ pub struct PeerConfig {
     /// signaling to another stack.
     pub pace: Pace,
     /// Bytes of unread messages per channel after which the transport stops taking more, so that
-    /// they stay with the sender. Default 16 MiB.
+    /// they stay with the sender. That stops the whole link, both ways. Default 16 MiB.
     pub inbox_bytes: usize,
     /// Channels that the link can have, whoever opens them. Default 16.
     pub max_channels: usize,
