@@ -275,14 +275,17 @@ async fn answers_that_change_places() {
             vec![Act::Deliver(to.to_owned(), posted.letter.clone())]
         });
         let [one_events, three_events] = &mut events;
-        tokio::select! {
-            link = one.dial("rover-2") => panic!("{link:?}"),
-            link = two.dial("rover-3") => panic!("{link:?}"),
-            _ = async { tokio::join!(
-                refuses(one_events, "delivered a letter of rover-3 for rover-2 to rover-1"),
-                refuses(three_events, "delivered a letter of rover-2 for rover-1 to rover-3"),
-            ) } => {}
-        }
+        let patience = Duration::from_secs(3);
+        let (call, other, ..) = tokio::join!(
+            one.dial_within("rover-2", patience),
+            two.dial_within("rover-3", patience),
+            refuses(one_events, "delivered a letter of rover-3 for rover-2 to rover-1"),
+            refuses(three_events, "delivered a letter of rover-2 for rover-1 to rover-3"),
+        );
+        let error = call.unwrap_err().to_string();
+        assert!(error.contains("it mixes up its peers"), "{error}");
+        // Nothing at all has come to this one.
+        assert!(other.is_err());
         for rover in [&one, &two, &three] {
             never_up(rover).await;
         }

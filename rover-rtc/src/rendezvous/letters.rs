@@ -60,6 +60,10 @@ impl Rendezvous {
             if matches!(letter.content, Content::Offer { .. }) {
                 self.reply(now, &letter, Content::Declined { reason });
             }
+            // Whose answer it was instead of, nobody can say; who waits for one is told.
+            for tie in self.ties.iter_mut().filter(|t| t.offering.is_some()) {
+                tie.reason = Some(shortened(&why));
+            }
             return self.refuse(why);
         }
         if let Some(tie) = self.ties.iter_mut().find(|t| t.offering_call() == Some(call.as_str()))
