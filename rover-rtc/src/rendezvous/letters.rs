@@ -165,9 +165,7 @@ impl Rendezvous {
                 }
             }
             Content::Candidates { lines } => {
-                if let Some(transport) = self.tie(id).and_then(|t| t.link.transport_of(&call)) {
-                    transport.add_candidates(now, lines);
-                }
+                self.add_candidates(now, id, &call, lines);
             }
             Content::Unknown => {
                 let Some(tie) = self.tie(id) else { return };
@@ -219,10 +217,24 @@ impl Rendezvous {
         tie.key = Some(key);
         tie.offered = letter.number;
         tie.ladder.called(now);
-        tie.plan = Some(Plan::Answer(Box::new(letter)));
+        tie.plan = Some(Plan::Answer(Box::new(letter), Vec::new()));
         let fresh = tie.used;
         self.drop_next(id);
         self.events.push_back((id, TieEvent::Wanted { fresh }));
+    }
+
+    /// Takes candidates of the other side, which may come before the transport has been made that
+    /// their offer asked for.
+    pub(super) fn add_candidates(&mut self, now: Instant, id: TieId, call: &str, lines: &[String]) {
+        let Some(tie) = self.tie(id) else { return };
+        if let Some(transport) = tie.link.transport_of(call) {
+            transport.add_candidates(now, lines);
+        } else if let Some(Plan::Answer(offer, early)) = &mut tie.plan
+            && offer.call == call
+            && early.len() + lines.len() <= MAX_EARLY
+        {
+            early.extend_from_slice(lines);
+        }
     }
 
     fn add_called(&mut self, now: Instant, letter: &Letter) -> Option<TieId> {
@@ -311,3 +323,6 @@ impl Tie {
         self.offering.as_ref().map(|o| o.call.as_str())
     }
 }
+
+/// Candidates kept while sockets are being opened for their call.
+const MAX_EARLY: usize = 40;

@@ -68,7 +68,8 @@ pub struct Tie {
 #[derive(Debug)]
 pub(super) enum Plan {
     Offer,
-    Answer(Box<Letter>),
+    /// An offer, and candidates of its writer that came right behind it.
+    Answer(Box<Letter>, Vec<String>),
 }
 
 /// An offer on its way.
@@ -207,7 +208,11 @@ impl Rendezvous {
         }
         let done = match plan {
             Plan::Offer => self.offer(now, id, places),
-            Plan::Answer(letter) => self.answer(now, id, &letter, places),
+            Plan::Answer(letter, lines) => {
+                let answered = self.answer(now, id, &letter, places);
+                self.add_candidates(now, id, &letter.call, &lines);
+                answered
+            }
         };
         if let Err(error) = done {
             self.failed(now, id, error.to_string());

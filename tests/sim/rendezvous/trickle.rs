@@ -1,12 +1,16 @@
 //! Candidates that are found late: after the offer, before the answer, on either way of letters.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use rover_rtc::signal::post::ToHub;
+use rover_rtc::identity::{Identity, KnownPeers};
+use rover_rtc::path::LocalAddress;
+use rover_rtc::rendezvous::Rendezvous;
+use rover_rtc::signal::post::{FromHub, ToHub};
 
 use crate::net::Edge;
 use crate::pair::{MS, SECOND};
-use crate::town::{A, B, Town};
+use crate::town::{A, B, Town, config};
 
 /// Puts a NAT in front of a peer, whose public address nobody knows yet.
 fn hide(town: &mut Town, who: usize) -> (SocketAddr, SocketAddr) {
@@ -97,4 +101,34 @@ fn candidates_of_another_call_are_ignored() {
     town.run_for(SECOND);
     assert!(town.is_open(A, B));
     assert_eq!(town.people[A].refusals, Vec::<String>::new());
+}
+
+/// The hub may hand over an offer and what comes right behind it at once, before there are sockets
+/// for the answer.
+#[test]
+fn candidates_right_behind_their_offer_are_kept() {
+    let now = rover_rtc::util::clock::now();
+    let peer = |name: &str| {
+        let identity = Arc::new(Identity::fresh().unwrap());
+        let mut peer = Rendezvous::new(now, 1, config(name), identity, KnownPeers::in_memory());
+        peer.set_reachable(now, true);
+        peer
+    };
+    let (mut a, mut b) = (peer("a"), peer("b"));
+    let socket = |n: u8| SocketAddr::from(([10, 0, 0, n], 4000));
+    let public = SocketAddr::from(([198, 18, 0, 1], 4001));
+    let id = a.dial(now, "b", SECOND).unwrap();
+    a.handle_timeout(now);
+    a.begin(now, id, &[LocalAddress::host(socket(1))]);
+    let all = [LocalAddress::host(socket(1)), LocalAddress::reflexive(public, socket(1))];
+    a.set_places(now, &all, &[socket(1)]);
+    while let Some(parcel) = a.poll_parcel() {
+        if let ToHub::Send { letter, .. } = parcel {
+            b.handle_post(now, FromHub::Deliver { letter });
+        }
+    }
+    let id = b.find("a").unwrap();
+    b.begin(now, id, &[LocalAddress::host(socket(2))]);
+    let transport = b.tie(id).unwrap().link().next_transport().unwrap();
+    assert!(transport.paths().has_remote(public));
 }
