@@ -404,6 +404,12 @@ impl Link {
         self.current.as_ref().is_some_and(|a| a.transport.is_connected())
     }
 
+    /// Whether what is sent now can arrive: a transport is up, and a path lives.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.is_connected() && self.dead_since().is_none()
+    }
+
     /// Since when no path lives, if so.
     #[must_use]
     pub fn dead_since(&self) -> Option<Instant> {

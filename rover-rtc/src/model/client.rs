@@ -334,7 +334,7 @@ impl Client {
 
     /// Whether it is connected and a path to it lives.
     pub(crate) fn has_living_path(&self) -> bool {
-        self.link.is_connected() && self.link.dead_since().is_none()
+        self.link.is_alive()
     }
 
     /// Whether the channel for that has opened since this was last asked.

@@ -216,16 +216,14 @@ impl Driver {
             ties.set_hub_trouble(Some(trouble));
         }
         let Some(route) = &mut self.home.route else { return };
-        let since = *self.bonds.cut_off.get_or_insert(now);
-        let patient = now.saturating_duration_since(since) < HTTP_AFTER;
-        let way = match linked {
-            true => Way::Link,
-            false if patient || !route.signaling.has_session() => Way::None,
-            false => Way::Http,
-        };
-        if linked {
+        let way = if linked {
             self.bonds.cut_off = None;
-        }
+            Way::Link
+        } else {
+            let since = *self.bonds.cut_off.get_or_insert(now);
+            let patient = now.saturating_duration_since(since) < HTTP_AFTER;
+            if patient || !route.signaling.has_session() { Way::None } else { Way::Http }
+        };
         if way != self.bonds.way {
             self.bonds.way = way;
             ties.set_reachable(now, way != Way::None);

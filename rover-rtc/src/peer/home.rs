@@ -58,7 +58,7 @@ impl Home {
 
     /// Whether what is handed to the link now can arrive.
     pub(super) fn is_alive(&self) -> bool {
-        self.link.is_connected() && self.link.dead_since().is_none()
+        self.link.is_alive()
     }
 
     /// Whether letters can travel on the link.

@@ -220,15 +220,19 @@ impl Line {
 
     /// The link is over: nothing will come any more.
     pub(super) fn end(&mut self) {
-        self.channels.iter().flatten().for_each(|c| {
-            c.inbox.close();
-            c.outbox.close();
-        });
+        self.close_channels();
         self.emit(Event::Closed);
         let waiting = self.closing.take().map(|c| c.waiting).unwrap_or_default();
         for reply in waiting {
             let _ = reply.send(());
         }
+    }
+
+    fn close_channels(&self) {
+        self.channels.iter().flatten().for_each(|c| {
+            c.inbox.close();
+            c.outbox.close();
+        });
     }
 
     fn on_path(&mut self, now: Instant, link: &mut Link, event: PathEvent) {
@@ -280,10 +284,7 @@ const EVENTS: usize = 1024;
 impl Drop for Line {
     /// Whatever ended the driver: nobody waits on it for ever.
     fn drop(&mut self) {
-        self.channels.iter().flatten().for_each(|c| {
-            c.inbox.close();
-            c.outbox.close();
-        });
+        self.close_channels();
     }
 }
 

@@ -176,7 +176,7 @@ impl Tie {
     /// Whether messages can flow now.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        self.link.is_connected() && self.link.dead_since().is_none()
+        self.link.is_alive()
     }
 
     pub(super) fn poll_timeout(&mut self, now: Instant, reachable: bool) -> Option<Instant> {
