@@ -71,7 +71,7 @@ pub struct PeerConfig {
     /// one side of a link asks for it. Costs delay, and the relay's limits apply. Default false.
     /// Without `relay` and without a TURN server no link comes to be.
     pub relay_only: bool,
-    /// Channels that the peer opens. Default one, "test".
+    /// Channels that the peer opens. Default one, the plain "test".
     pub channels: Vec<ChannelConfig>,
     /// Local addresses to use. Default none given: all of the usable interfaces, and loopback
     /// where the hub is on this machine. Docker and similar bridges are left out.
@@ -121,7 +121,7 @@ impl Default for PeerConfig {
             ice_servers: Vec::new(),
             relay: true,
             relay_only: false,
-            channels: vec![ChannelConfig::new("test")],
+            channels: vec![ChannelConfig::plain("test")],
             bind: Vec::new(),
             interfaces: Vec::new(),
             no_interfaces: Vec::new(),

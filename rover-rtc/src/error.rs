@@ -34,6 +34,13 @@ pub enum WebrtcError {
     /// it may hold a password.
     #[error(transparent)]
     IceServer(#[from] crate::turn::IceServerError),
+    /// A durable channel needs a journal: set a state directory.
+    #[error("the channel {0:?} is durable, and there is no journal: set a state directory")]
+    NoJournal(String),
+    /// The journal could not be opened: caused by the state directory, or another process that has
+    /// it.
+    #[error("journal: {0}")]
+    Journal(String),
     /// A channel's label is one of the library's own: choose another.
     #[error("the label {0:?} begins with \"rover-rtc/\", which is kept for the library itself")]
     Reserved(String),
@@ -125,7 +132,7 @@ pub enum NetworkError {
 }
 
 /// A message was not taken by a channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
     /// The channel's outbox is full and its policy is to refuse. Send again when there is room.
@@ -142,6 +149,14 @@ pub enum SendError {
         /// The limit in bytes.
         limit: usize,
     },
+    /// The message has a key and its channel none, or the key has more than 255 bytes: caused by
+    /// the caller.
+    #[error("a key is for channels of mode latest, and has 255 bytes at most")]
+    Key,
+    /// The journal could not keep the message, so it is not sent: caused by the disk, or the
+    /// journal's limit. The text says more.
+    #[error("the journal did not keep the message: {0}")]
+    NotStored(String),
     /// The channel or the peer it belongs to is closed.
     #[error("the channel is closed")]
     Closed,

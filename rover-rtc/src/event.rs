@@ -21,6 +21,30 @@ pub enum Event {
     ChannelOpen(ChannelId, String),
     /// A channel was closed by the other side.
     ChannelClosed(ChannelId),
+    /// A message of several pieces is coming in on a framed channel.
+    Progress {
+        /// The channel.
+        channel: ChannelId,
+        /// Bytes that are here.
+        bytes: usize,
+        /// Bytes of the message.
+        total: usize,
+    },
+    /// Messages of the other side will not come: it has dropped some, or lost its state.
+    Gap {
+        /// The channel.
+        channel: ChannelId,
+        /// How many pieces (of 4 KiB at most) are missing; `None` if nobody knows, for the other
+        /// side was restarted.
+        lost: Option<u64>,
+    },
+    /// The link goes on on a new transport: what had not arrived is sent once more.
+    Resumed {
+        /// Messages that are.
+        replayed: u64,
+    },
+    /// The process of the other side was restarted.
+    PeerRestarted,
     /// Another path carries the messages.
     PathSwitch {
         /// The local and remote address of the path now.

@@ -101,6 +101,13 @@ impl Ladder {
         }
     }
 
+    /// A path lives, but the transport gets nowhere: a new one is dialed beside it.
+    pub fn transport_stuck(&mut self, now: Instant) {
+        if self.state == State::Healthy {
+            self.state = State::DialAt(now);
+        }
+    }
+
     /// The other side has called: its call has time to come up before this side dials.
     pub fn called(&mut self, now: Instant) {
         if self.state != State::Healthy {

@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use crate::util::histogram::Histogram;
+
+use crate::link::Mode;
 use crate::path::{Path, PathKind, PathState, SwitchCause};
 
 /// What the path layer sent and saw.
@@ -86,6 +89,12 @@ pub struct LinkStats {
     pub messages_dropped: u64,
     /// Messages that wait in the outboxes.
     pub messages_queued: usize,
+    /// Each channel.
+    pub channels: Vec<ChannelStats>,
+    /// Frames refused: malformed, or not what was agreed.
+    pub frames_refused: u64,
+    /// Times that a path lived and nothing was acknowledged, so that the transport was replaced.
+    pub stuck: u64,
     /// Datagrams refused: from an unknown source, or of no known kind.
     pub datagrams_refused: u64,
     /// Times that another path took over, on all transports of the link; kept by peers, as are all
@@ -104,6 +113,70 @@ pub struct LinkStats {
     pub longest_outage: Duration,
     /// All that have ended, together.
     pub outage_time: Duration,
+    /// How long they were.
+    pub outage_lengths: Histogram,
     /// Retransmissions forced by a step of the transport's clock.
     pub warps: u64,
+}
+
+/// One channel as seen now.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ChannelStats {
+    /// Its name.
+    pub label: String,
+    /// What it promises.
+    pub mode: Mode,
+    /// Messages that wait to be sent.
+    pub queued: usize,
+    /// Their bytes.
+    pub queued_bytes: usize,
+    /// Messages sent, at least in part, and not acknowledged.
+    pub in_flight: usize,
+    /// What has been counted.
+    pub counters: ChannelCounters,
+    /// Messages dropped on the way out, by cause.
+    pub drops: Drops,
+}
+
+/// What is counted of a channel.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct ChannelCounters {
+    /// Messages handed to the transport, replays not counted.
+    pub sent: u64,
+    /// Messages that the other side has acknowledged, where the mode has acknowledgements.
+    pub acked: u64,
+    /// Messages sent once more, on a new transport.
+    pub replayed: u64,
+    /// Messages that came in.
+    pub received: u64,
+    /// Datagrams that did not, or came later than others.
+    pub missed: u64,
+    /// From `send` to the acknowledgement.
+    pub ack_latency: Histogram,
+}
+
+/// Messages dropped before they were sent, by cause.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drops {
+    /// The outbox was full.
+    pub full: u64,
+    /// They had waited for longer than their time to live.
+    pub expired: u64,
+    /// A newer message of their key took their place.
+    pub overtaken: u64,
+    /// The other side does not take as much at a time.
+    pub too_large: u64,
+    /// The journal could not keep them.
+    pub not_stored: u64,
+}
+
+impl Drops {
+    /// All but those that were overtaken, which are no loss.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.full + self.expired + self.too_large + self.not_stored
+    }
 }

@@ -257,7 +257,7 @@ impl Linked {
     }
 
     pub fn say_raw(&self, message: Message) {
-        self.outbox.try_push(message).unwrap();
+        self.outbox.try_push(now, message).unwrap();
     }
 
     /// Sends a datagram that is not the link's.

@@ -520,7 +520,7 @@ async fn exchange(from: &Peer, to: &Peer, count: u32) {
             loop {
                 // Text is the hub's status.
                 match to.recv().await.expect("an open channel") {
-                    Message { binary: true, data } => return data,
+                    Message { binary: true, data, .. } => return data,
                     _ => continue,
                 }
             }

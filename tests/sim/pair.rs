@@ -130,7 +130,7 @@ impl Pair {
     /// Sends one message from an end.
     pub fn say(&self, end: usize, number: u64) {
         let outbox = self.ends[end].outbox.as_ref().unwrap();
-        outbox.try_push(Message::binary(number.to_le_bytes().to_vec())).unwrap();
+        outbox.try_push(self.now, Message::binary(number.to_le_bytes().to_vec())).unwrap();
     }
 
     pub fn run_for(&mut self, time: Duration) {
@@ -174,7 +174,7 @@ impl Pair {
             let outbox = self.ends[0].outbox.as_ref().unwrap();
             let mut data = vec![0; self.size];
             data[..8].copy_from_slice(&(self.sent.len() as u64).to_le_bytes());
-            outbox.try_push(Message::binary(data)).unwrap();
+            outbox.try_push(now, Message::binary(data)).unwrap();
             self.sent.push(now);
             self.next_send += self.every.unwrap_or_default();
         }
@@ -215,7 +215,7 @@ impl End {
                     let number = u64::from_le_bytes(message.data[..8].try_into().unwrap());
                     self.received.push((now, number));
                     if self.echo {
-                        self.link.outbox(id).unwrap().try_push(message).unwrap();
+                        self.link.outbox(id).unwrap().try_push(now, message).unwrap();
                     }
                 }
                 LinkEvent::ChannelOpen { id, .. } => {

@@ -5,7 +5,8 @@ use std::time::Instant;
 use str0m::channel::ChannelId as SctpChannelId;
 
 use super::{
-    Attached, Channel, ChannelConfig, ChannelId, Link, LinkEvent, Message, Stream, TransportEvent,
+    Attached, Channel, ChannelConfig, ChannelId, Link, LinkEvent, Message, Mode, Stream,
+    TransportEvent,
 };
 use crate::session::SessionEvent;
 
@@ -27,11 +28,13 @@ impl Link {
                 _ => {}
             }
         }
+        self.events.append(&mut self.mux.events);
         while let Some(event) = self.current.as_mut().and_then(|a| a.transport.poll_event()) {
             match event {
                 TransportEvent::Path(event) => self.events.push_back(LinkEvent::Path(event)),
                 TransportEvent::Session(event) => {
-                    let event = self.on_session(event);
+                    let event = self.on_session(now, event);
+                    self.events.append(&mut self.mux.events);
                     self.events.extend(event);
                 }
             }
@@ -45,7 +48,8 @@ impl Link {
             old.transport.close(now);
             self.let_go(Some(old));
         }
-        self.buffered = 0;
+        self.suspend();
+        self.mux.attach();
         self.lost = None;
         self.stats.transports += 1;
         // Those of the answerer wait for the other side to open them.
@@ -53,6 +57,12 @@ impl Link {
             self.open_missing(now);
         }
         self.events.push_back(LinkEvent::Connected);
+    }
+
+    /// What was sent on a transport that is over has to be sent again.
+    fn suspend(&mut self) {
+        self.mux.detach();
+        (self.buffered, self.plain_buffered, self.unsent) = (0, 0, None);
     }
 
     /// Tells of a transport that was lost and has not been replaced.
@@ -67,16 +77,27 @@ impl Link {
         self.last_words.extend(std::iter::from_fn(|| transport.poll_transmit()));
     }
 
-    fn on_session(&mut self, event: SessionEvent) -> Option<LinkEvent> {
+    fn on_session(&mut self, now: Instant, event: SessionEvent) -> Option<LinkEvent> {
         Some(match event {
             SessionEvent::Ice(state) => LinkEvent::Ice(state),
             SessionEvent::Connected => return None, // it was promoted by this
-            SessionEvent::ChannelOpen(id, label, _) => return self.on_open(id, label),
+            SessionEvent::ChannelOpen(id, label, protocol) => {
+                return self.on_open(now, id, label, &protocol);
+            }
+            SessionEvent::Message(id, _, data) if self.carries_frames(id) => {
+                self.mux.on_container(now, data.into());
+                // It may have brought new channels.
+                self.line_up();
+                return None;
+            }
             SessionEvent::Message(id, binary, data) => {
                 let index = self.stream_of(id)?;
-                self.stats.messages_received += 1;
-                LinkEvent::Message(ChannelId(index), Message { binary, data: data.into() })
+                self.mux.stats.messages_received += 1;
+                self.mux.channel(ChannelId(index)).counters.received += 1;
+                let message = Message { binary, data: data.into(), ..Message::default() };
+                LinkEvent::Message(ChannelId(index), message)
             }
+            SessionEvent::ChannelClose(id) if self.carries_frames(id) => LinkEvent::Stuck,
             SessionEvent::ChannelClose(id) => {
                 let index = self.stream_of(id)?;
                 self.current.as_mut()?.streams[index] = Stream::default();
@@ -85,7 +106,7 @@ impl Link {
             SessionEvent::Closed(reason) => {
                 let gone = self.current.take();
                 self.let_go(gone);
-                self.buffered = 0;
+                self.suspend();
                 // The other side may have gone over to the next one a moment before us.
                 self.lost = Some(reason);
                 if self.next.is_none() {
@@ -96,6 +117,10 @@ impl Link {
         })
     }
 
+    fn carries_frames(&self, id: SctpChannelId) -> bool {
+        self.current.as_ref().is_some_and(|a| a.ways.carries(id))
+    }
+
     fn stream_of(&self, id: SctpChannelId) -> Option<usize> {
         self.current.as_ref()?.streams.iter().position(|s| s.id == Some(id))
     }
@@ -103,29 +128,44 @@ impl Link {
     /// Opens channels that the other side has not. The side that answered calls this when it has
     /// seen all that were offered.
     pub fn open_missing(&mut self, now: Instant) {
-        let Some(Attached { transport, streams }) = &mut self.current else { return };
-        for (channel, stream) in self.channels.iter().zip(streams) {
-            if stream.id.is_none() {
+        let Some(attached) = &mut self.current else { return };
+        if self.framed || self.mux.is_needed() {
+            attached.open_ways(now);
+        }
+        let Attached { transport, streams, .. } = attached;
+        for (channel, stream) in self.mux.channels().iter().zip(streams) {
+            if stream.id.is_none() && !channel.config.mode.is_framed() {
                 stream.id = Some(transport.session().open(now, channel.config.sctp()));
             }
         }
         transport.collect(now);
     }
 
-    fn on_open(&mut self, id: SctpChannelId, label: String) -> Option<LinkEvent> {
+    fn on_open(
+        &mut self,
+        now: Instant,
+        id: SctpChannelId,
+        label: String,
+        protocol: &str,
+    ) -> Option<LinkEvent> {
+        if self.current.as_mut()?.ways.opened(id, &label, protocol) {
+            return None;
+        }
         let streams = &self.current.as_ref()?.streams;
-        let free = |(c, s): (&Channel, &Stream)| s.id.is_none() && c.config.label == label;
-        let by_label = || self.channels.iter().zip(streams).position(free);
+        let free = |(c, s): (&Channel, &Stream)| {
+            s.id.is_none() && c.config.label == label && c.config.mode == Mode::Plain
+        };
+        let channels = self.mux.channels();
+        let by_label = || channels.iter().zip(streams).position(free);
         let (index, new) = match self.stream_of(id).or_else(by_label) {
             Some(index) => (index, false),
-            None if self.channels.len() >= self.max_channels => {
-                tracing::warn!(max = self.max_channels, "channel refused: there are too many");
-                return None;
-            }
+            None if self.mux.is_full() => return None,
             None => {
-                let config =
-                    ChannelConfig { outbox: self.defaults, ..ChannelConfig::new(label.clone()) };
-                (self.add_channel(config, Stream::default()).0.0, true)
+                let mut config = ChannelConfig::plain(label.clone());
+                config.outbox = self.mux.outbox_of(&config);
+                let index = self.mux.open(now, config).0.0;
+                self.line_up();
+                (index, true)
             }
         };
         self.current.as_mut()?.streams[index] = Stream { id: Some(id), open: true };

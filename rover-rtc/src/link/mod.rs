@@ -2,74 +2,54 @@
 //! another.
 //!
 //! A [`Link`] is sans-IO. Its driver feeds datagrams and time, calls [`Link::pump`], and takes
-//! datagrams and events. Sequence numbers, acknowledgements and replay come with the delivery
-//! modes; until then a channel is what a W3C data channel is, and what a transport had in flight
-//! when it was replaced is lost.
+//! datagrams, events, and records for the journal.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `mod.rs` | the verbs: open, dial, answer, feed, poll |
+//! | `channel.rs`, `message.rs` | what a channel promises; a message and its acknowledgement |
+//! | `outbox.rs` | what waits to be sent, shared with the application |
+//! | `pump.rs`, `admission.rs` | from outboxes to SCTP, and how much at a time |
+//! | `mux/` | framed channels: numbers, acknowledgements, replay |
+//! | `transport.rs`, `events.rs`, `ways.rs` | one transport after another, and its streams |
 
 mod admission;
+mod channel;
 mod events;
+mod message;
+mod mux;
 mod outbox;
+mod pump;
 mod transport;
+mod ways;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::task::Waker;
 use std::time::Instant;
 
 use str0m::IceCreds;
-use str0m::channel::{ChannelConfig as SctpChannelConfig, ChannelId as SctpChannelId, Reliability};
+use str0m::channel::ChannelId as SctpChannelId;
 
 pub use admission::Admission;
-pub use outbox::{Message, Outbox, OutboxConfig, WhenFull};
+pub use channel::{ChannelConfig, ChannelId, Mode, Priority};
+pub use message::Message;
+pub use mux::{Record, Saved, SavedOutgoing};
+pub use outbox::{Outbox, OutboxConfig, Pushed, WhenFull};
+
 pub use transport::{Outgoing, Transport, TransportEvent};
 
-use crate::error::SdpError;
+use crate::error::{SdpError, SendError};
 use crate::path::{Path, PathEvent};
 use crate::stats::{LinkStats, PathStats};
+use mux::{Channel, Mux, Out};
+use ways::Ways;
 
 /// What every label of this library's own channels begins with.
 pub const RESERVED: &str = "rover-rtc/";
 
-/// Names a channel within its link, on whichever transport.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ChannelId(usize);
-
-impl ChannelId {
-    /// Its place among the channels of its link, from 0.
-    #[must_use]
-    pub fn index(self) -> usize {
-        self.0
-    }
-}
-
-/// Settings of a channel.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChannelConfig {
-    /// Its name.
-    pub label: String,
-    /// Whether messages arrive in the order sent. Default true.
-    pub ordered: bool,
-    /// Times a lost message is sent again; `None`, the default, until it arrives.
-    pub max_retransmits: Option<u16>,
-    /// Limits of its outbox.
-    pub outbox: OutboxConfig,
-}
-
-impl ChannelConfig {
-    /// A reliable, ordered channel of this name.
-    #[must_use]
-    pub fn new(label: impl Into<String>) -> Self {
-        let outbox = OutboxConfig::default();
-        Self { label: label.into(), ordered: true, max_retransmits: None, outbox }
-    }
-
-    fn sctp(&self) -> SctpChannelConfig {
-        let reliability = self.max_retransmits.map_or(Reliability::Reliable, |retransmits| {
-            Reliability::MaxRetransmits { retransmits }
-        });
-        let label = self.label.clone();
-        SctpChannelConfig { label, ordered: self.ordered, reliability, ..Default::default() }
-    }
-}
+/// Largest message of a framed channel, in bytes, unless configured: 16 MiB.
+pub const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 
 /// What a link tells its driver.
 #[derive(Debug)]
@@ -88,6 +68,34 @@ pub enum LinkEvent {
     },
     /// A channel was closed by the other side.
     ChannelClosed(ChannelId),
+    /// A message of several pieces is coming in.
+    Progress {
+        /// The channel.
+        channel: ChannelId,
+        /// Bytes that are here.
+        bytes: usize,
+        /// Bytes of the message.
+        total: usize,
+    },
+    /// Messages of the other side will not come: it has dropped so many pieces, or lost its state,
+    /// and nobody knows how many.
+    Gap {
+        /// The channel.
+        channel: ChannelId,
+        /// How many pieces, if that is known.
+        lost: Option<u64>,
+    },
+    /// The link goes on on a new transport.
+    Resumed {
+        /// Messages that are sent once more.
+        replayed: u64,
+    },
+    /// The other side has begun anew: its process was restarted.
+    PeerRestarted,
+    /// A path lives, but nothing is acknowledged: the transport is to be replaced.
+    Stuck,
+    /// Something is wrong, in words for people.
+    Trouble(String),
     /// ICE, as str0m sees it; for the log.
     Ice(str0m::IceConnectionState),
     /// DTLS is up.
@@ -106,26 +114,21 @@ pub struct Link {
     current: Option<Attached>,
     /// Being negotiated beside the current one, which goes on until this is up.
     next: Option<Attached>,
-    channels: Vec<Channel>,
+    mux: Mux,
     /// Good-byes of transports that are over.
     last_words: VecDeque<Outgoing>,
     /// Why the transport before is over, while the next one may still take its place.
     lost: Option<Option<String>>,
-    /// What channels that the other side opens get.
-    defaults: OutboxConfig,
-    max_channels: usize,
+    /// Whether the other side is known to speak frames.
+    framed: bool,
+    /// What SCTP did not take.
+    unsent: Option<Out>,
     admission: Admission,
-    /// Bytes in SCTP when last looked.
+    /// Bytes in SCTP when last looked: all, and those of plain channels.
     buffered: usize,
-    turn: usize,
+    plain_buffered: usize,
     events: VecDeque<LinkEvent>,
     stats: LinkStats,
-}
-
-#[derive(Debug)]
-struct Channel {
-    config: ChannelConfig,
-    outbox: Outbox,
 }
 
 /// A transport and the link's channels on it, in the order of the link's.
@@ -133,6 +136,7 @@ struct Channel {
 struct Attached {
     transport: Transport,
     streams: Vec<Stream>,
+    ways: Ways,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -149,29 +153,71 @@ impl Link {
         Self {
             current: None,
             next: None,
-            channels: Vec::new(),
+            mux: Mux::new(defaults, max_channels),
             last_words: VecDeque::new(),
             lost: None,
-            defaults,
-            max_channels,
+            framed: false,
+            unsent: None,
             admission: Admission::default(),
             buffered: 0,
-            turn: 0,
+            plain_buffered: 0,
             events: VecDeque::new(),
             stats: LinkStats::default(),
         }
     }
 
+    /// Says that the other side speaks frames: the streams for them are opened even before there is
+    /// a framed channel, so that it can open some.
+    pub fn set_framed(&mut self) {
+        self.framed = true;
+    }
+
+    /// Says that messages are passed on: they are acknowledged when all copies of them have been.
+    pub(crate) fn set_passes_on(&mut self) {
+        self.mux.passes_on = true;
+    }
+
+    /// Limits the messages that this side takes on framed channels. Default 16 MiB.
+    pub fn set_max_message(&mut self, bytes: usize) {
+        self.mux.max_message = bytes;
+    }
+
+    /// Says that there is a journal, and what it remembers of this link.
+    pub fn set_journal(&mut self, saved: Vec<Saved>) {
+        self.mux.set_journal(saved);
+    }
+
+    /// Who is to be woken when the application acknowledges a message.
+    pub fn set_waker(&mut self, waker: Waker) {
+        self.mux.set_waker(waker);
+    }
+
     /// Adds a channel. On a connected transport it opens at once, else with the next one.
     pub fn open(&mut self, now: Instant, config: ChannelConfig) -> (ChannelId, Outbox) {
+        let framed = config.mode.is_framed();
         let mut stream = Stream::default();
         if let Some(attached) = &mut self.current
             && attached.transport.session().is_connected()
         {
-            stream.id = Some(attached.transport.session().open(now, config.sctp()));
+            if !framed {
+                stream.id = Some(attached.transport.session().open(now, config.sctp()));
+            } else {
+                attached.open_ways(now);
+            }
             attached.transport.collect(now);
         }
-        self.add_channel(config, stream)
+        let opened = self.mux.open(now, config);
+        self.line_up();
+        if let Some(attached) = &mut self.current {
+            attached.streams[opened.0.0] = stream;
+        }
+        opened
+    }
+
+    /// Gives each channel a place on each transport.
+    fn line_up(&mut self) {
+        let count = self.mux.channels().len();
+        self.attached().for_each(|a| a.streams.resize(count, Stream::default()));
     }
 
     /// Begins a new transport: returns its offer, with all channels of this link. A transport that
@@ -182,16 +228,26 @@ impl Link {
     /// Without a channel.
     pub fn dial(&mut self, now: Instant, mut transport: Transport) -> Result<String, SdpError> {
         // The library's own come last: when one of them opens, all others have.
-        let mut order: Vec<usize> = (0..self.channels.len()).collect();
-        order.sort_by_key(|i| self.channels[*i].config.label.starts_with(RESERVED));
-        let configs: Vec<_> = order.iter().map(|i| self.channels[*i].config.sctp()).collect();
+        let channels = self.mux.channels();
+        let plain = |i: &usize| !channels[*i].config.mode.is_framed();
+        let mut order: Vec<usize> = (0..channels.len()).filter(plain).collect();
+        order.sort_by_key(|i| channels[*i].config.label.starts_with(RESERVED));
+        let framed = self.framed || self.mux.is_needed();
+        let streams = framed.then(Ways::streams).into_iter().flatten();
+        let plain = order.iter().map(|i| channels[*i].config.sctp());
+        let configs: Vec<_> = streams.chain(plain).collect();
         let (offer, ids) = transport.session().offer(now, &configs)?;
         transport.collect(now);
-        let mut streams = vec![Stream::default(); self.channels.len()];
+        let mut ways = Ways::default();
+        let mut ids = ids.into_iter();
+        if framed && let (Some(frames), Some(datagrams)) = (ids.next(), ids.next()) {
+            ways.offered([frames, datagrams]);
+        }
+        let mut streams = vec![Stream::default(); channels.len()];
         for (i, id) in order.into_iter().zip(ids) {
             streams[i].id = Some(id);
         }
-        self.next = Some(Attached { transport, streams });
+        self.next = Some(Attached { transport, streams, ways });
         Ok(offer)
     }
 
@@ -220,8 +276,8 @@ impl Link {
     ) -> Result<String, SdpError> {
         let new = transport.session().credentials().clone();
         let answer = transport.answer(now, offer, new)?;
-        let streams = vec![Stream::default(); self.channels.len()];
-        self.next = Some(Attached { transport, streams });
+        let streams = vec![Stream::default(); self.mux.channels().len()];
+        self.next = Some(Attached { transport, streams, ways: Ways::default() });
         Ok(answer)
     }
 
@@ -297,49 +353,30 @@ impl Link {
         self.collect(now);
     }
 
-    /// Hands queued messages to SCTP as far as it is to have any, and follows its progress. To be
-    /// called after each turn of input, and after messages were queued.
-    pub fn pump(&mut self, now: Instant) {
-        let Some(Attached { transport, streams }) = &mut self.current else { return };
-        let open = streams.iter().filter(|s| s.open).filter_map(|s| s.id);
-        let mut buffered: usize = open.map(|id| transport.session().buffered(id)).sum();
-        let progress = buffered < self.buffered;
-        if progress {
-            let rtt = transport.paths().carrying().and_then(Path::least_rtt).unwrap_or_default();
-            self.admission.acknowledged(now, self.buffered - buffered, rtt);
-        }
-        let limit = self.admission.limit();
-        let count = streams.len();
-        let mut refusals = 0;
-        // What SCTP holds when a transport is replaced is lost; without a path it stays with us.
-        let live = transport.paths().dead_since().is_none();
-        // One message of each channel in turn.
-        while live && refusals < count && (buffered == 0 || buffered < limit) {
-            self.turn = (self.turn + 1) % count;
-            let (stream, outbox) = (streams[self.turn], &self.channels[self.turn].outbox);
-            let room = if buffered == 0 { usize::MAX } else { limit - buffered };
-            let id = stream.id.filter(|_| stream.open);
-            let Some((id, message)) = id.and_then(|id| Some((id, outbox.pop_if(room)?))) else {
-                refusals += 1;
-                continue;
-            };
-            if !transport.write(now, id, message.binary, &message.data) {
-                outbox.unpop(message);
-                refusals += 1;
-                continue;
-            }
-            refusals = 0;
-            buffered += message.data.len();
-            self.stats.messages_sent += 1;
-        }
-        self.buffered = buffered;
-        transport.drive_warp(now, buffered, progress);
+    /// What the journal is to keep. Each is answered by [`Link::recorded`], in order.
+    pub fn poll_record(&mut self) -> Option<Record> {
+        self.mux.poll_record()
+    }
+
+    /// The journal has kept the oldest record that was not answered yet, or could not.
+    pub fn recorded(&mut self, now: Instant, result: Result<(), SendError>) {
+        self.mux.recorded(now, result);
         self.collect(now);
+    }
+
+    /// Says how many bytes the application takes on a channel: the other side sends no more.
+    pub fn set_room(&mut self, now: Instant, id: ChannelId, bytes: usize) {
+        self.mux.set_room(now, id, bytes);
     }
 
     /// When [`Link::handle_timeout`] is due.
     pub fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
-        self.attached().filter_map(|a| a.transport.poll_timeout(now)).min()
+        // What cannot be sent now is due when it can.
+        let can_send = |a: &Attached| {
+            a.ways.sending().0.is_some() && a.transport.paths().dead_since().is_none()
+        };
+        let mux = self.mux.poll_timeout(self.current.as_ref().is_some_and(can_send));
+        self.attached().filter_map(|a| a.transport.poll_timeout(now)).chain(mux).min()
     }
 
     /// The next datagram to send.
@@ -419,46 +456,61 @@ impl Link {
     /// A channel by its name.
     #[must_use]
     pub fn channel(&self, label: &str) -> Option<ChannelId> {
-        self.channels.iter().position(|c| c.config.label == label).map(ChannelId)
+        self.mux.channels().iter().position(|c| c.config.label == label).map(ChannelId)
+    }
+
+    /// A channel's settings.
+    #[must_use]
+    pub fn config(&self, id: ChannelId) -> Option<&ChannelConfig> {
+        self.mux.channels().get(id.0).map(|c| &c.config)
     }
 
     /// A channel's name.
     #[must_use]
     pub fn label(&self, id: ChannelId) -> Option<&str> {
-        self.channels.get(id.0).map(|c| c.config.label.as_str())
+        self.mux.channels().get(id.0).map(|c| c.config.label.as_str())
     }
 
     /// All channels: their names within the link, labels and outboxes.
     pub fn channels(&self) -> impl Iterator<Item = (ChannelId, &str, &Outbox)> {
-        let channels = self.channels.iter().enumerate();
+        let channels = self.mux.channels().iter().enumerate();
         channels.map(|(i, c)| (ChannelId(i), c.config.label.as_str(), &c.outbox))
     }
 
     /// A channel's outbox.
     #[must_use]
     pub fn outbox(&self, id: ChannelId) -> Option<&Outbox> {
-        self.channels.get(id.0).map(|c| &c.outbox)
+        self.mux.channels().get(id.0).map(|c| &c.outbox)
     }
 
     /// Whether a channel is open on the transport in use.
     #[must_use]
     pub fn is_open(&self, id: ChannelId) -> bool {
         let streams = self.current.as_ref().map(|a| &a.streams);
-        streams.and_then(|s| s.get(id.0)).is_some_and(|s| s.open)
+        self.mux.is_ready(id) || streams.and_then(|s| s.get(id.0)).is_some_and(|s| s.open)
     }
 
     /// Whether all that was queued has been acknowledged, as of the last pump.
     #[must_use]
     pub fn is_flushed(&self) -> bool {
-        self.buffered == 0 && self.channels.iter().all(|c| c.outbox.is_empty())
+        let empty = |o: &Outbox| o.is_empty() && o.held().0 == 0;
+        self.buffered == 0 && self.mux.channels().iter().all(|c| empty(&c.outbox))
     }
 
     /// Counters and paths as of now.
     #[must_use]
     pub fn stats(&self) -> LinkStats {
-        let mut stats = self.stats.clone();
-        stats.messages_dropped = self.channels.iter().map(|c| c.outbox.dropped()).sum();
-        stats.messages_queued = self.channels.iter().map(|c| c.outbox.len().0).sum();
+        let counted = &self.mux.stats;
+        let mut stats = LinkStats {
+            messages_sent: counted.messages_sent,
+            messages_received: counted.messages_received,
+            frames_refused: counted.frames_refused,
+            stuck: counted.stuck,
+            ..self.stats.clone()
+        };
+        stats.channels = self.mux.channels().iter().map(Channel::stats).collect();
+        stats.messages_dropped = stats.channels.iter().map(|c| c.drops.total()).sum();
+        stats.messages_queued = stats.channels.iter().map(|c| c.queued).sum();
         let Some(Attached { transport, .. }) = &self.current else { return stats };
         (stats.datagrams_refused, stats.warps) = transport.counters();
         stats.stun = transport.paths().stats();
@@ -476,7 +528,7 @@ impl Link {
 
     /// Says good-bye on the transports.
     pub fn close(&mut self, now: Instant) {
-        self.channels.iter().for_each(|c| c.outbox.close());
+        self.mux.channels().iter().for_each(|c| c.outbox.close());
         self.attached().for_each(|a| a.transport.close(now));
         self.collect(now);
     }
@@ -484,17 +536,13 @@ impl Link {
     fn attached(&mut self) -> impl Iterator<Item = &mut Attached> {
         self.current.iter_mut().chain(&mut self.next)
     }
+}
 
-    fn add_channel(&mut self, config: ChannelConfig, stream: Stream) -> (ChannelId, Outbox) {
-        let outbox = Outbox::new(config.outbox);
-        let id = ChannelId(self.channels.len());
-        self.channels.push(Channel { config, outbox: outbox.clone() });
-        if let Some(attached) = &mut self.current {
-            attached.streams.push(stream);
+impl Attached {
+    /// Opens the streams of frames, unless either side has.
+    fn open_ways(&mut self, now: Instant) {
+        if !self.ways.is_offered() {
+            self.ways.offered(Ways::streams().map(|s| self.transport.session().open(now, s)));
         }
-        if let Some(next) = &mut self.next {
-            next.streams.push(Stream::default());
-        }
-        (id, outbox)
     }
 }

@@ -1,15 +1,20 @@
 //! A channel's outbox: the bounded queue above the transport.
 //!
 //! SCTP gets only what it can send in about two round trips; the rest waits here, where it can be
-//! counted, bounded, and carried over to a new transport. Applications push, the link takes.
+//! counted, bounded, and carried over to a new transport. Applications push, the link takes. What
+//! the link has taken and must keep until it is acknowledged counts against the limits, too.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::channel::{ChannelConfig, Mode};
+use super::message::Message;
 use crate::error::SendError;
+use crate::stats::Drops;
 
 /// What a full outbox does with a new message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -20,8 +25,10 @@ pub enum WhenFull {
     Wait,
     /// Both refuse with [`SendError::Full`].
     Refuse,
-    /// The oldest messages make room; they are counted as dropped.
+    /// The oldest messages that have not been sent make room; they are counted as dropped.
     DropOldest,
+    /// The new message takes the place of all that have not been sent; they are counted as dropped.
+    KeepLatest,
 }
 
 /// Limits of an outbox.
@@ -31,7 +38,8 @@ pub struct OutboxConfig {
     pub max_messages: usize,
     /// Bytes it holds. Default 4 MiB. One message may always wait, however large.
     pub max_bytes: usize,
-    /// Largest single message in bytes. Default 256 KiB, what a browser takes unasked.
+    /// Largest single message in bytes. Default 16 MiB; 256 KiB, what a browser takes unasked, on
+    /// a plain channel; 32 KiB on one of datagrams, which can have 64 KiB at most.
     pub max_message: usize,
     /// What happens when it is full. Default [`WhenFull::Wait`].
     pub when_full: WhenFull,
@@ -42,30 +50,9 @@ impl Default for OutboxConfig {
         Self {
             max_messages: 4096,
             max_bytes: 4 * 1024 * 1024,
-            max_message: crate::session::DEFAULT_MAX_MESSAGE_SIZE as usize,
+            max_message: super::MAX_MESSAGE,
             when_full: WhenFull::default(),
         }
-    }
-}
-
-/// A message: binary or text, and its bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    /// Whether it is binary; text is UTF-8.
-    pub binary: bool,
-    /// Its content.
-    pub data: Bytes,
-}
-
-impl Message {
-    /// A binary message.
-    pub fn binary(data: impl Into<Bytes>) -> Self {
-        Self { binary: true, data: data.into() }
-    }
-
-    /// A text message.
-    pub fn text(text: impl Into<String>) -> Self {
-        Self { binary: false, data: Bytes::from(text.into()) }
     }
 }
 
@@ -75,65 +62,116 @@ pub struct Outbox {
     shared: Arc<Mutex<Queue>>,
 }
 
+/// A message that waits.
+#[derive(Debug, Clone)]
+pub(super) struct Queued {
+    pub(super) message: Message,
+    pub(super) since: Instant,
+}
+
+/// A message that was added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pushed {
+    /// The link must be told: it may not know that there is something to send.
+    pub wake: bool,
+    /// How many there have been with this one.
+    pub ordinal: u64,
+}
+
 #[derive(Debug)]
 struct Queue {
     config: OutboxConfig,
-    messages: VecDeque<Message>,
+    mode: Mode,
+    ttl: Option<Duration>,
+    /// What the other side takes.
+    their_limit: usize,
+    messages: VecDeque<Queued>,
     bytes: usize,
-    dropped: u64,
+    /// Messages and bytes that the link has taken and still keeps.
+    held: (usize, usize),
+    /// Of keys: where their message is, counted as `first` counts.
+    keys: HashMap<Bytes, i64>,
+    /// The place of the first message that waits.
+    first: i64,
+    pushed: u64,
+    drops: Drops,
     closed: bool,
     waiting: Vec<Waker>,
     /// Those who wait until no more bytes than this are queued.
     drained: Vec<(usize, Waker)>,
+    /// Those who wait until all is acknowledged.
+    settled: Vec<Waker>,
+    /// How many have been written to the journal, or could not be.
+    stored: u64,
+    /// Those that could not be, and why; until somebody has asked.
+    failures: VecDeque<(u64, SendError)>,
+    storing: Vec<Waker>,
 }
 
 impl Outbox {
-    /// An empty outbox.
+    /// An empty outbox for a channel of these settings.
     #[must_use]
-    pub fn new(config: OutboxConfig) -> Self {
+    pub fn new(config: &ChannelConfig) -> Self {
+        let mut limits = config.outbox;
+        if config.mode == Mode::Datagram {
+            limits.max_message = limits.max_message.min(MAX_DATAGRAM);
+        }
         let queue = Queue {
-            config,
+            config: limits,
+            mode: config.mode,
+            ttl: config.ttl.filter(|_| matches!(config.mode, Mode::Latest | Mode::Datagram)),
+            their_limit: usize::MAX,
             messages: VecDeque::new(),
             bytes: 0,
-            dropped: 0,
+            held: (0, 0),
+            keys: HashMap::new(),
+            first: 0,
+            pushed: 0,
+            drops: Drops::default(),
             closed: false,
             waiting: Vec::new(),
             drained: Vec::new(),
+            settled: Vec::new(),
+            stored: 0,
+            failures: VecDeque::new(),
+            storing: Vec::new(),
         };
         Self { shared: Arc::new(Mutex::new(queue)) }
     }
 
-    /// Adds a message. True if the outbox was empty before, so that the link must be told.
+    /// Adds a message.
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`] unless the oldest are dropped, [`SendError::TooLarge`], or
-    /// [`SendError::Closed`].
-    pub fn try_push(&self, message: Message) -> Result<bool, SendError> {
-        self.lock().push(message)
+    /// [`SendError::Full`] unless others make room, [`SendError::TooLarge`], [`SendError::Key`],
+    /// [`SendError::Empty`], or [`SendError::Closed`].
+    pub fn try_push(&self, now: Instant, message: Message) -> Result<Pushed, SendError> {
+        self.lock().push(now, message)
     }
 
     /// As [`Outbox::try_push`], but pending while there is no room and the policy is to wait. The
     /// message is taken out of its place when it was added.
     pub fn poll_push(
         &self,
+        now: Instant,
         cx: &Context<'_>,
         message: &mut Option<Message>,
-    ) -> Poll<Result<bool, SendError>> {
+    ) -> Poll<Result<Pushed, SendError>> {
         let mut queue = self.lock();
-        let Some(next) = message.as_ref() else { return Poll::Ready(Ok(false)) };
+        let Some(next) = message.as_ref() else { return Poll::Ready(Err(SendError::Closed)) };
         let waits = queue.config.when_full == WhenFull::Wait && !queue.closed;
-        let fits = queue.has_room(next.data.len()) || next.data.len() > queue.config.max_message;
-        if waits && !fits {
-            if !queue.waiting.iter().any(|w| w.will_wake(cx.waker())) {
-                queue.waiting.push(cx.waker().clone());
-            }
+        let fits = queue.has_room(next.data.len()) || next.data.len() > queue.limit();
+        if waits && !fits && !queue.keys.contains_key(&next.key) {
+            note(&mut queue.waiting, cx);
             return Poll::Pending;
         }
-        Poll::Ready(message.take().map_or(Ok(false), |m| queue.push(m)))
+        match message.take() {
+            Some(message) => Poll::Ready(queue.push(now, message)),
+            None => Poll::Ready(Err(SendError::Closed)),
+        }
     }
 
-    /// Pending while more than `bytes` wait and the outbox is open.
+    /// Pending while more than `bytes` have not been sent and the outbox is open.
     pub fn poll_drained(&self, cx: &Context<'_>, bytes: usize) -> Poll<()> {
         let mut queue = self.lock();
         if queue.bytes <= bytes || queue.closed {
@@ -146,24 +184,41 @@ impl Outbox {
         Poll::Pending
     }
 
-    /// Takes the oldest message if it has at most `max_bytes`.
-    #[must_use]
-    pub fn pop_if(&self, max_bytes: usize) -> Option<Message> {
+    /// Pending until all that was added has been acknowledged by the other side, where the mode has
+    /// acknowledgements, or was handed to the transport. True then; false if the outbox was closed
+    /// before.
+    pub fn poll_settled(&self, cx: &Context<'_>) -> Poll<bool> {
         let mut queue = self.lock();
-        if queue.messages.front()?.data.len() > max_bytes {
-            return None;
+        if queue.messages.is_empty() && queue.held.0 == 0 {
+            return Poll::Ready(true);
         }
-        let message = queue.messages.pop_front()?;
-        queue.bytes -= message.data.len();
-        queue.wake();
-        Some(message)
+        if queue.closed {
+            return Poll::Ready(false);
+        }
+        note(&mut queue.settled, cx);
+        Poll::Pending
     }
 
-    /// Puts a message back in front: the transport did not take it.
-    pub fn unpop(&self, message: Message) {
+    /// Pending until so many messages have been written to the journal.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::NotStored`] if the last of them could not be, [`SendError::Closed`].
+    pub fn poll_stored(&self, cx: &Context<'_>, ordinal: u64) -> Poll<Result<(), SendError>> {
         let mut queue = self.lock();
-        queue.bytes += message.data.len();
-        queue.messages.push_front(message);
+        if queue.mode != Mode::Durable {
+            return Poll::Ready(Ok(()));
+        }
+        if queue.stored >= ordinal {
+            let failure = queue.failures.iter().position(|f| f.0 == ordinal);
+            let failure = failure.and_then(|i| queue.failures.remove(i));
+            return Poll::Ready(failure.map_or(Ok(()), |f| Err(f.1)));
+        }
+        if queue.closed {
+            return Poll::Ready(Err(SendError::Closed));
+        }
+        note(&mut queue.storing, cx);
+        Poll::Pending
     }
 
     /// Closes it: what is queued is still sent, new messages are refused.
@@ -171,25 +226,154 @@ impl Outbox {
         let mut queue = self.lock();
         queue.closed = true;
         queue.wake();
+        queue.wake_settled();
+        queue.storing.drain(..).for_each(Waker::wake);
     }
 
-    /// Messages and bytes that wait.
+    /// Messages and bytes that have not been sent.
     #[must_use]
     pub fn len(&self) -> (usize, usize) {
         let queue = self.lock();
         (queue.messages.len(), queue.bytes)
     }
 
-    /// Whether nothing waits.
+    /// Whether nothing waits to be sent.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.lock().messages.is_empty()
     }
 
-    /// Messages dropped because it was full.
+    /// Bytes of the message that is next.
+    pub(super) fn front_size(&self) -> Option<usize> {
+        self.lock().messages.front().map(|q| q.message.data.len())
+    }
+
+    /// Messages and bytes that were sent and may have to be sent again.
     #[must_use]
-    pub fn dropped(&self) -> u64 {
-        self.lock().dropped
+    pub fn held(&self) -> (usize, usize) {
+        self.lock().held
+    }
+
+    /// How many messages have been added.
+    #[must_use]
+    pub fn pushed(&self) -> u64 {
+        self.lock().pushed
+    }
+
+    /// Messages dropped, by cause.
+    #[must_use]
+    pub fn drops(&self) -> Drops {
+        self.lock().drops
+    }
+
+    /// What the other side takes at most; what is larger and waits already is dropped.
+    pub(super) fn set_their_limit(&self, bytes: usize) {
+        let mut queue = self.lock();
+        queue.their_limit = bytes;
+        if queue.messages.iter().any(|q| q.message.data.len() > bytes) {
+            let before = queue.messages.len();
+            queue.messages.retain(|q| q.message.data.len() <= bytes);
+            queue.drops.too_large += (before - queue.messages.len()) as u64;
+            queue.bytes = queue.messages.iter().map(|q| q.message.data.len()).sum();
+            queue.index();
+            queue.wake();
+        }
+    }
+
+    /// Takes the oldest message if it has at most `max_bytes`.
+    #[must_use]
+    pub(super) fn pop_if(&self, now: Instant, max_bytes: usize) -> Option<Queued> {
+        let mut queue = self.lock();
+        queue.expire(now);
+        if queue.messages.front()?.message.data.len() > max_bytes {
+            return None;
+        }
+        let taken = queue.pop();
+        queue.wake();
+        taken
+    }
+
+    /// Takes messages for the link to keep, oldest first, until there are so many bytes of them.
+    pub(super) fn take(&self, now: Instant, bytes: usize, mut taken: impl FnMut(Queued)) {
+        let mut queue = self.lock();
+        queue.expire(now);
+        let mut sum = 0;
+        while sum < bytes
+            && let Some(next) = queue.pop()
+        {
+            let size = next.message.data.len();
+            // Small ones cost their headers.
+            sum += size + super::mux::PIECE_HEAD;
+            queue.held.0 += 1;
+            queue.held.1 += size;
+            taken(next);
+        }
+        if sum > 0 {
+            queue.wake();
+        }
+    }
+
+    /// Notes messages that an earlier process has left for the link to keep.
+    pub(super) fn hold(&self, messages: usize, bytes: usize) {
+        let mut queue = self.lock();
+        queue.held.0 += messages;
+        queue.held.1 += bytes;
+    }
+
+    /// The link keeps these no more.
+    pub(super) fn release(&self, messages: usize, bytes: usize) {
+        if messages == 0 {
+            return;
+        }
+        let mut queue = self.lock();
+        queue.held.0 -= messages;
+        queue.held.1 -= bytes;
+        queue.wake();
+        if queue.messages.is_empty() && queue.held.0 == 0 {
+            queue.wake_settled();
+        }
+    }
+
+    /// Puts a message back in front, which the transport did not take.
+    pub(super) fn unpop(&self, message: Queued) {
+        let mut queue = self.lock();
+        queue.bytes += message.message.data.len();
+        queue.first -= 1;
+        queue.messages.push_front(message);
+    }
+
+    /// Puts back what the link kept, oldest first, unless there is a newer message of its key.
+    pub(super) fn put_back(&self, messages: Vec<Queued>) {
+        let mut queue = self.lock();
+        for message in messages.into_iter().rev() {
+            let size = message.message.data.len();
+            queue.held.0 -= 1;
+            queue.held.1 -= size;
+            if queue.keys.contains_key(&message.message.key) {
+                queue.drops.overtaken += 1;
+                continue;
+            }
+            queue.first -= 1;
+            let (key, place) = (message.message.key.clone(), queue.first);
+            queue.keys.insert(key, place);
+            queue.bytes += size;
+            queue.messages.push_front(message);
+        }
+    }
+
+    /// The next message in the order of journaling is stored, or could not be.
+    pub(super) fn note_stored(&self, result: Result<(), SendError>) {
+        let mut queue = self.lock();
+        queue.stored += 1;
+        if let Err(error) = result {
+            let ordinal = queue.stored;
+            queue.drops.not_stored += 1;
+            queue.failures.push_back((ordinal, error));
+            if queue.failures.len() > MAX_FAILURES {
+                queue.failures.pop_front();
+            }
+        }
+        queue.storing.drain(..).for_each(Waker::wake);
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -199,37 +383,105 @@ impl Outbox {
 }
 
 impl Queue {
-    fn push(&mut self, message: Message) -> Result<bool, SendError> {
+    fn push(&mut self, now: Instant, message: Message) -> Result<Pushed, SendError> {
         let size = message.data.len();
         if self.closed {
             return Err(SendError::Closed);
         }
-        if size == 0 {
+        if size == 0 && self.mode == Mode::Plain {
             return Err(SendError::Empty);
         }
-        if size > self.config.max_message {
-            return Err(SendError::TooLarge { size, limit: self.config.max_message });
+        if size > self.limit() {
+            return Err(SendError::TooLarge { size, limit: self.limit() });
+        }
+        let keyed = self.mode == Mode::Latest;
+        if message.key.len() > MAX_KEY || (!keyed && !message.key.is_empty()) {
+            return Err(SendError::Key);
+        }
+        if keyed && let Some(place) = self.keys.get(&message.key).copied() {
+            return Ok(self.overtake(now, place, message));
         }
         while !self.has_room(size) {
-            if self.config.when_full != WhenFull::DropOldest {
-                return Err(SendError::Full);
-            }
-            if let Some(oldest) = self.messages.pop_front() {
-                self.bytes -= oldest.data.len();
-                self.dropped += 1;
+            match self.config.when_full {
+                WhenFull::Wait | WhenFull::Refuse => return Err(SendError::Full),
+                WhenFull::DropOldest | WhenFull::KeepLatest if self.messages.is_empty() => break,
+                WhenFull::DropOldest => {
+                    self.pop();
+                    self.drops.full += 1;
+                }
+                WhenFull::KeepLatest => {
+                    while self.pop().is_some() {
+                        self.drops.full += 1;
+                    }
+                }
             }
         }
-        let was_empty = self.messages.is_empty();
+        let wake = self.messages.is_empty();
         self.bytes += size;
-        self.messages.push_back(message);
-        Ok(was_empty)
+        if keyed {
+            let place = self.first + self.messages.len() as i64;
+            self.keys.insert(message.key.clone(), place);
+        }
+        self.messages.push_back(Queued { message, since: now });
+        self.pushed += 1;
+        Ok(Pushed { wake, ordinal: self.pushed })
+    }
+
+    /// Puts a message in the place of the one of its key, which keeps its turn.
+    fn overtake(&mut self, now: Instant, place: i64, message: Message) -> Pushed {
+        let position = usize::try_from(place - self.first).unwrap_or_default();
+        if let Some(old) = self.messages.get_mut(position) {
+            self.bytes = self.bytes - old.message.data.len() + message.data.len();
+            *old = Queued { message, since: now };
+            self.drops.overtaken += 1;
+        }
+        self.pushed += 1;
+        Pushed { wake: false, ordinal: self.pushed }
+    }
+
+    fn pop(&mut self) -> Option<Queued> {
+        let queued = self.messages.pop_front()?;
+        self.first += 1;
+        self.bytes -= queued.message.data.len();
+        if self.mode == Mode::Latest {
+            self.keys.remove(&queued.message.key);
+        }
+        Some(queued)
+    }
+
+    /// Drops what has waited for too long.
+    fn expire(&mut self, now: Instant) {
+        let Some(ttl) = self.ttl else { return };
+        let late = |q: &Queued| now.saturating_duration_since(q.since) > ttl;
+        if !self.messages.iter().any(late) {
+            return;
+        }
+        let before = self.messages.len();
+        self.messages.retain(|q| !late(q));
+        self.drops.expired += (before - self.messages.len()) as u64;
+        self.bytes = self.messages.iter().map(|q| q.message.data.len()).sum();
+        self.index();
+        self.wake();
+        if self.messages.is_empty() && self.held.0 == 0 {
+            self.wake_settled();
+        }
+    }
+
+    /// Finds the places of keys anew.
+    fn index(&mut self) {
+        if self.mode == Mode::Latest {
+            let first = self.first;
+            let keys = self.messages.iter().map(|q| q.message.key.clone());
+            self.keys = keys.enumerate().map(|(i, k)| (k, first + i as i64)).collect();
+        }
     }
 
     fn wake(&mut self) {
         let (bytes, closed) = (self.bytes, self.closed);
         // Waking for every message would wake a thousand times for one full queue.
-        let roomy = bytes <= self.config.max_bytes / 2
-            && self.messages.len() <= self.config.max_messages / 2;
+        let (messages, held) = (self.messages.len() + self.held.0, bytes + self.held.1);
+        let roomy =
+            held <= self.config.max_bytes / 2 && messages <= self.config.max_messages / 2;
         if roomy || closed {
             self.waiting.drain(..).for_each(Waker::wake);
         }
@@ -240,56 +492,161 @@ impl Queue {
             }
             waits
         });
+        if self.messages.is_empty() && self.held.0 == 0 {
+            self.wake_settled();
+        }
+    }
+
+    fn wake_settled(&mut self) {
+        self.settled.drain(..).for_each(Waker::wake);
+    }
+
+    fn limit(&self) -> usize {
+        self.config.max_message.min(self.their_limit)
     }
 
     fn has_room(&self, size: usize) -> bool {
-        self.messages.is_empty()
-            || (self.messages.len() < self.config.max_messages
-                && self.bytes + size <= self.config.max_bytes)
+        let (messages, bytes) = (self.messages.len() + self.held.0, self.bytes + self.held.1);
+        messages == 0
+            || (messages < self.config.max_messages
+                && bytes.saturating_add(size) <= self.config.max_bytes)
     }
 }
+
+fn note(waiting: &mut Vec<Waker>, cx: &Context<'_>) {
+    if !waiting.iter().any(|w| w.will_wake(cx.waker())) {
+        waiting.push(cx.waker().clone());
+    }
+}
+
+/// A datagram travels in one SCTP message.
+const MAX_DATAGRAM: usize = 64 * 1024;
+
+/// Bytes of a key.
+const MAX_KEY: usize = 255;
+
+/// Failures remembered for those who may ask.
+const MAX_FAILURES: usize = 4096;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::util::clock;
+
+    fn of_mode(mode: Mode, when_full: WhenFull) -> Outbox {
+        let limits = OutboxConfig { max_messages: 2, max_bytes: 10, max_message: 8, when_full };
+        let ttl = Some(Duration::from_secs(1));
+        Outbox::new(&ChannelConfig { outbox: limits, ttl, ..ChannelConfig::of_mode("x", mode) })
+    }
 
     fn outbox(when_full: WhenFull) -> Outbox {
-        Outbox::new(OutboxConfig { max_messages: 2, max_bytes: 10, max_message: 8, when_full })
+        of_mode(Mode::Plain, when_full)
     }
 
     fn message(size: usize) -> Message {
         Message::binary(vec![0; size])
     }
 
+    fn push(outbox: &Outbox, message: Message) -> Result<bool, SendError> {
+        outbox.try_push(clock::now(), message).map(|p| p.wake)
+    }
+
+    fn pop(outbox: &Outbox, most: usize) -> Option<Queued> {
+        outbox.pop_if(clock::now(), most)
+    }
+
+    fn context() -> Context<'static> {
+        Context::from_waker(Waker::noop())
+    }
+
     #[test]
     fn refuses_when_full_by_messages_or_bytes() {
         let full = outbox(WhenFull::Refuse);
-        assert_eq!(full.try_push(message(1)), Ok(true));
-        assert_eq!(full.try_push(message(1)), Ok(false));
-        assert_eq!(full.try_push(message(1)), Err(SendError::Full));
+        assert_eq!(push(&full, message(1)), Ok(true));
+        assert_eq!(push(&full, message(1)), Ok(false));
+        assert_eq!(push(&full, message(1)), Err(SendError::Full));
         let heavy = outbox(WhenFull::Refuse);
-        heavy.try_push(message(8)).unwrap();
-        assert_eq!(heavy.try_push(message(8)), Err(SendError::Full));
-        assert_eq!(heavy.try_push(message(9)), Err(SendError::TooLarge { size: 9, limit: 8 }));
+        push(&heavy, message(8)).unwrap();
+        assert_eq!(push(&heavy, message(8)), Err(SendError::Full));
+        assert_eq!(push(&heavy, message(9)), Err(SendError::TooLarge { size: 9, limit: 8 }));
     }
 
     #[test]
     fn drops_the_oldest_and_counts_it() {
         let outbox = outbox(WhenFull::DropOldest);
         for size in 1..=4 {
-            outbox.try_push(message(size)).unwrap();
+            push(&outbox, message(size)).unwrap();
         }
-        assert_eq!(outbox.dropped(), 2);
-        assert_eq!(outbox.pop_if(100).unwrap().data.len(), 3);
+        assert_eq!(outbox.drops().full, 2);
+        assert_eq!(pop(&outbox, 100).unwrap().message.data.len(), 3);
         assert_eq!(outbox.len(), (1, 4));
+    }
+
+    #[test]
+    fn keeps_the_latest() {
+        let outbox = outbox(WhenFull::KeepLatest);
+        for size in 1..=5 {
+            push(&outbox, message(size)).unwrap();
+        }
+        assert_eq!((outbox.len(), outbox.drops().full), ((1, 5), 4));
+    }
+
+    #[test]
+    fn what_the_link_keeps_counts() {
+        let outbox = of_mode(Mode::Reliable, WhenFull::Refuse);
+        push(&outbox, message(4)).unwrap();
+        push(&outbox, message(4)).unwrap();
+        outbox.take(clock::now(), 1, drop);
+        assert_eq!((outbox.len(), outbox.held()), ((1, 4), (1, 4)));
+        assert_eq!(push(&outbox, message(1)), Err(SendError::Full));
+        assert!(outbox.poll_settled(&context()).is_pending());
+        outbox.release(1, 4);
+        push(&outbox, message(1)).unwrap();
+    }
+
+    #[test]
+    fn the_newest_of_a_key_takes_the_turn_of_the_one_before() {
+        let outbox = of_mode(Mode::Latest, WhenFull::Refuse);
+        for (key, size) in [("a", 1), ("b", 2), ("a", 3)] {
+            push(&outbox, message(size).with_key(key)).unwrap();
+        }
+        assert_eq!((outbox.len(), outbox.drops().overtaken), ((2, 5), 1));
+        let mut taken = Vec::new();
+        outbox.take(clock::now(), 100, |q| taken.push(q));
+        assert_eq!(taken.iter().map(|q| q.message.data.len()).collect::<Vec<_>>(), [3, 2]);
+        // What was sent in vain goes back, unless it was overtaken meanwhile.
+        push(&outbox, message(4).with_key("b")).unwrap();
+        outbox.put_back(taken);
+        assert_eq!((outbox.len(), outbox.held()), ((2, 7), (0, 0)));
+        assert_eq!(pop(&outbox, 9).unwrap().message.key, "a");
+    }
+
+    #[test]
+    fn what_waits_too_long_is_dropped() {
+        let outbox = of_mode(Mode::Datagram, WhenFull::Refuse);
+        let start = clock::now();
+        outbox.try_push(start, message(1)).unwrap();
+        outbox.try_push(start + Duration::from_secs(1), message(2)).unwrap();
+        let taken = outbox.pop_if(start + Duration::from_millis(1500), 9).unwrap();
+        assert_eq!((taken.message.data.len(), outbox.drops().expired), (2, 1));
+    }
+
+    #[test]
+    fn what_could_not_be_stored_is_told() {
+        let outbox = of_mode(Mode::Durable, WhenFull::Refuse);
+        let pushed = outbox.try_push(clock::now(), message(1)).unwrap();
+        assert!(outbox.poll_stored(&context(), pushed.ordinal).is_pending());
+        let error = SendError::NotStored("full".to_owned());
+        outbox.note_stored(Err(error.clone()));
+        assert_eq!(outbox.poll_stored(&context(), pushed.ordinal), Poll::Ready(Err(error)));
     }
 
     #[test]
     fn gives_only_what_fits() {
         let outbox = outbox(WhenFull::Wait);
-        outbox.try_push(message(5)).unwrap();
-        assert!(outbox.pop_if(4).is_none());
-        let taken = outbox.pop_if(5).unwrap();
+        push(&outbox, message(5)).unwrap();
+        assert!(pop(&outbox, 4).is_none());
+        let taken = pop(&outbox, 5).unwrap();
         outbox.unpop(taken);
         assert_eq!(outbox.len(), (1, 5));
     }
@@ -297,16 +654,17 @@ mod tests {
     #[test]
     fn waiting_senders_are_woken() {
         let outbox = outbox(WhenFull::Wait);
-        let cx = Context::from_waker(Waker::noop());
+        let now = clock::now();
         let mut waiting = Some(message(1));
-        outbox.try_push(message(1)).unwrap();
-        outbox.try_push(message(1)).unwrap();
-        assert!(outbox.poll_push(&cx, &mut waiting).is_pending());
-        let _ = outbox.pop_if(9);
-        assert!(outbox.poll_push(&cx, &mut waiting).is_ready());
+        push(&outbox, message(1)).unwrap();
+        push(&outbox, message(1)).unwrap();
+        assert!(outbox.poll_push(now, &context(), &mut waiting).is_pending());
+        let _ = pop(&outbox, 9);
+        assert!(outbox.poll_push(now, &context(), &mut waiting).is_ready());
         assert!(waiting.is_none());
         waiting = Some(message(1));
         outbox.close();
-        assert_eq!(outbox.poll_push(&cx, &mut waiting), Poll::Ready(Err(SendError::Closed)));
+        let closed = Poll::Ready(Err(SendError::Closed));
+        assert_eq!(outbox.poll_push(now, &context(), &mut waiting), closed);
     }
 }

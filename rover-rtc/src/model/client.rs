@@ -234,10 +234,15 @@ impl Client {
     /// # Errors
     ///
     /// If the channel's outbox refuses it.
-    pub fn send_message(&mut self, label: &str, message: Message) -> Result<(), SendError> {
+    pub fn send_message(
+        &mut self,
+        now: Instant,
+        label: &str,
+        message: Message,
+    ) -> Result<(), SendError> {
         let Some(id) = self.channel(label) else { return Ok(()) };
         let outbox = self.link.outbox(id).ok_or(SendError::Closed)?;
-        outbox.try_push(message).map(drop)
+        outbox.try_push(now, message).map(drop)
     }
 
     /// Adds a local socket that came up since: a new candidate for the next offer, and a new path.
@@ -406,6 +411,15 @@ impl Client {
                 self.opened |= label == CHANNEL;
             }
             LinkEvent::ChannelClosed(channel) => tracing::debug!(%id, ?channel, "channel closed"),
+            LinkEvent::Progress { .. } => {}
+            LinkEvent::Gap { channel, lost } => {
+                tracing::warn!(%id, name, ?channel, lost, "messages lost");
+            }
+            LinkEvent::Resumed { replayed } => tracing::info!(%id, name, replayed, "resumed"),
+            LinkEvent::PeerRestarted => tracing::info!(%id, name, "begins anew"),
+            // The client's own ladder replaces the transport.
+            LinkEvent::Stuck => tracing::warn!(%id, name, "nothing is acknowledged"),
+            LinkEvent::Trouble(what) => tracing::warn!(%id, name, "{what}"),
             LinkEvent::Ice(state) => tracing::debug!(%id, ?state, "ice"),
             LinkEvent::Path(PathEvent::AllDead) => tracing::warn!(%id, name, "no path"),
             LinkEvent::Path(PathEvent::Revived { outage }) => {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::driver::{Command, Driver, Owner};
+use super::driver::{Command, Driver, Owner, waker};
 use super::handle::PeerLink;
 use super::line::Line;
 use crate::error::DialError;
@@ -174,7 +174,7 @@ impl Driver {
                 Way::Link => {
                     let text = serde_json::to_string(&parcel).expect("strings have a JSON form");
                     let outbox = self.home.signal.and_then(|id| self.home.link.outbox(id));
-                    let queued = outbox.map(|o| o.try_push(Message::text(text)));
+                    let queued = outbox.map(|o| o.try_push(now, Message::text(text)));
                     if !matches!(queued, Some(Ok(_))) {
                         tracing::debug!("a letter was not sent: too many are waiting");
                     }
@@ -301,7 +301,7 @@ impl Driver {
         let mut ending = Vec::new();
         for (id, line) in &mut self.bonds.lines {
             if let Some(tie) = ties.tie(*id) {
-                line.resume_receiving(tie.link());
+                line.resume_receiving(now, tie.link());
             }
             if line.is_dropped() {
                 line.close(now);
@@ -351,7 +351,10 @@ impl Driver {
     fn line_of(&mut self, ties: &mut Rendezvous, id: TieId) {
         if let Some(tie) = ties.tie(id) {
             let (wake, inbox_bytes) = (&self.wake, self.config.inbox_bytes);
-            let line = || Line::new(tie.link(), wake.clone(), inbox_bytes, false);
+            let line = || {
+                tie.link().set_waker(waker(wake));
+                Line::new(tie.link(), wake.clone(), inbox_bytes, false)
+            };
             self.bonds.lines.entry(id).or_insert_with(line);
         }
     }

@@ -9,7 +9,8 @@ use tokio::sync::Notify;
 
 use super::inbox::Inbox;
 use crate::error::SendError;
-use crate::link::{ChannelId, Message, Outbox};
+use crate::link::{ChannelId, Message, Mode, Outbox};
+use crate::util::clock;
 
 /// A channel of a peer. It stays the same across path switches, restarts and new transports:
 /// while there is no connection, what is sent waits in its outbox.
@@ -19,6 +20,9 @@ use crate::link::{ChannelId, Message, Outbox};
 pub struct Channel {
     pub(super) id: ChannelId,
     pub(super) label: Arc<str>,
+    pub(super) mode: Mode,
+    /// What is received is acknowledged when it is handed out.
+    pub(super) acks: bool,
     pub(super) outbox: Outbox,
     pub(super) inbox: Inbox,
     /// Wakes the driver.
@@ -38,10 +42,17 @@ impl Channel {
         &self.label
     }
 
+    /// What it promises.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
     /// Queues a binary message, waiting for room if the outbox is full and its policy is to wait.
     ///
-    /// `Ok` means queued: this side has it, the other side does not yet. Cancelling the future
-    /// sends nothing.
+    /// `Ok` means queued: this side has it, the other side does not yet; on a durable channel it
+    /// is on disk, and will be delivered even if this process dies now. Cancelling the future
+    /// sends nothing, unless it waits for the disk already.
     ///
     /// # Errors
     ///
@@ -66,26 +77,50 @@ impl Channel {
     /// See [`Channel::send`].
     pub async fn send_message(&self, message: Message) -> Result<(), SendError> {
         let mut message = Some(message);
-        let was_empty = poll_fn(|cx| self.outbox.poll_push(cx, &mut message)).await?;
-        self.tell_driver(was_empty);
-        Ok(())
+        let pushed = poll_fn(|cx| self.outbox.poll_push(clock::now(), cx, &mut message)).await?;
+        self.tell_driver(pushed.wake);
+        poll_fn(|cx| self.outbox.poll_stored(cx, pushed.ordinal)).await
     }
 
-    /// Queues a message if there is room now.
+    /// Queues a message if there is room now. On a durable channel it is on its way to the disk;
+    /// [`Channel::stored`] tells when it is there.
     ///
     /// # Errors
     ///
     /// [`SendError::Full`] if there is none.
     pub fn try_send(&self, message: Message) -> Result<(), SendError> {
-        let was_empty = self.outbox.try_push(message)?;
-        self.tell_driver(was_empty);
+        let pushed = self.outbox.try_push(clock::now(), message)?;
+        self.tell_driver(pushed.wake);
         Ok(())
     }
 
+    /// Waits until all messages queued so far are on disk, on a durable channel; on others there
+    /// is nothing to wait for.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::NotStored`] if the last of them could not be, [`SendError::Closed`].
+    pub async fn stored(&self) -> Result<(), SendError> {
+        let ordinal = self.outbox.pushed();
+        poll_fn(|cx| self.outbox.poll_stored(cx, ordinal)).await
+    }
+
+    /// Waits until nothing is queued that the other side has not acknowledged; on channels without
+    /// acknowledgements, until all has been handed to the transport. False if the channel was
+    /// closed before.
+    pub async fn acknowledged(&self) -> bool {
+        poll_fn(|cx| self.outbox.poll_settled(cx)).await
+    }
+
     /// The next message; `None` when the peer has been closed and all have been taken.
+    ///
+    /// Unless the channel is set to manual acknowledgement, this acknowledges it. On a durable
+    /// channel a crash of this process within the milliseconds that follow may bring it once more,
+    /// or let what was to be done with it undone: who needs neither acknowledges by
+    /// [`Message::ack`] when its effect is safe, and drops what comes again by [`Message::number`].
     pub async fn recv(&self) -> Option<Message> {
         let (message, made_room) = poll_fn(|cx| self.inbox.poll_pop(cx)).await?;
-        self.tell_driver(made_room);
+        self.hand_out(&message, made_room);
         Some(message)
     }
 
@@ -93,8 +128,15 @@ impl Channel {
     #[must_use]
     pub fn try_recv(&self) -> Option<Message> {
         let (message, made_room) = self.inbox.try_pop()?;
-        self.tell_driver(made_room);
+        self.hand_out(&message, made_room);
         Some(message)
+    }
+
+    fn hand_out(&self, message: &Message, made_room: bool) {
+        if self.acks {
+            message.ack();
+        }
+        self.tell_driver(made_room);
     }
 
     /// Messages and bytes that wait in the outbox.

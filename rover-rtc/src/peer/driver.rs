@@ -10,7 +10,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -93,11 +93,13 @@ impl Driver {
         let wake = Arc::new(Notify::new());
         let defaults = config.channels.first().map(|c| c.outbox).unwrap_or_default();
         let mut link = Link::new(defaults, config.max_channels);
+        link.set_waker(waker(&wake));
         for channel in &config.channels {
             link.open(now, channel.clone());
         }
         let signal = ties.as_ref().map(|_| {
-            let channel = ChannelConfig::new(crate::signal::post::CHANNEL);
+            link.set_framed();
+            let channel = crate::signal::post::channel();
             link.open(now, channel).0
         });
         // The hub passes on what others say to it, and who calls others need not listen.
@@ -183,7 +185,7 @@ impl Driver {
             if turn == RECV_TURNS {
                 return;
             }
-            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+            let mut cx = std::task::Context::from_waker(Waker::noop());
             match self.network.sockets.poll_recv(&mut cx, batch) {
                 Poll::Ready((next, _)) => local = next,
                 Poll::Pending => return,
@@ -242,7 +244,7 @@ impl Driver {
     /// Lets time pass, moves messages, and sends what is to be sent.
     fn turn(&mut self, now: Instant) {
         self.on_home_events(now);
-        self.home.line.resume_receiving(&mut self.home.link);
+        self.home.line.resume_receiving(now, &mut self.home.link);
         if self.home.link.poll_timeout(now).is_some_and(|t| t <= now) {
             self.home.link.handle_timeout(now);
         }
@@ -479,6 +481,17 @@ impl Driver {
         }
         self.home.line.end();
     }
+}
+
+/// What wakes the driver.
+pub(super) fn waker(wake: &Arc<Notify>) -> Waker {
+    struct Wakes(Arc<Notify>);
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.notify_one();
+        }
+    }
+    Arc::new(Wakes(wake.clone())).into()
 }
 
 /// Batches read in one go before the clock and the timers have their turn.

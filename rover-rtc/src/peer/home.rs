@@ -176,6 +176,7 @@ impl Home {
                     self.trouble = Some(format!("no path to the hub: {reason}"));
                     self.line.trouble(reason);
                 }
+                LinkEvent::Stuck => ladder.transport_stuck(now),
                 LinkEvent::TransportClosed(_) => {
                     signaling.session = None;
                     ladder.transport_lost(now, false);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::link::Message;
+use crate::link::{Message, Mode};
 
 /// Shared by the driver that fills it and the application that empties it.
 #[derive(Debug, Clone)]
@@ -14,6 +14,7 @@ pub(super) struct Inbox {
 
 #[derive(Debug)]
 struct Queue {
+    latest: bool,
     messages: VecDeque<Message>,
     bytes: usize,
     max_bytes: usize,
@@ -22,21 +23,26 @@ struct Queue {
     read: bool,
     /// While nobody has, the oldest make room: what nobody reads must not stop the link.
     forgetful: bool,
+    /// The oldest make room at all times.
+    lossy: bool,
     dropped: u64,
     waiting: Vec<Waker>,
 }
 
 impl Inbox {
-    /// An inbox that asks the driver to stop at this many bytes. A `forgetful` one drops the oldest
-    /// as long as nobody has ever asked for a message.
-    pub(super) fn new(max_bytes: usize, forgetful: bool) -> Self {
+    /// An inbox that asks the driver to stop at this many bytes. A `forgetful` one of a plain
+    /// channel drops the oldest as long as nobody has ever asked for a message, as one of datagrams
+    /// does at all times. One for `Latest` holds the newest message of each key.
+    pub(super) fn new(max_bytes: usize, mode: Mode, forgetful: bool) -> Self {
         let queue = Queue {
+            latest: mode == Mode::Latest,
             messages: VecDeque::new(),
             bytes: 0,
             max_bytes,
             closed: false,
             read: false,
-            forgetful,
+            forgetful: forgetful && mode == Mode::Plain,
+            lossy: mode == Mode::Datagram,
             dropped: 0,
             waiting: Vec::new(),
         };
@@ -47,8 +53,14 @@ impl Inbox {
     pub(super) fn push(&self, message: Message) {
         let mut queue = self.lock();
         queue.bytes += message.data.len() + OVERHEAD;
+        if queue.latest
+            && let Some(position) = queue.messages.iter().position(|m| m.key == message.key)
+            && let Some(old) = queue.messages.remove(position)
+        {
+            queue.bytes -= old.data.len() + OVERHEAD;
+        }
         queue.messages.push_back(message);
-        while queue.forgetful && !queue.read && queue.bytes > queue.max_bytes {
+        while (queue.lossy || queue.forgetful && !queue.read) && queue.bytes > queue.max_bytes {
             let oldest = queue.messages.pop_front().map_or(0, |m| m.data.len() + OVERHEAD);
             queue.bytes -= oldest;
             queue.dropped += 1;
@@ -59,6 +71,12 @@ impl Inbox {
     /// Messages that nobody has read and that are gone.
     pub(super) fn dropped(&self) -> u64 {
         self.lock().dropped
+    }
+
+    /// Bytes that it takes.
+    pub(super) fn room(&self) -> usize {
+        let queue = self.lock();
+        queue.max_bytes.saturating_sub(queue.bytes)
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -132,7 +150,7 @@ mod tests {
 
     #[test]
     fn tells_when_there_is_room_again() {
-        let inbox = Inbox::new(1000, false);
+        let inbox = Inbox::new(1000, Mode::Plain, false);
         for _ in 0..8 {
             inbox.push(Message::binary(vec![0; 100]));
         }
@@ -144,7 +162,7 @@ mod tests {
 
     #[test]
     fn what_nobody_reads_makes_room_until_somebody_does() {
-        let inbox = Inbox::new(1000, true);
+        let inbox = Inbox::new(1000, Mode::Plain, true);
         for _ in 0..100 {
             inbox.push(Message::binary(vec![0; 100]));
         }
@@ -164,7 +182,7 @@ mod tests {
                 self.0.store(true, std::sync::atomic::Ordering::Relaxed);
             }
         }
-        let inbox = Inbox::new(1000, false);
+        let inbox = Inbox::new(1000, Mode::Plain, false);
         let flags = [(); 2].map(|()| Arc::new(Flag(false.into())));
         for flag in &flags {
             let waker = Waker::from(flag.clone());

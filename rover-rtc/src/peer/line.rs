@@ -11,7 +11,7 @@ use super::inbox::Inbox;
 use crate::event::{Event, IceConnectionState, Recovery};
 use crate::link::{ChannelConfig, ChannelId, Link, LinkEvent, Outbox, RESERVED};
 use crate::path::{PathEvent, SwitchCause};
-use crate::stats::LinkStats;
+use crate::stats::{Histogram, LinkStats};
 
 /// The application's side of a link, kept by the driver.
 #[derive(Debug)]
@@ -43,6 +43,7 @@ struct Outages {
     last: Option<Duration>,
     longest: Duration,
     total: Duration,
+    lengths: Histogram,
 }
 
 /// A link that is being closed.
@@ -73,8 +74,8 @@ impl Line {
             held: None,
             closing: None,
         };
-        for (id, label, outbox) in link.channels() {
-            line.add_channel(id, label, outbox.clone());
+        for (id, _, outbox) in link.channels() {
+            line.add_channel(link, id, outbox.clone());
         }
         line
     }
@@ -98,20 +99,38 @@ impl Line {
             LinkEvent::Message(id, message) => {
                 let Some(Some(channel)) = self.channels.get(id.index()) else { return };
                 channel.inbox.push(message);
-                if !self.paused && channel.inbox.is_full() {
+                // A framed channel's sender is told how much there is room for.
+                if !self.paused && !channel.mode.is_framed() && channel.inbox.is_full() {
                     self.paused = true;
                     link.set_receiving(false);
                 }
             }
             LinkEvent::ChannelOpen { id, label, new } => {
                 if new && let Some(outbox) = link.outbox(id).cloned() {
-                    self.add_channel(id, &label, outbox);
+                    self.add_channel(link, id, outbox);
                 }
                 if !label.starts_with(RESERVED) {
                     self.emit(Event::ChannelOpen(id, label));
                 }
             }
             LinkEvent::ChannelClosed(id) => self.emit(Event::ChannelClosed(id)),
+            LinkEvent::Progress { channel, bytes, total } => {
+                self.emit(Event::Progress { channel, bytes, total });
+            }
+            LinkEvent::Gap { channel, lost } => {
+                tracing::warn!(?channel, lost, "messages of the other side are lost");
+                self.emit(Event::Gap { channel, lost });
+            }
+            LinkEvent::Resumed { replayed } => {
+                tracing::info!(replayed, "resumed on a new transport");
+                self.emit(Event::Resumed { replayed });
+            }
+            LinkEvent::PeerRestarted => {
+                tracing::info!("the other side was restarted");
+                self.emit(Event::PeerRestarted);
+            }
+            LinkEvent::Stuck => tracing::warn!("nothing is acknowledged on a path that lives"),
+            LinkEvent::Trouble(what) => self.trouble(what),
             LinkEvent::Ice(state) => tracing::debug!(?state, "ice"),
             LinkEvent::Connected => {
                 link.set_receiving(!self.paused);
@@ -132,18 +151,21 @@ impl Line {
     /// Adds the handle of a channel that the link has.
     pub(super) fn add_channel(
         &mut self,
+        link: &Link,
         id: ChannelId,
-        label: &str,
         outbox: Outbox,
     ) -> Option<Channel> {
         if let Some(known) = self.channels.get(id.index()) {
             return known.clone();
         }
-        let channel = (!label.starts_with(RESERVED)).then(|| Channel {
+        let config = link.config(id).filter(|c| !c.label.starts_with(RESERVED));
+        let channel = config.map(|config| Channel {
             id,
-            label: label.into(),
+            label: config.label.as_str().into(),
+            mode: config.mode,
+            acks: !config.manual_ack,
             outbox,
-            inbox: Inbox::new(self.inbox_bytes, self.forgetful),
+            inbox: Inbox::new(self.inbox_bytes, config.mode, self.forgetful),
             driver: self.wake.clone(),
         });
         self.channels.push(channel.clone());
@@ -167,12 +189,16 @@ impl Line {
             return self.channels.get(known.index()).cloned().flatten();
         }
         let (id, outbox) = link.open(now, config);
-        self.add_channel(id, &label, outbox)
+        self.add_channel(link, id, outbox)
     }
 
     /// Takes messages again when there is room for them.
-    pub(super) fn resume_receiving(&mut self, link: &mut Link) {
-        if self.paused && self.channels.iter().flatten().all(|c| c.inbox.has_room()) {
+    pub(super) fn resume_receiving(&mut self, now: Instant, link: &mut Link) {
+        for channel in self.channels.iter().flatten().filter(|c| c.mode.is_framed()) {
+            link.set_room(now, channel.id, channel.inbox.room());
+        }
+        let has_room = |c: &Channel| c.mode.is_framed() || c.inbox.has_room();
+        if self.paused && self.channels.iter().flatten().all(has_room) {
             self.paused = false;
             link.set_receiving(true);
         }
@@ -180,18 +206,19 @@ impl Line {
 
     /// The link's counters, with what only its owner knows.
     pub(super) fn stats(&self, now: Instant, link: &Link) -> LinkStats {
-        let Outages { count, last, longest, total } = self.outages;
+        let Outages { count, last, longest, total, lengths } = &self.outages;
         let link = link.stats();
         let unread = self.channels.iter().flatten().map(|c| c.inbox.dropped());
         LinkStats {
             messages_dropped: link.messages_dropped + unread.sum::<u64>(),
             switches: self.switches.0,
             last_switch: self.switches.1,
-            outages: count,
+            outages: *count,
             outage: self.outage.map(|since| now.saturating_duration_since(since)),
-            last_outage: last,
-            longest_outage: longest,
-            outage_time: total,
+            last_outage: *last,
+            longest_outage: *longest,
+            outage_time: *total,
+            outage_lengths: lengths.clone(),
             ..link
         }
     }
@@ -273,6 +300,7 @@ impl Line {
             self.outages.last = Some(outage);
             self.outages.longest = self.outages.longest.max(outage);
             self.outages.total += outage;
+            self.outages.lengths.record(outage);
             tracing::info!(?outage, ?by, "recovered");
             self.emit(Event::Recovered { outage, by });
         }

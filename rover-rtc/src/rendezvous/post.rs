@@ -47,7 +47,7 @@ impl Rendezvous {
         if own && same_call && tie.is_alive() && tie.link.is_open(tie.signal) {
             let text = serde_json::to_string(&letter).expect("strings have a JSON form");
             let outbox = tie.link.outbox(tie.signal);
-            if outbox.is_some_and(|o| o.try_push(Message::text(text)).is_ok()) {
+            if outbox.is_some_and(|o| o.try_push(now, Message::text(text)).is_ok()) {
                 return;
             }
         }

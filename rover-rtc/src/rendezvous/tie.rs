@@ -8,7 +8,7 @@ use super::post::shortened;
 use super::{Rendezvous, RendezvousConfig, TieEvent};
 use crate::error::{DialError, SdpError};
 use crate::identity::Fingerprint;
-use crate::link::{ChannelConfig, ChannelId, Link, LinkEvent, Transport};
+use crate::link::{ChannelId, Link, LinkEvent, Transport};
 use crate::path::{LocalAddress, Path, PathEvent, relay_addresses};
 use crate::recovery::{Action, Ladder};
 use crate::session::SessionConfig;
@@ -91,10 +91,11 @@ impl Tie {
     ) -> Self {
         let defaults = config.channels.first().map(|c| c.outbox).unwrap_or_default();
         let mut link = Link::new(defaults, config.max_channels);
+        link.set_framed();
         for channel in &config.channels {
             link.open(now, channel.clone());
         }
-        let (signal, _) = link.open(now, ChannelConfig::new(post::CHANNEL));
+        let (signal, _) = link.open(now, post::channel());
         let mut ladder = Ladder::new(now, config.recovery.clone(), random::number());
         if !ours {
             ladder.called(now);
@@ -317,6 +318,7 @@ impl Rendezvous {
                     // What was told while there was no path may have found no other way.
                     self.announce(now, id);
                 }
+                LinkEvent::Stuck => tie.ladder.transport_stuck(now),
                 LinkEvent::TransportClosed(_) => {
                     tie.ladder.transport_lost(now, false);
                     tie.down_since.get_or_insert(now);

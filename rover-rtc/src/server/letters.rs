@@ -258,7 +258,7 @@ impl Hub {
 
     fn tell_by_link(&mut self, now: Instant, client: ClientId, text: String) -> bool {
         let message = Message::text(text);
-        let sent = self.with_client(now, client, |c, _| c.send_message(CHANNEL, message));
+        let sent = self.with_client(now, client, |c, _| c.send_message(now, CHANNEL, message));
         matches!(sent, Some(Ok(())))
     }
 }

@@ -58,7 +58,7 @@ impl Hub {
             Propagated::ToHub { from, message } => return self.on_text(now, from, &message),
             Propagated::Data { label, message, .. } => (label, message),
             Propagated::Status(data) => {
-                (STATUS_CHANNEL.to_owned(), Message { binary: false, data })
+                (STATUS_CHANNEL.to_owned(), Message { data, ..Message::default() })
             }
         };
         let others: Vec<_> = self.clients.keys().copied().filter(|id| Some(*id) != from).collect();
@@ -66,7 +66,7 @@ impl Hub {
             let message = message.clone();
             self.relayed += u64::from(from.is_some());
             self.with_client(now, id, |client, _| {
-                if let Err(error) = client.send_message(&label, message) {
+                if let Err(error) = client.send_message(now, &label, message) {
                     tracing::debug!(%id, %error, "message not relayed");
                 }
             });

@@ -7,7 +7,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::letter::Sealed;
+use crate::link::{ChannelConfig, Priority};
 pub use crate::link::RESERVED;
+
+/// The channel for that, on either side.
+pub(crate) fn channel() -> ChannelConfig {
+    ChannelConfig { priority: Priority::High, ..ChannelConfig::plain(CHANNEL) }
+}
 
 /// What a peer asks of its hub.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

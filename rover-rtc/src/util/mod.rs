@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod crypto;
 mod dirs;
+pub mod histogram;
 mod log;
 pub mod random;
 mod signal;

@@ -276,7 +276,7 @@ impl Guest {
     /// False if there is no room for it, or no channel.
     fn say(&self, text: &str) -> bool {
         let outbox = self.link.channel(CHANNEL).and_then(|id| self.link.outbox(id));
-        outbox.is_some_and(|o| o.try_push(Message::text(text)).is_ok())
+        outbox.is_some_and(|o| o.try_push(now, Message::text(text)).is_ok())
     }
 }
 

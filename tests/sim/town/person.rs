@@ -244,7 +244,7 @@ impl Person {
             let Some(channel) = tie.link().channel("test") else { continue };
             let outbox = tie.link().outbox(channel).unwrap().clone();
             let text = format!("{} {} {}", self.name, stream.sent.len(), "x".repeat(80));
-            if outbox.try_push(Message::text(text)).is_ok() {
+            if outbox.try_push(now, Message::text(text)).is_ok() {
                 stream.sent.push(now);
             }
         }

@@ -1,0 +1,230 @@
+//! Frames of the other side, and what they change.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::exchange::Exchange;
+use super::frame::{Data, Entry, Frame, Reader};
+use super::receiver::{Arrival, Receiver};
+use super::{Channel, ChannelConfig, ChannelId, LinkEvent, Mux, Record};
+use crate::link::channel::{Mode, Priority};
+use crate::link::RESERVED;
+
+impl Mux {
+    /// Takes a container of frames.
+    pub(in crate::link) fn on_container(&mut self, now: Instant, container: Bytes) {
+        let mut reader = Reader::new(container);
+        while let Some(frame) = reader.next() {
+            match frame {
+                Ok(frame) => self.on_frame(now, frame),
+                Err(error) => self.distrust(&error.to_string()),
+            }
+        }
+    }
+
+    fn on_frame(&mut self, now: Instant, frame: Frame) {
+        let Some(exchange) = &mut self.exchange else { return };
+        let channel = match &frame {
+            Frame::Data(Data { channel, .. }) | Frame::Skip { channel, .. } => {
+                let index = exchange.theirs.get(channel).copied();
+                if index.is_none() {
+                    // It has outrun the frame that introduces its channel.
+                    if !exchange.stash(frame) {
+                        self.events.push_back(LinkEvent::Stuck);
+                    }
+                    return;
+                }
+                index
+            }
+            // By the number that this side gave it.
+            Frame::Ack { channel, .. } => Some(usize::from(*channel)),
+            Frame::Hello { .. } | Frame::Open(_) => None,
+        };
+        match (frame, channel) {
+            (Frame::Hello { link, max_message, entries }, _) => {
+                self.on_hello(now, link, max_message, &entries);
+            }
+            (Frame::Open(entry), _) => {
+                self.on_entry(now, &entry);
+                self.take_early(now);
+            }
+            (Frame::Data(data), Some(index)) => self.on_data(now, index, &data),
+            (Frame::Skip { from, through, lost, .. }, Some(index)) => {
+                self.with_receiver(index, |receiver, arrived| {
+                    receiver.on_skip(now, from, through, lost, arrived);
+                });
+            }
+            (Frame::Ack { serial, received, acked, window, .. }, Some(index)) => {
+                self.on_ack(now, index, (serial, received, acked, window));
+            }
+            _ => {}
+        }
+    }
+
+    fn on_hello(&mut self, now: Instant, link: u64, max_message: u32, entries: &[Entry]) {
+        let Some(exchange) = &mut self.exchange else { return };
+        if std::mem::replace(&mut exchange.heard_hello, true) {
+            return self.distrust("a second hello");
+        }
+        let before = self.their_link.replace(link);
+        if before.is_some_and(|before| before != link) {
+            self.events.push_back(LinkEvent::PeerRestarted);
+        }
+        self.their_limit = max_message as usize;
+        for channel in self.channels.iter().filter(|c| c.framed.is_some()) {
+            channel.outbox.set_their_limit(self.their_limit);
+        }
+        let replayed = entries.iter().map(|entry| self.on_entry(now, entry)).sum();
+        if before.is_some() {
+            self.events.push_back(LinkEvent::Resumed { replayed });
+        }
+        self.take_early(now);
+    }
+
+    fn take_early(&mut self, now: Instant) {
+        let early = self.exchange.as_mut().map(Exchange::take_early);
+        early.into_iter().flatten().for_each(|frame| self.on_frame(now, frame));
+    }
+
+    /// Takes what the other side says of a channel. Returns how many messages are sent once more.
+    fn on_entry(&mut self, now: Instant, entry: &Entry) -> u64 {
+        let Some(mode) = Mode::from_code(entry.mode) else {
+            self.distrust("a channel of an unknown mode");
+            return 0;
+        };
+        let Some((index, new)) = self.channel_of(now, entry, mode) else { return 0 };
+        let Some(exchange) = &mut self.exchange else { return 0 };
+        let Channel { config, outbox, framed, counters } = &mut self.channels[index];
+        let Some(framed) = framed else {
+            let what = format!(
+                "the channel {:?} is plain here, and {mode:?} on the other side: give both the same mode",
+                entry.label
+            );
+            self.events.push_back(LinkEvent::Trouble(what));
+            return 0;
+        };
+        if exchange.is_ready(index) {
+            // Both sides have opened it, or one says it twice.
+            return 0;
+        }
+        let announce = exchange.set_ready(entry.channel, index);
+        framed.receiver.set_mode(mode, config.manual_ack, self.journaled);
+        let events = &mut self.events;
+        framed.receiver.resume(entry, |arrival| events.extend(event_of(index, arrival)));
+        let replayed = framed.sender.resume(now, entry, outbox, counters);
+        if announce && exchange.tell(index) {
+            exchange.control.push(Frame::Open(framed.entry(index, config, self.journaled)));
+        }
+        let (id, label) = (ChannelId(index), entry.label.clone());
+        events.push_back(LinkEvent::ChannelOpen { id, label, new });
+        if config.mode == Mode::Durable && !entry.keeps {
+            let what = format!(
+                "the other side keeps no journal: what it has taken of {:?} comes to it again after it was restarted",
+                config.label
+            );
+            events.push_back(LinkEvent::Trouble(what));
+        }
+        replayed
+    }
+
+    /// The channel that the other side speaks of, and whether it is new.
+    fn channel_of(&mut self, now: Instant, entry: &Entry, mode: Mode) -> Option<(usize, bool)> {
+        let known = self.channels.iter().position(|c| c.config.label == entry.label);
+        if let Some(index) = known {
+            return Some((index, false));
+        }
+        if entry.label.starts_with(RESERVED) {
+            return None;
+        }
+        if self.is_full() {
+            return None;
+        }
+        let mut config = ChannelConfig::of_mode(entry.label.clone(), mode);
+        config.priority = Priority::from_code(entry.priority);
+        config.manual_ack = self.passes_on && mode.is_kept();
+        config.outbox = self.outbox_of(&config);
+        Some((self.open(now, config).0.0, true))
+    }
+
+    fn on_data(&mut self, now: Instant, index: usize, data: &Data) {
+        let Channel { framed: Some(framed), counters, .. } = &mut self.channels[index] else {
+            return;
+        };
+        let (events, stats, mut wrong) = (&mut self.events, &mut self.stats, false);
+        for (number, piece) in data.pieces() {
+            let mut arrived = |arrival: Arrival| {
+                let message = u64::from(matches!(arrival, Arrival::Message(_)));
+                counters.received += message;
+                stats.messages_received += message;
+                wrong |= arrival == Arrival::Violation;
+                events.extend(event_of(index, arrival));
+            };
+            if framed.receiver.is_datagrams() {
+                let (message, missed) = framed.receiver.on_datagram(number, &piece);
+                message.into_iter().for_each(|m| arrived(Arrival::Message(m)));
+                counters.missed += missed;
+            } else {
+                framed.receiver.on_piece(now, number, piece, arrived);
+            }
+        }
+        if wrong {
+            self.distrust("more, or other pieces than were agreed");
+        }
+    }
+
+    fn on_ack(&mut self, now: Instant, index: usize, ack: (u32, u64, u64, u32)) {
+        let Some(channel) = self.channels.get_mut(index) else { return };
+        let Channel { config, framed: Some(framed), outbox, counters } = channel else { return };
+        let acked = framed.sender.acked();
+        match framed.sender.on_ack(now, ack, outbox, counters) {
+            Ok(progress) => {
+                if progress {
+                    self.progress = Some(now);
+                }
+                if config.mode == Mode::Durable && framed.sender.acked() > acked {
+                    let (epoch, through) = (framed.sender.epoch(), framed.sender.acked());
+                    let label = framed.label.clone();
+                    self.ask_journal(index, Record::Acked { label, epoch, through });
+                }
+            }
+            Err(()) => self.distrust("an acknowledgement of what was not sent"),
+        }
+    }
+
+    fn with_receiver(
+        &mut self,
+        index: usize,
+        act: impl FnOnce(&mut Receiver, &mut dyn FnMut(Arrival)),
+    ) {
+        let Channel { framed: Some(framed), counters, .. } = &mut self.channels[index] else {
+            return;
+        };
+        let (events, stats) = (&mut self.events, &mut self.stats);
+        act(&mut framed.receiver, &mut |arrival| {
+            let message = u64::from(matches!(arrival, Arrival::Message(_)));
+            counters.received += message;
+            stats.messages_received += message;
+            events.extend(event_of(index, arrival));
+        });
+    }
+
+    /// The other side has sent what makes no sense. What it may not do has no effect; the first
+    /// time is told.
+    fn distrust(&mut self, what: &str) {
+        self.stats.frames_refused += 1;
+        if self.stats.frames_refused == 1 {
+            self.events.push_back(LinkEvent::Trouble(format!("the other side sent {what}")));
+        }
+    }
+}
+
+fn event_of(index: usize, arrival: Arrival) -> Option<LinkEvent> {
+    let channel = ChannelId(index);
+    Some(match arrival {
+        Arrival::Message(message) => LinkEvent::Message(channel, message),
+        Arrival::Progress { bytes, total } => LinkEvent::Progress { channel, bytes, total },
+        Arrival::Gap(lost) => LinkEvent::Gap { channel, lost },
+        Arrival::Violation => return None,
+    })
+}

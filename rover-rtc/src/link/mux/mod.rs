@@ -1,0 +1,341 @@
+//! Framed channels: many on one SCTP stream, each message kept until it is acknowledged. Knows
+//! nothing of transports: containers of frames go in and come out.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `mod.rs` | the channels of a link, and what is known of the other side |
+//! | `frame.rs` | the wire format (`PROTOCOL.md`) |
+//! | `incoming.rs`, `receiver.rs` | frames in: in order, once, put together |
+//! | `outgoing.rs`, `sender.rs`, `scheduler.rs` | frames out: whose turn, what travels together, what is kept |
+//! | `exchange.rs` | what the two sides have told each other on the transport of now |
+//! | `record.rs` | what the journal keeps |
+
+mod exchange;
+mod frame;
+mod incoming;
+mod outgoing;
+mod receiver;
+mod record;
+mod scheduler;
+mod sender;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+pub(super) use frame::{DATAGRAMS, PIECE_HEAD, PROTOCOL, STREAM};
+pub(super) use outgoing::{Out, Room};
+pub use record::{Record, Saved, SavedOutgoing};
+
+use super::{ChannelConfig, ChannelId, LinkEvent, MAX_MESSAGE, Mode, Outbox, OutboxConfig};
+use crate::error::SendError;
+use crate::stats::{ChannelCounters, ChannelStats, LinkStats};
+use crate::util::random;
+use exchange::Exchange;
+use frame::{Entry, Frame};
+use receiver::Receiver;
+use scheduler::Scheduler;
+use sender::Sender;
+
+/// The channels of a link.
+#[derive(Debug)]
+pub(super) struct Mux {
+    channels: Vec<Channel>,
+    /// What was said on the transport of now; absent while there is none.
+    exchange: Option<Exchange>,
+    /// What channels that the other side opens get.
+    defaults: OutboxConfig,
+    max_channels: usize,
+    /// Largest message that this side takes on a framed channel.
+    pub(super) max_message: usize,
+    /// And the other side.
+    their_limit: usize,
+    /// Names this link in this process, and the other side's.
+    id: u64,
+    their_link: Option<u64>,
+    /// The other side was found not to speak frames.
+    told_mute: bool,
+    /// Whether what comes is passed on, and acknowledged when that has arrived.
+    pub(super) passes_on: bool,
+    /// Whether there is a journal, what it remembers, what it is asked to keep, and by whom what it
+    /// has not answered was asked.
+    journaled: bool,
+    saved: Vec<Saved>,
+    records: VecDeque<Record>,
+    asked: VecDeque<Asked>,
+    retry_journal: Option<Instant>,
+    /// Who is woken when the application has acknowledged something.
+    waker: Option<Waker>,
+    scheduler: Scheduler,
+    /// Since when nothing was acknowledged that is waited for.
+    progress: Option<Instant>,
+    patience: Duration,
+    pub(super) events: VecDeque<LinkEvent>,
+    /// Only what is counted here.
+    pub(super) stats: LinkStats,
+}
+
+#[derive(Debug)]
+pub(super) struct Channel {
+    pub(super) config: ChannelConfig,
+    pub(super) outbox: Outbox,
+    /// Absent for a plain one.
+    framed: Option<Box<Framed>>,
+    pub(super) counters: Box<ChannelCounters>,
+}
+
+/// The two sides of a framed channel.
+#[derive(Debug)]
+struct Framed {
+    label: Arc<str>,
+    sender: Sender,
+    receiver: Receiver,
+    /// Datagrams sent.
+    datagram: u64,
+}
+
+impl Framed {
+    /// What the other side is told of the channel.
+    fn entry(&mut self, index: usize, config: &ChannelConfig, journaled: bool) -> Entry {
+        let mut entry = Entry {
+            channel: index as u16,
+            mode: config.mode.code(),
+            priority: config.priority.code(),
+            keeps: journaled,
+            epoch: 0,
+            base: 0,
+            theirs: 0,
+            received: 0,
+            acked: 0,
+            window: 0,
+            label: config.label.clone(),
+        };
+        self.sender.describe(&mut entry);
+        self.receiver.describe(&mut entry);
+        entry
+    }
+}
+
+impl Channel {
+    /// When the other side is to be told how far it has come.
+    fn ack_due(&self) -> Option<Instant> {
+        self.framed.as_ref().and_then(|f| f.receiver.ack_due())
+    }
+}
+
+/// What the journal was asked to keep: a message of a channel, how far it has come with one of the
+/// other side's epoch, or what may be forgotten.
+#[derive(Debug, Clone, Copy)]
+enum Asked {
+    Append(usize),
+    Received(usize, u64, u64),
+    Acked,
+}
+
+impl Mux {
+    pub(super) fn new(defaults: OutboxConfig, max_channels: usize) -> Self {
+        Self {
+            channels: Vec::new(),
+            exchange: None,
+            defaults,
+            max_channels,
+            max_message: MAX_MESSAGE,
+            their_limit: usize::MAX,
+            id: random::number(),
+            their_link: None,
+            told_mute: false,
+            passes_on: false,
+            journaled: false,
+            saved: Vec::new(),
+            records: VecDeque::new(),
+            asked: VecDeque::new(),
+            retry_journal: None,
+            waker: None,
+            scheduler: Scheduler::default(),
+            progress: None,
+            patience: Duration::ZERO,
+            events: VecDeque::new(),
+            stats: LinkStats::default(),
+        }
+    }
+
+    pub(super) fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+
+    pub(super) fn channel(&mut self, id: ChannelId) -> &mut Channel {
+        &mut self.channels[id.0]
+    }
+
+    /// Whether there are as many channels as there may be; the log is told.
+    pub(super) fn is_full(&self) -> bool {
+        let full = self.channels.len() >= self.max_channels;
+        if full {
+            tracing::warn!(max = self.max_channels, "channel refused: there are too many");
+        }
+        full
+    }
+
+    /// The limits of a channel that the other side opens.
+    pub(super) fn outbox_of(&self, config: &ChannelConfig) -> OutboxConfig {
+        OutboxConfig { max_message: config.outbox.max_message, ..self.defaults }
+    }
+
+    /// Whether there is a framed channel.
+    pub(super) fn is_needed(&self) -> bool {
+        self.channels.iter().any(|c| c.framed.is_some())
+    }
+
+    /// Whether a framed channel can be used on the transport of now.
+    pub(super) fn is_ready(&self, id: ChannelId) -> bool {
+        self.exchange.as_ref().is_some_and(|e| e.is_ready(id.0))
+    }
+
+    pub(super) fn set_journal(&mut self, saved: Vec<Saved>) {
+        (self.journaled, self.saved) = (true, saved);
+    }
+
+    pub(super) fn set_waker(&mut self, waker: Waker) {
+        for framed in self.channels.iter().filter_map(|c| c.framed.as_ref()) {
+            framed.receiver.acks().set_waker(Some(waker.clone()));
+        }
+        self.waker = Some(waker);
+    }
+
+    /// Says how many bytes the application takes on a channel.
+    pub(super) fn set_room(&mut self, now: Instant, id: ChannelId, bytes: usize) {
+        if let Some(framed) = self.channels.get_mut(id.0).and_then(|c| c.framed.as_mut()) {
+            framed.receiver.set_room(now, bytes);
+        }
+    }
+
+    /// The next transport is up, and its stream is open or will be.
+    pub(super) fn attach(&mut self) {
+        self.detach();
+        self.exchange = Some(Exchange::default());
+    }
+
+    /// The transport is over: what was sent on it has to be sent again.
+    pub(super) fn detach(&mut self) {
+        (self.exchange, self.progress) = (None, None);
+        for Channel { framed, outbox, .. } in &mut self.channels {
+            if let Some(framed) = framed {
+                framed.sender.suspend(outbox);
+                framed.receiver.forget_early();
+            }
+        }
+    }
+
+    /// Adds a channel, and tells the other side of it if it was told of the others.
+    pub(super) fn open(&mut self, now: Instant, config: ChannelConfig) -> (ChannelId, Outbox) {
+        let outbox = Outbox::new(&config);
+        let index = self.channels.len();
+        let framed = config.mode.is_framed();
+        let framed = framed.then(|| Box::new(self.framed_channel(now, &config, &outbox)));
+        if framed.is_some() {
+            outbox.set_their_limit(self.their_limit);
+        }
+        let counters = Box::default();
+        self.channels.push(Channel { config, outbox: outbox.clone(), framed, counters });
+        self.announce(index);
+        (ChannelId(index), outbox)
+    }
+
+    fn announce(&mut self, index: usize) {
+        let Some(exchange) = &mut self.exchange else { return };
+        let Channel { config, framed: Some(framed), .. } = &mut self.channels[index] else {
+            return;
+        };
+        if exchange.said_hello && exchange.tell(index) {
+            exchange.control.push(Frame::Open(framed.entry(index, config, self.journaled)));
+        }
+    }
+
+    /// What the journal is to keep. Each is answered by [`Link::recorded`], in order.
+    pub(super) fn poll_record(&mut self) -> Option<Record> {
+        self.records.pop_front()
+    }
+
+    /// The journal has kept the oldest record that was not answered yet, or could not.
+    pub(super) fn recorded(&mut self, now: Instant, result: Result<(), SendError>) {
+        let trouble = result.as_ref().err().map(ToString::to_string);
+        match self.asked.pop_front() {
+            Some(Asked::Append(index)) => {
+                let Channel { framed: Some(framed), outbox, .. } = &mut self.channels[index] else {
+                    return;
+                };
+                framed.sender.stored(result.is_ok(), outbox);
+                outbox.note_stored(result);
+            }
+            Some(Asked::Received(index, epoch, through)) => {
+                let Some(framed) = &mut self.channels[index].framed else { return };
+                match result {
+                    Ok(()) => framed.receiver.stored(now, epoch, through),
+                    Err(_) => {
+                        framed.receiver.not_stored();
+                        self.retry_journal.get_or_insert(now + JOURNAL_PAUSE);
+                    }
+                }
+            }
+            Some(Asked::Acked) | None => {}
+        }
+        self.events.extend(trouble.map(LinkEvent::Trouble));
+    }
+
+    fn ask_journal(&mut self, index: usize, record: Record) {
+        self.asked.push_back(match &record {
+            Record::Append { .. } => Asked::Append(index),
+            Record::Received { epoch, through, .. } => Asked::Received(index, *epoch, *through),
+            Record::Acked { .. } => Asked::Acked,
+        });
+        if self.journaled {
+            self.records.push_back(record);
+        } else {
+            self.asked.pop_back();
+        }
+    }
+
+    fn framed_channel(&mut self, now: Instant, config: &ChannelConfig, outbox: &Outbox) -> Framed {
+        let label: Arc<str> = config.label.as_str().into();
+        let mut sender = Sender::new(config.mode, random::number().max(1));
+        let mut receiver =
+            Receiver::new(config.mode, config.manual_ack, self.journaled, self.max_message);
+        receiver.acks().set_waker(self.waker.clone());
+        let saved = self.saved.iter().position(|s| s.label == label);
+        let saved = saved.filter(|_| config.mode == Mode::Durable);
+        if let Some(saved) = saved.map(|i| self.saved.swap_remove(i)) {
+            if let Some(SavedOutgoing { epoch, acked, messages }) = saved.outgoing {
+                let bytes = messages.iter().map(|(_, m)| m.data.len()).sum();
+                outbox.hold(messages.len(), bytes);
+                sender.restore(now, epoch, acked, messages);
+            }
+            if let Some((epoch, through)) = saved.incoming {
+                receiver.restore(epoch, through);
+            }
+        }
+        Framed { label, sender, receiver, datagram: 0 }
+    }
+}
+
+impl Channel {
+    pub(super) fn stats(&self) -> ChannelStats {
+        let (queued, queued_bytes) = self.outbox.len();
+        let (held, held_bytes) = self.outbox.held();
+        let in_flight = self.framed.as_ref().map_or(0, |f| f.sender.in_flight());
+        ChannelStats {
+            label: self.config.label.clone(),
+            mode: self.config.mode,
+            // What the journal has and the transport has not, waits, too.
+            queued: queued + held.saturating_sub(in_flight),
+            queued_bytes: queued_bytes + if in_flight == 0 { held_bytes } else { 0 },
+            in_flight,
+            counters: (*self.counters).clone(),
+            drops: self.outbox.drops(),
+        }
+    }
+}
+
+
+/// After this a cursor that the journal could not keep is tried again.
+const JOURNAL_PAUSE: Duration = Duration::from_secs(1);

@@ -1,0 +1,536 @@
+//! The receiving side of a framed channel: puts pieces in order and together, drops what it has
+//! had, and knows what it may acknowledge.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::link::channel::Mode;
+use super::frame::{Entry, Frame, PIECE, Piece};
+use crate::link::message::{Acks, Message, Origin, Receipt};
+use super::sender::PIECE_COST;
+
+/// What came of a frame.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// A whole message.
+    Message(Message),
+    /// Bytes of a message of several pieces that have arrived, of so many.
+    Progress { bytes: usize, total: usize },
+    /// So many numbers were lost; `None` if nobody knows.
+    Gap(Option<u64>),
+    /// What a sender may not send.
+    Violation,
+}
+
+/// The receiving side of one channel.
+#[derive(Debug)]
+pub(super) struct Receiver {
+    mode: Mode,
+    /// Whether messages count only when they were acknowledged.
+    manual: bool,
+    /// Whether the journal must know before the other side does.
+    keeps: bool,
+    /// 0 before the other side has said anything.
+    epoch: u64,
+    /// All pieces up to this one are here.
+    received: u64,
+    /// All up to this one may be forgotten by the sender.
+    acked: u64,
+    /// What came before its turn.
+    early: BTreeMap<u64, Early>,
+    early_bytes: usize,
+    partial: Option<Partial>,
+    /// Messages handed on and not acknowledged: number, bytes, whether they are out of turn.
+    unacked: VecDeque<(u64, usize, bool)>,
+    unacked_bytes: usize,
+    /// All messages up to this one have been acknowledged by the application.
+    taken: u64,
+    /// The newest number of each key.
+    keys: HashMap<Bytes, u64>,
+    /// The last number of each writer whose messages a hub has passed on, and the order in which
+    /// the writers were first seen.
+    origins: HashMap<u64, u64>,
+    origin_order: VecDeque<u64>,
+    acks: Acks,
+    max_message: usize,
+    /// Bytes that the application takes.
+    room: usize,
+    told: Told,
+    /// Pieces since the other side was told.
+    fresh: u32,
+    due: Option<Instant>,
+    /// What the journal was asked to keep last.
+    recorded: u64,
+    recording: bool,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    serial: u32,
+    received: u64,
+    acked: u64,
+    window: usize,
+}
+
+#[derive(Debug)]
+enum Early {
+    Piece(Piece),
+    /// Handed on already.
+    Done,
+    Skip { through: u64, lost: bool },
+}
+
+#[derive(Debug)]
+struct Partial {
+    text: bool,
+    key: Bytes,
+    origin: Option<Origin>,
+    total: usize,
+    data: BytesMut,
+}
+
+impl Receiver {
+    pub(super) fn new(mode: Mode, manual: bool, keeps: bool, max_message: usize) -> Self {
+        Self {
+            mode,
+            manual: (manual || mode == Mode::Durable) && mode.is_kept(),
+            keeps: keeps && mode == Mode::Durable,
+            epoch: 0,
+            received: 0,
+            acked: 0,
+            early: BTreeMap::new(),
+            early_bytes: 0,
+            partial: None,
+            unacked: VecDeque::new(),
+            unacked_bytes: 0,
+            taken: 0,
+            keys: HashMap::new(),
+            origins: HashMap::new(),
+            origin_order: VecDeque::new(),
+            acks: Acks::default(),
+            max_message,
+            room: max_message,
+            told: Told::default(),
+            fresh: 0,
+            due: None,
+            recorded: 0,
+            recording: false,
+        }
+    }
+
+    /// Goes on where an earlier process was.
+    pub(super) fn restore(&mut self, epoch: u64, through: u64) {
+        (self.epoch, self.received, self.acked) = (epoch, through, through);
+        (self.recorded, self.taken) = (through, through);
+    }
+
+    /// Where the acknowledgements of the application arrive.
+    pub(super) fn acks(&self) -> &Acks {
+        &self.acks
+    }
+
+    /// Takes the other side's mode, which decides how its messages are treated.
+    pub(super) fn set_mode(&mut self, mode: Mode, manual: bool, keeps: bool) {
+        self.mode = mode;
+        self.manual = (manual || mode == Mode::Durable) && mode.is_kept();
+        self.keeps = keeps && mode == Mode::Durable;
+    }
+
+    /// The other side begins on a new transport.
+    pub(super) fn resume(&mut self, entry: &Entry, mut arrived: impl FnMut(Arrival)) {
+        if self.epoch != entry.epoch {
+            if self.epoch != 0 && self.mode.is_kept() {
+                arrived(Arrival::Gap(None));
+            }
+            self.epoch = entry.epoch;
+            (self.received, self.acked) = (entry.base - 1, entry.base - 1);
+            self.recorded = self.received;
+            self.forget_early();
+            self.partial = None;
+            // Acknowledgements of what came before mean nothing now.
+            self.acks = self.acks.renewed();
+            self.unacked.clear();
+            (self.unacked_bytes, self.taken) = (0, 0);
+            self.keys.clear();
+        } else if entry.base > self.received + 1 {
+            let lost = entry.base - 1 - self.received;
+            self.skip_to(entry.base - 1, (self.mode.is_kept()).then_some(lost), &mut arrived);
+            self.drain(&mut arrived);
+        }
+    }
+
+    /// Its part of what the other side is told of the channel.
+    pub(super) fn describe(&mut self, entry: &mut Entry) {
+        let window = self.window();
+        (entry.theirs, entry.received, entry.acked) = (self.epoch, self.received, self.acked);
+        entry.window = u32::try_from(window).unwrap_or(u32::MAX);
+        let (received, acked) = (self.received, self.acked);
+        self.told = Told { serial: 0, received, acked, window };
+    }
+
+    /// Whether nothing is waited for.
+    pub(super) fn is_datagrams(&self) -> bool {
+        self.mode == Mode::Datagram
+    }
+
+    /// Takes a piece.
+    pub(super) fn on_piece(
+        &mut self,
+        now: Instant,
+        number: u64,
+        piece: Piece,
+        mut arrived: impl FnMut(Arrival),
+    ) {
+        if number <= self.received || self.early.contains_key(&number) {
+            self.due.get_or_insert(now + ACK_DELAY);
+            return;
+        }
+        let cost = piece.data.len() + PIECE_COST;
+        if number == self.received + 1 {
+            self.received = number;
+            self.take(number, piece, &mut arrived);
+            self.drain(&mut arrived);
+        } else if self.early_bytes + cost > self.max_message + SLACK {
+            return arrived(Arrival::Violation);
+        } else if self.mode == Mode::Latest && piece.begin && piece.end {
+            self.early.insert(number, Early::Done);
+            self.early_bytes += PIECE_COST;
+            self.take(number, piece, &mut arrived);
+        } else {
+            self.early_bytes += cost;
+            self.early.insert(number, Early::Piece(own(piece)));
+        }
+        self.note(now);
+    }
+
+    /// Takes word of numbers that no piece has.
+    pub(super) fn on_skip(
+        &mut self,
+        now: Instant,
+        from: u64,
+        through: u64,
+        lost: bool,
+        mut arrived: impl FnMut(Arrival),
+    ) {
+        if through > self.received {
+            if from <= self.received + 1 {
+                let lost = (lost && self.mode.is_kept()).then_some(through - self.received);
+                self.skip_to(through, lost, &mut arrived);
+                self.drain(&mut arrived);
+            } else if self.early_bytes + PIECE_COST <= self.max_message + SLACK {
+                self.early.insert(from, Early::Skip { through, lost });
+                self.early_bytes += PIECE_COST;
+            }
+        }
+        self.note(now);
+    }
+
+    /// Counts a datagram; none is waited for. Returns how many before it did not come.
+    pub(super) fn on_datagram(&mut self, number: u64, piece: &Piece) -> (Option<Message>, u64) {
+        let missed = number.saturating_sub(self.received + 1);
+        self.received = self.received.max(number);
+        (piece.end.then(|| message(piece, number)), missed)
+    }
+
+    fn note(&mut self, now: Instant) {
+        self.fresh += 1;
+        let due = if self.fresh >= ACK_PIECES { now } else { now + ACK_DELAY };
+        self.due = Some(self.due.map_or(due, |d| d.min(due)));
+    }
+
+    /// Numbers up to this one will not come.
+    fn skip_to(&mut self, through: u64, lost: Option<u64>, arrived: &mut impl FnMut(Arrival)) {
+        self.received = through;
+        self.partial = None;
+        while let Some(entry) = self.early.first_entry()
+            && *entry.key() <= through
+        {
+            let (from, early) = entry.remove_entry();
+            self.early_bytes -= early.cost();
+            // A skip may reach further.
+            if let Early::Skip { through: further, lost } = early
+                && further > through
+            {
+                let _ = from;
+                self.early.insert(through + 1, Early::Skip { through: further, lost });
+                self.early_bytes += PIECE_COST;
+                break;
+            }
+        }
+        if let Some(lost) = lost {
+            arrived(Arrival::Gap(Some(lost)));
+        }
+        self.settle();
+    }
+
+    /// Takes what waited for its turn.
+    fn drain(&mut self, arrived: &mut impl FnMut(Arrival)) {
+        while let Some(early) = self.early.remove(&(self.received + 1)) {
+            self.early_bytes -= early.cost();
+            let number = self.received + 1;
+            match early {
+                Early::Piece(piece) => {
+                    self.received = number;
+                    self.take(number, piece, arrived);
+                }
+                Early::Done => self.received = number,
+                Early::Skip { through, lost } => {
+                    let lost = (lost && self.mode.is_kept()).then_some(through - self.received);
+                    self.skip_to(through, lost, arrived);
+                }
+            }
+        }
+    }
+
+    /// Takes a piece whose turn it is.
+    fn take(&mut self, number: u64, piece: Piece, arrived: &mut impl FnMut(Arrival)) {
+        if piece.begin && piece.end {
+            self.partial = None;
+            if piece.data.len() > self.max_message {
+                return arrived(Arrival::Violation);
+            }
+            return self.hand_on(message(&piece, number), arrived);
+        }
+        if piece.begin {
+            let total = piece.total as usize;
+            if total > self.max_message {
+                self.partial = None;
+                return arrived(Arrival::Violation);
+            }
+            let Piece { text, key, origin, .. } = piece;
+            // Not all at once: who announces much may send little.
+            let data = BytesMut::with_capacity(total.min(16 * PIECE));
+            self.partial = Some(Partial { text, key, origin, total, data });
+        }
+        // Without a beginning: what came before was lost, or is refused.
+        let Some(partial) = &mut self.partial else { return };
+        partial.data.extend_from_slice(&piece.data);
+        let (bytes, total) = (partial.data.len(), partial.total);
+        if bytes > total || (piece.end && bytes != total) {
+            self.partial = None;
+            return arrived(Arrival::Violation);
+        }
+        if !piece.end {
+            if (bytes / PIECE).is_multiple_of(PROGRESS) {
+                arrived(Arrival::Progress { bytes, total });
+            }
+            return;
+        }
+        if let Some(Partial { text, key, origin, data, .. }) = self.partial.take() {
+            let data = data.freeze();
+            let message = Message { binary: !text, data, key, number, origin, ..Message::default() };
+            self.hand_on(message, arrived);
+        }
+    }
+
+    fn hand_on(&mut self, mut message: Message, arrived: &mut impl FnMut(Arrival)) {
+        let number = message.number;
+        if self.mode == Mode::Latest && !self.is_newest(&message.key, number) {
+            return;
+        }
+        if let Some(origin) = message.origin
+            && !self.is_first(origin)
+        {
+            return self.settle();
+        }
+        if self.manual {
+            let cost = message.data.len() + PIECE_COST;
+            self.unacked.push_back((number, cost, false));
+            self.unacked_bytes += cost;
+            message.receipt = Some(Receipt::new(self.acks.clone(), number));
+        }
+        self.settle();
+        arrived(Arrival::Message(message));
+    }
+
+    fn is_newest(&mut self, key: &Bytes, number: u64) -> bool {
+        match self.keys.get_mut(key) {
+            Some(newest) if *newest > number => return false,
+            Some(newest) => *newest = number,
+            None => {
+                if self.keys.len() >= MAX_KEYS {
+                    // Only what is on its way now can be overtaken.
+                    let received = self.received;
+                    self.keys.retain(|_, newest| *newest > received);
+                }
+                self.keys.insert(Bytes::copy_from_slice(key), number);
+            }
+        }
+        true
+    }
+
+    fn is_first(&mut self, origin: Origin) -> bool {
+        if let Some(last) = self.origins.get_mut(&origin.epoch) {
+            let first = origin.number > *last;
+            *last = (*last).max(origin.number);
+            return first;
+        }
+        if self.origins.len() >= MAX_ORIGINS
+            && let Some(oldest) = self.origin_order.pop_front()
+        {
+            self.origins.remove(&oldest);
+        }
+        self.origins.insert(origin.epoch, origin.number);
+        self.origin_order.push_back(origin.epoch);
+        true
+    }
+
+    /// Takes acknowledgements of the application.
+    pub(super) fn collect_acks(&mut self, now: Instant) {
+        if !self.manual {
+            return;
+        }
+        let given = self.acks.take();
+        if given.is_empty() {
+            return;
+        }
+        for number in given {
+            if let Ok(position) = self.unacked.binary_search_by_key(&number, |u| u.0) {
+                self.unacked[position].2 = true;
+            }
+        }
+        self.settle();
+        if self.acked > self.told.acked {
+            self.due = Some(now);
+        }
+    }
+
+    /// Finds up to where all has been taken.
+    fn settle(&mut self) {
+        if !self.manual {
+            self.acked = self.received;
+            return;
+        }
+        while let Some((number, cost, true)) = self.unacked.front().copied() {
+            self.unacked.pop_front();
+            self.unacked_bytes -= cost;
+            self.taken = self.taken.max(number);
+        }
+        if self.unacked.is_empty() && self.partial.is_none() {
+            self.taken = self.received;
+        }
+        if !self.keeps {
+            self.acked = self.acked.max(self.taken);
+        } else if self.taken > self.recorded {
+            self.recorded = self.taken;
+            self.recording = true;
+        }
+    }
+
+    /// What the journal is to keep: the epoch, and up to where all was taken.
+    pub(super) fn poll_record(&mut self) -> Option<(u64, u64)> {
+        std::mem::take(&mut self.recording).then_some((self.epoch, self.recorded))
+    }
+
+    /// The journal has it.
+    pub(super) fn stored(&mut self, now: Instant, epoch: u64, through: u64) {
+        if epoch == self.epoch && through > self.acked {
+            self.acked = through;
+            self.due = Some(now);
+        }
+    }
+
+    /// The journal could not keep it.
+    pub(super) fn not_stored(&mut self) {
+        // With the next message, or when the link tries again.
+        self.recorded = self.acked;
+    }
+
+    /// Tries again what the journal could not keep.
+    pub(super) fn record_again(&mut self) {
+        self.settle();
+    }
+
+    /// Says how many bytes the application takes.
+    pub(super) fn set_room(&mut self, now: Instant, room: usize) {
+        self.room = room;
+        if self.told.window < REOPEN && self.window() >= REOPEN {
+            self.due = Some(now);
+        }
+    }
+
+    /// Bytes that the other side may send beyond what is here.
+    fn window(&self) -> usize {
+        let partial = self.partial.as_ref().map_or(0, |p| p.data.len());
+        let taken = if self.manual { self.unacked_bytes } else { 0 };
+        let free = self.room.saturating_sub(partial + taken);
+        if self.unacked.is_empty() && partial > 0 {
+            // What has begun can be brought to its end.
+            return free.max(2 * PIECE);
+        }
+        free
+    }
+
+    /// When the other side is to be told.
+    pub(super) fn ack_due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// What it is to be told, if there is news.
+    pub(super) fn poll_ack(&mut self, channel: u16) -> Option<Frame> {
+        self.due.take()?;
+        let window = self.window();
+        self.fresh = 0;
+        let serial = self.told.serial + 1;
+        let (received, acked) = (self.received, self.acked);
+        self.told = Told { serial, received, acked, window };
+        let window = u32::try_from(window).unwrap_or(u32::MAX);
+        Some(Frame::Ack { channel, serial, received, acked, window })
+    }
+
+    /// Forgets what came before its turn: on a new transport it comes again.
+    pub(super) fn forget_early(&mut self) {
+        self.early.clear();
+        self.early_bytes = 0;
+    }
+}
+
+impl Early {
+    fn cost(&self) -> usize {
+        match self {
+            Self::Piece(piece) => piece.data.len() + PIECE_COST,
+            Self::Done | Self::Skip { .. } => PIECE_COST,
+        }
+    }
+}
+
+fn message(piece: &Piece, number: u64) -> Message {
+    Message {
+        binary: !piece.text,
+        data: own_bytes(&piece.data),
+        key: own_bytes(&piece.key),
+        number,
+        origin: piece.origin,
+        ..Message::default()
+    }
+}
+
+fn own(piece: Piece) -> Piece {
+    Piece { data: own_bytes(&piece.data), ..piece }
+}
+
+/// A small part of a container must not keep all of it.
+fn own_bytes(bytes: &Bytes) -> Bytes {
+    if bytes.len() < PIECE { Bytes::copy_from_slice(bytes) } else { bytes.clone() }
+}
+
+/// How long an acknowledgement may wait for company, and how many pieces for it.
+pub(super) const ACK_DELAY: Duration = Duration::from_millis(20);
+const ACK_PIECES: u32 = 64;
+
+/// Pieces after which it is told how much of a message is here.
+const PROGRESS: usize = 64;
+
+/// A closed window is told to be open again when it is worth it.
+const REOPEN: usize = 64 * 1024;
+
+/// What a sender that keeps to its window may be ahead of us.
+const SLACK: usize = 1024 * 1024;
+
+/// Keys of which the newest number is remembered.
+const MAX_KEYS: usize = 4096;
+
+/// Writers whose messages a hub passes on.
+const MAX_ORIGINS: usize = 1024;

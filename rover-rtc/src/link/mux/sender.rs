@@ -1,0 +1,404 @@
+//! The sending side of a framed channel: numbers pieces, keeps messages until they are
+//! acknowledged, and sends them again on a new transport.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use crate::link::channel::Mode;
+use super::frame::{DATA_HEAD, DataWriter, Entry, Frame, PIECE, PieceRef};
+use crate::link::message::Message;
+use crate::link::outbox::{Outbox, Queued};
+use crate::stats::ChannelCounters;
+
+/// The sending side of one channel.
+#[derive(Debug)]
+pub(super) struct Sender {
+    mode: Mode,
+    epoch: u64,
+    /// The number of the next new piece.
+    next: u64,
+    /// Messages that are kept, oldest first.
+    flight: VecDeque<Held>,
+    /// The next piece to send on the transport of now, and where in `flight` it is.
+    send: u64,
+    at: usize,
+    /// The last piece that the other side has got, and where in `flight` the one after it is.
+    received: u64,
+    mark: usize,
+    /// What was sent on this transport beyond `received`, and may be.
+    unreceived: usize,
+    window: usize,
+    /// The serial number of the last acknowledgement.
+    serial: u32,
+    /// Pieces from here on are not in the journal yet.
+    unstored: u64,
+    /// Pieces from here on were never sent.
+    fresh: u64,
+}
+
+/// A message that is kept.
+#[derive(Debug)]
+struct Held {
+    first: u64,
+    pieces: u64,
+    /// Absent if there is none of these numbers: it could not be written to the journal.
+    message: Option<Message>,
+    since: Instant,
+}
+
+impl Held {
+    fn last(&self) -> u64 {
+        self.first + self.pieces - 1
+    }
+
+    fn size(&self) -> usize {
+        self.message.as_ref().map_or(0, |m| m.data.len())
+    }
+
+    /// What the pieces before this one count for in the window.
+    fn cost_before(&self, number: u64) -> usize {
+        let pieces = (number - self.first) as usize;
+        let size = self.message.as_ref().map_or(0, |m| m.data.len());
+        (pieces * PIECE).min(size) + pieces * PIECE_COST
+    }
+}
+
+/// How many pieces a message of this size is cut into.
+pub(super) fn pieces(size: usize) -> u64 {
+    size.div_ceil(PIECE).max(1) as u64
+}
+
+impl Sender {
+    pub(super) fn new(mode: Mode, epoch: u64) -> Self {
+        Self {
+            mode,
+            epoch,
+            next: 1,
+            flight: VecDeque::new(),
+            send: 1,
+            at: 0,
+            received: 0,
+            mark: 0,
+            unreceived: 0,
+            window: 0,
+            serial: 0,
+            unstored: if mode == Mode::Durable { 1 } else { u64::MAX },
+            fresh: 1,
+        }
+    }
+
+    /// Goes on where an earlier process was: behind what was acknowledged, with these messages.
+    pub(super) fn restore(
+        &mut self,
+        now: Instant,
+        epoch: u64,
+        acked: u64,
+        messages: Vec<(u64, Message)>,
+    ) {
+        self.epoch = epoch;
+        self.next = acked + 1;
+        for (first, message) in messages {
+            if first > self.next {
+                // What could not be stored has left its numbers.
+                self.keep(first - self.next, None, now);
+            }
+            self.keep(pieces(message.data.len()), Some(message), now);
+        }
+        let base = self.base();
+        (self.send, self.received, self.unstored) = (base, base - 1, self.next);
+        // Whether they were sent before is not known.
+        self.fresh = self.next;
+    }
+
+    fn keep(&mut self, pieces: u64, message: Option<Message>, since: Instant) {
+        self.flight.push_back(Held { first: self.next, pieces, message, since });
+        self.next += pieces;
+    }
+
+    /// The first piece that there is.
+    fn base(&self) -> u64 {
+        self.flight.front().map_or(self.next, |h| h.first)
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Its part of what the other side is told of the channel.
+    pub(super) fn describe(&self, entry: &mut Entry) {
+        (entry.epoch, entry.base) = (self.epoch, self.base());
+    }
+
+    /// The transport is gone: nothing is sent until the next one has been told where to begin.
+    pub(super) fn suspend(&mut self, outbox: &Outbox) {
+        (self.window, self.unreceived, self.serial) = (0, 0, 0);
+        if self.mode == Mode::Latest {
+            // Whatever of it was overtaken meanwhile need not be sent again.
+            let held = self.flight.drain(..);
+            let back = held.filter_map(|h| Some(Queued { message: h.message?, since: h.since }));
+            outbox.put_back(back.collect());
+            (self.at, self.mark, self.send, self.received) = (0, 0, self.next, self.next - 1);
+        }
+    }
+
+    /// Begins on a new transport, where the other side says it has got to. Returns how many
+    /// messages are sent once more.
+    pub(super) fn resume(
+        &mut self,
+        now: Instant,
+        entry: &Entry,
+        outbox: &Outbox,
+        counters: &mut ChannelCounters,
+    ) -> u64 {
+        let knows = entry.theirs == self.epoch && entry.received < self.next;
+        if knows && entry.received >= self.received {
+            self.advance(entry.received);
+        } else if !knows || entry.received < self.base() - 1 {
+            // It has lost what it had, or never had any.
+            (self.received, self.mark) = (self.base() - 1, 0);
+        } else {
+            self.go_back(entry.received);
+        }
+        if knows {
+            self.release(now, entry.acked, outbox, counters);
+        }
+        (self.send, self.at) = (self.received + 1, self.mark);
+        (self.unreceived, self.window) = (0, entry.window as usize);
+        let fresh = self.fresh;
+        let again = self.flight.iter().skip(self.mark);
+        let again = again.filter(|h| h.first < fresh && h.message.is_some()).count() as u64;
+        counters.replayed += again;
+        again
+    }
+
+    /// Hands messages to the journal. Nothing is sent before it is there, for after a crash its
+    /// numbers would be given to others.
+    pub(super) fn journal(
+        &mut self,
+        now: Instant,
+        outbox: &Outbox,
+        mut record: impl FnMut(u64, &Message),
+    ) {
+        outbox.take(now, usize::MAX, |queued| {
+            let first = self.next;
+            record(first, &queued.message);
+            self.keep(pieces(queued.message.data.len()), Some(queued.message), queued.since);
+        });
+    }
+
+    /// The oldest message that the journal has not answered for is there, or could not be kept.
+    pub(super) fn stored(&mut self, kept: bool, outbox: &Outbox) {
+        let unstored = self.unstored;
+        let position = self.flight.partition_point(|h| h.first < unstored);
+        let Some(held) = self.flight.get_mut(position) else { return };
+        self.unstored = held.last() + 1;
+        if !kept && let Some(message) = held.message.take() {
+            outbox.release(1, message.data.len());
+        }
+    }
+
+    /// Whether there is something that may be sent now.
+    pub(super) fn is_ready(&self, outbox: &Outbox) -> bool {
+        match self.flight.get(self.at) {
+            Some(held) => {
+                let cost = held.message.as_ref().map_or(0, |_| self.next_cost(held));
+                self.send < self.unstored && self.unreceived + cost <= self.window
+            }
+            None if self.mode == Mode::Durable => false,
+            None => self.unreceived + PIECE_COST <= self.window && !outbox.is_empty(),
+        }
+    }
+
+    fn next_cost(&self, held: &Held) -> usize {
+        let before = (self.send - held.first) as usize * PIECE;
+        held.size().saturating_sub(before).min(PIECE) + PIECE_COST
+    }
+
+    /// Appends pieces to a container until it has `limit` bytes. Returns how many messages have
+    /// been begun.
+    pub(super) fn fill(
+        &mut self,
+        now: Instant,
+        number: u16,
+        outbox: &Outbox,
+        limit: usize,
+        out: &mut Vec<u8>,
+    ) -> u64 {
+        let mut begun = 0;
+        loop {
+            let room = limit.saturating_sub(out.len());
+            if self.at == self.flight.len() && self.mode != Mode::Durable {
+                let (flight, next) = (&mut self.flight, &mut self.next);
+                outbox.take(now, room.min(self.window.saturating_sub(self.unreceived)), |queued| {
+                    let pieces = pieces(queued.message.data.len());
+                    let message = Some(queued.message);
+                    flight.push_back(Held { first: *next, pieces, message, since: queued.since });
+                    *next += pieces;
+                });
+            }
+            let Some(held) = self.flight.get(self.at).filter(|_| self.send < self.unstored) else {
+                return begun;
+            };
+            if held.message.is_none() {
+                if room < SKIP_SIZE {
+                    return begun;
+                }
+                let (from, through) = (self.send, held.last());
+                Frame::Skip { channel: number, from, through, lost: false }.write(out);
+                self.send = through + 1;
+                self.at += 1;
+                continue;
+            }
+            let sent = self.fill_data(number, limit, out, &mut begun);
+            if !sent {
+                return begun;
+            }
+        }
+    }
+
+    /// One data frame; false if nothing fits.
+    fn fill_data(
+        &mut self,
+        number: u16,
+        limit: usize,
+        out: &mut Vec<u8>,
+        begun: &mut u64,
+    ) -> bool {
+        if out.len() + DATA_HEAD > limit {
+            return false;
+        }
+        let mut writer = DataWriter::new(out, number, self.send);
+        while let Some(held) = self.flight.get(self.at)
+            && let Some(message) = &held.message
+            && self.send < self.unstored
+            && !writer.is_full()
+        {
+            let offset = (self.send - held.first) as usize * PIECE;
+            let data = &message.data[offset..message.data.len().min(offset + PIECE)];
+            let (begin, end) = (self.send == held.first, self.send == held.last());
+            let parts = begin && !end;
+            let (key, origin) = if begin {
+                (&message.key[..], message.origin)
+            } else {
+                (&[][..], None)
+            };
+            let size = DataWriter::size(key, origin.is_some(), parts, data.len());
+            let cost = data.len() + PIECE_COST;
+            if writer.len() + size > limit || self.unreceived + cost > self.window {
+                break;
+            }
+            let (text, total) = (!message.binary, message.data.len() as u32);
+            writer.push(&PieceRef { text, begin, end, key, origin, total, data });
+            self.unreceived += cost;
+            self.send += 1;
+            if end {
+                self.at += 1;
+            }
+            *begun += u64::from(begin && self.send > self.fresh);
+            self.fresh = self.fresh.max(self.send);
+        }
+        writer.finish() > 0
+    }
+
+    /// Takes an acknowledgement. Returns whether it says anything new; an error if it acknowledges
+    /// what was never sent.
+    pub(super) fn on_ack(
+        &mut self,
+        now: Instant,
+        (serial, received, acked, window): (u32, u64, u64, u32),
+        outbox: &Outbox,
+        counters: &mut ChannelCounters,
+    ) -> Result<bool, ()> {
+        if received >= self.send {
+            return Err(());
+        }
+        if serial <= self.serial || received < self.received {
+            return Ok(false);
+        }
+        let progress = received > self.received;
+        let mut unreceived = 0;
+        if progress {
+            unreceived = self.cost_through(received);
+            self.advance(received);
+        }
+        self.unreceived = self.unreceived.saturating_sub(unreceived);
+        (self.serial, self.window) = (serial, window as usize);
+        Ok(self.release(now, acked, outbox, counters) || progress)
+    }
+
+    /// What the pieces behind `self.received` up to this one count for.
+    fn cost_through(&self, received: u64) -> usize {
+        let mut cost = 0;
+        for held in self.flight.iter().skip(self.mark) {
+            if held.first > received {
+                break;
+            }
+            let begin = held.first.max(self.received + 1);
+            let end = received.min(held.last());
+            if held.message.is_some() {
+                cost += held.cost_before(end + 1) - held.cost_before(begin);
+            }
+        }
+        cost
+    }
+
+    fn advance(&mut self, received: u64) {
+        self.received = received;
+        while self.flight.get(self.mark).is_some_and(|h| h.last() <= received) {
+            self.mark += 1;
+        }
+    }
+
+    fn go_back(&mut self, received: u64) {
+        self.received = received;
+        self.mark = self.flight.partition_point(|h| h.last() <= received);
+    }
+
+    /// Forgets what the other side says it needs no more.
+    fn release(
+        &mut self,
+        now: Instant,
+        acked: u64,
+        outbox: &Outbox,
+        counters: &mut ChannelCounters,
+    ) -> bool {
+        let (mut messages, mut bytes, mut any) = (0, 0, false);
+        while let Some(held) = self.flight.front()
+            && held.last() <= acked.min(self.received)
+        {
+            if held.message.is_some() {
+                messages += 1;
+                bytes += held.size();
+                counters.ack_latency.record(now.saturating_duration_since(held.since));
+            }
+            self.flight.pop_front();
+            self.at = self.at.saturating_sub(1);
+            self.mark = self.mark.saturating_sub(1);
+            any = true;
+        }
+        counters.acked += messages as u64;
+        outbox.release(messages, bytes);
+        any
+    }
+
+    /// Up to where everything has been acknowledged.
+    pub(super) fn acked(&self) -> u64 {
+        self.base() - 1
+    }
+
+    /// Whether the other side has not got something that was sent.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.received + 1 < self.send
+    }
+
+    /// Messages that were sent, or are being, and are not acknowledged.
+    pub(super) fn in_flight(&self) -> usize {
+        self.flight.iter().take_while(|h| h.first < self.send).count()
+    }
+}
+
+/// What a piece counts for in the window beside its bytes: what it takes to keep an empty one.
+pub(super) const PIECE_COST: usize = 32;
+
+/// A skip frame in bytes.
+const SKIP_SIZE: usize = 20;

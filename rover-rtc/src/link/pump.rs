@@ -1,0 +1,98 @@
+//! From the outboxes to SCTP: no more at a time than it can send in about two round trips.
+
+use std::time::Instant;
+
+use super::mux::Room;
+use super::{Attached, ChannelId, Link, Out};
+use crate::path::Path;
+
+impl Link {
+    /// Hands queued messages to SCTP as far as it is to have any, and follows its progress. To be
+    /// called after each turn of input, and after messages were queued.
+    pub fn pump(&mut self, now: Instant) {
+        self.mux.keep(now);
+        let Some(Attached { transport, streams, ways }) = &mut self.current else { return };
+        let (frames, datagrams) = ways.sending();
+        let open = streams.iter().filter(|s| s.open).filter_map(|s| s.id);
+        self.plain_buffered = open.map(|id| transport.session().buffered(id)).sum();
+        let framed = frames.into_iter().chain(datagrams);
+        let framed: usize = framed.map(|id| transport.session().buffered(id)).sum();
+        let mut buffered = self.plain_buffered + framed;
+        let progress = buffered < self.buffered;
+        if progress {
+            let rtt = transport.paths().carrying().and_then(Path::least_rtt).unwrap_or_default();
+            self.admission.acknowledged(now, self.buffered - buffered, rtt);
+        }
+        // What SCTP holds when a transport is replaced has to be sent again, or is lost; without a
+        // path it stays with us.
+        let live = transport.paths().dead_since().is_none();
+        if live {
+            self.fill(now, &mut buffered);
+        }
+        self.buffered = buffered;
+        let Some(Attached { transport, .. }) = &mut self.current else { return };
+        transport.drive_warp(now, buffered, progress);
+        let rtt = transport.paths().carrying().and_then(Path::rtt).unwrap_or_default();
+        // A plain channel that nobody reads stops the transport, and that is as it should be.
+        self.mux.watch_progress(now, live && self.plain_buffered == 0, rtt);
+        self.collect(now);
+    }
+
+    /// Writes until SCTP has enough, or there is nothing left.
+    fn fill(&mut self, now: Instant, buffered: &mut usize) {
+        if let Some(out) = self.unsent.take()
+            && !self.write(now, out, buffered)
+        {
+            return;
+        }
+        let limit = self.admission.limit();
+        loop {
+            let bytes = if *buffered == 0 { usize::MAX } else { limit.saturating_sub(*buffered) };
+            let Some(Attached { streams, ways, .. }) = &self.current else { return };
+            let (frames, datagrams) = ways.sending();
+            let room = Room { open: (frames.is_some(), datagrams.is_some()), bytes, limit };
+            let Some(out) = self.mux.poll_out(now, room, |index, channel| {
+                let size = channel.outbox.front_size();
+                streams[index].open && size.is_some_and(|size| size <= bytes)
+            }) else {
+                return;
+            };
+            if !self.write(now, out, buffered) {
+                return;
+            }
+        }
+    }
+
+    /// False if SCTP does not take it, so that nothing else can be written now.
+    fn write(&mut self, now: Instant, out: Out, buffered: &mut usize) -> bool {
+        let Some(Attached { transport, streams, ways }) = &mut self.current else { return false };
+        let (frames, datagrams) = ways.sending();
+        let (stream, container) = match &out {
+            Out::Frames(container) => (frames, container),
+            Out::Datagrams(container) => (datagrams, container),
+            Out::Plain(index) => {
+                let outbox = &self.mux.channel(ChannelId(*index)).outbox;
+                let Some((id, queued)) = streams[*index].id.zip(outbox.pop_if(now, usize::MAX))
+                else {
+                    return false;
+                };
+                let written = transport.write(now, id, queued.message.binary, &queued.message.data);
+                if written {
+                    *buffered += queued.message.data.len();
+                    self.mux.stats.messages_sent += 1;
+                    self.mux.channel(ChannelId(*index)).counters.sent += 1;
+                } else {
+                    outbox.unpop(queued);
+                }
+                return written;
+            }
+        };
+        let written = stream.is_some_and(|id| transport.write(now, id, true, container));
+        if written {
+            *buffered += container.len();
+        } else {
+            self.unsent = Some(out);
+        }
+        written
+    }
+}
