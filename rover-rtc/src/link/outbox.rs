@@ -506,7 +506,9 @@ impl Queue {
     }
 
     fn has_room(&self, size: usize) -> bool {
-        let (messages, bytes) = (self.messages.len() + self.held.0, self.bytes + self.held.1);
+        // What is on its way must not keep out a newer value.
+        let held = if self.mode == Mode::Latest { (0, 0) } else { self.held };
+        let (messages, bytes) = (self.messages.len() + held.0, self.bytes + held.1);
         messages == 0
             || (messages < self.config.max_messages
                 && bytes.saturating_add(size) <= self.config.max_bytes)

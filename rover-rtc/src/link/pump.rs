@@ -33,6 +33,7 @@ impl Link {
         let Some(Attached { transport, .. }) = &mut self.current else { return };
         transport.drive_warp(now, buffered, progress);
         let rtt = transport.paths().carrying().and_then(Path::rtt).unwrap_or_default();
+        transport.session().follow_rtt(now, rtt);
         // A plain channel that nobody reads stops the transport, and that is as it should be.
         self.mux.watch_progress(now, live && self.plain_buffered == 0, rtt);
         self.collect(now);

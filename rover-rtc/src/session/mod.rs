@@ -397,6 +397,16 @@ impl Session {
         self.apply_pace(now);
     }
 
+    /// Slows the clock where the round trip is long: before SCTP has measured one, its timer must not
+    /// run out first. It would never measure any, for what was sent twice tells nothing.
+    pub fn follow_rtt(&mut self, now: Instant, rtt: Duration) {
+        let most = INITIAL_RTO.as_secs_f64() / 2.0 / rtt.as_secs_f64().max(1e-3);
+        let pace = most.max(1.0).min(self.config.pace.data);
+        if self.stage == Stage::Connected && (pace / self.clock.pace() - 1.0).abs() > PACE_STEP {
+            self.clock.set_pace(now, pace);
+        }
+    }
+
     /// Which candidates of the other side are used.
     #[must_use]
     pub fn candidate_policy(&self) -> CandidatePolicy {
@@ -566,6 +576,12 @@ const STUN_INITIAL_RTO: Duration = Duration::from_millis(100);
 /// so this is only a keep-alive, and idle clients cost little.
 const STUN_MAX_RTO: Duration = Duration::from_secs(15);
 const STUN_RETRANSMITS: usize = 9;
+
+/// What SCTP waits for its first acknowledgement, in its own time (sctp-proto, `RTO_INITIAL`).
+const INITIAL_RTO: Duration = Duration::from_secs(3);
+
+/// Smaller changes of the pace are not worth it.
+const PACE_STEP: f64 = 0.2;
 
 /// A warp ends after an SCTP RTO at its maximum of 60 s, and some.
 const WARP_TIME: Duration = Duration::from_secs(70);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::exchange::Exchange;
 use super::frame::{Data, Entry, Frame, Reader};
-use super::receiver::{Arrival, Receiver};
+use super::receiver::{Arrival, Receiver, When};
 use super::{Channel, ChannelConfig, ChannelId, LinkEvent, Mux, Record};
 use crate::link::channel::{Mode, Priority};
 use crate::link::RESERVED;
@@ -51,8 +51,9 @@ impl Mux {
             }
             (Frame::Data(data), Some(index)) => self.on_data(now, index, &data),
             (Frame::Skip { from, through, lost, .. }, Some(index)) => {
+                let when = When { now, ack_by: now + self.ack_delay };
                 self.with_receiver(index, |receiver, arrived| {
-                    receiver.on_skip(now, from, through, lost, arrived);
+                    receiver.on_skip(when, from, through, lost, arrived);
                 });
             }
             (Frame::Ack { serial, received, acked, window, .. }, Some(index)) => {
@@ -151,6 +152,7 @@ impl Mux {
         let Channel { framed: Some(framed), counters, .. } = &mut self.channels[index] else {
             return;
         };
+        let when = When { now, ack_by: now + self.ack_delay };
         let (events, stats, mut wrong) = (&mut self.events, &mut self.stats, false);
         for (number, piece) in data.pieces() {
             let mut arrived = |arrival: Arrival| {
@@ -165,7 +167,7 @@ impl Mux {
                 message.into_iter().for_each(|m| arrived(Arrival::Message(m)));
                 counters.missed += missed;
             } else {
-                framed.receiver.on_piece(now, number, piece, arrived);
+                framed.receiver.on_piece(when, number, piece, arrived);
             }
         }
         if wrong {

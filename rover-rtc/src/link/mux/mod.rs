@@ -71,6 +71,8 @@ pub(super) struct Mux {
     /// Since when nothing was acknowledged that is waited for.
     progress: Option<Instant>,
     patience: Duration,
+    /// How long an acknowledgement may wait for company.
+    ack_delay: Duration,
     pub(super) events: VecDeque<LinkEvent>,
     /// Only what is counted here.
     pub(super) stats: LinkStats,
@@ -155,6 +157,7 @@ impl Mux {
             scheduler: Scheduler::default(),
             progress: None,
             patience: Duration::ZERO,
+            ack_delay: Duration::from_millis(20),
             events: VecDeque::new(),
             stats: LinkStats::default(),
         }

@@ -210,6 +210,7 @@ impl Mux {
     /// Follows whether the other side acknowledges what it gets. `live` if a path lives on which it
     /// could.
     pub(in crate::link) fn watch_progress(&mut self, now: Instant, live: bool, rtt: Duration) {
+        self.ack_delay = (rtt / 4).clamp(MIN_ACK_DELAY, MAX_ACK_DELAY);
         if !live || !self.is_waiting() {
             self.progress = None;
             return;
@@ -269,6 +270,11 @@ const HEADS: usize = 300;
 /// Room in SCTP, and in a container, that is not worth filling.
 const LEAST: usize = 1200;
 const WORTHWHILE: usize = 64;
+
+/// An acknowledgement waits for a quarter of the round trip, within these: each takes one of SCTP
+/// along, and where packets overtake each other three of those too many look like a loss.
+const MIN_ACK_DELAY: Duration = Duration::from_millis(20);
+const MAX_ACK_DELAY: Duration = Duration::from_millis(250);
 
 /// Without progress for three round trips and this, a transport counts as stuck (`design.md` 5).
 const STUCK: Duration = Duration::from_secs(2);

@@ -2,7 +2,7 @@
 //! had, and knows what it may acknowledge.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
@@ -22,6 +22,13 @@ pub(super) enum Arrival {
     Gap(Option<u64>),
     /// What a sender may not send.
     Violation,
+}
+
+/// Now, and when what comes now is to be acknowledged unless more comes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct When {
+    pub(super) now: Instant,
+    pub(super) ack_by: Instant,
 }
 
 /// The receiving side of one channel.
@@ -178,13 +185,13 @@ impl Receiver {
     /// Takes a piece.
     pub(super) fn on_piece(
         &mut self,
-        now: Instant,
+        when: When,
         number: u64,
         piece: Piece,
         mut arrived: impl FnMut(Arrival),
     ) {
         if number <= self.received || self.early.contains_key(&number) {
-            self.due.get_or_insert(now + ACK_DELAY);
+            self.due.get_or_insert(when.ack_by);
             return;
         }
         let cost = piece.data.len() + PIECE_COST;
@@ -202,13 +209,13 @@ impl Receiver {
             self.early_bytes += cost;
             self.early.insert(number, Early::Piece(own(piece)));
         }
-        self.note(now);
+        self.note(when);
     }
 
     /// Takes word of numbers that no piece has.
     pub(super) fn on_skip(
         &mut self,
-        now: Instant,
+        when: When,
         from: u64,
         through: u64,
         lost: bool,
@@ -224,7 +231,7 @@ impl Receiver {
                 self.early_bytes += PIECE_COST;
             }
         }
-        self.note(now);
+        self.note(when);
     }
 
     /// Counts a datagram; none is waited for. Returns how many before it did not come.
@@ -234,9 +241,9 @@ impl Receiver {
         (piece.end.then(|| message(piece, number)), missed)
     }
 
-    fn note(&mut self, now: Instant) {
+    fn note(&mut self, when: When) {
         self.fresh += 1;
-        let due = if self.fresh >= ACK_PIECES { now } else { now + ACK_DELAY };
+        let due = if self.fresh >= ACK_PIECES { when.now } else { when.ack_by };
         self.due = Some(self.due.map_or(due, |d| d.min(due)));
     }
 
@@ -516,8 +523,7 @@ fn own_bytes(bytes: &Bytes) -> Bytes {
     if bytes.len() < PIECE { Bytes::copy_from_slice(bytes) } else { bytes.clone() }
 }
 
-/// How long an acknowledgement may wait for company, and how many pieces for it.
-pub(super) const ACK_DELAY: Duration = Duration::from_millis(20);
+/// Pieces that wait for an acknowledgement at most.
 const ACK_PIECES: u32 = 64;
 
 /// Pieces after which it is told how much of a message is here.
