@@ -13,6 +13,11 @@
     reason = "a test, not a library"
 )]
 
+mod crash;
+mod damage;
+mod disk;
+mod faults;
+mod kill;
 mod order;
 mod rig;
 #[path = "../support/scratch.rs"]

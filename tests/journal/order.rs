@@ -185,6 +185,22 @@ fn a_file_is_made_smaller_when_it_is_opened() {
 }
 
 #[test]
+fn a_file_that_a_crash_left_half_made_is_made_anew() {
+    let scratch = Scratch::new();
+    let dir = scratch.path("state");
+    std::fs::create_dir(&dir).unwrap();
+    for left in ["", "state/journal.redb", "state/journal.redb.new"] {
+        if !left.is_empty() {
+            std::fs::remove_file(scratch.path("state/journal.redb")).unwrap();
+            scratch.write(left, if left.ends_with("new") { "half of it" } else { "" });
+        }
+        let mut rig = Rig::open(&dir);
+        rig.do_one(append(1)).unwrap();
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1);
+    }
+}
+
+#[test]
 fn one_at_a_time() {
     let scratch = Scratch::new();
     let dir = scratch.path("state");

@@ -60,6 +60,16 @@ impl Store {
         Ok(store)
     }
 
+    /// Makes an empty database on empty storage, and closes it.
+    pub(super) fn create(backend: impl StorageBackend) -> Result<(), JournalError> {
+        contained(|| {
+            let db =
+                Builder::new().create_with_backend(backend).map_err(JournalError::from_redb)?;
+            load::index(&db)?;
+            db.close().map_err(JournalError::from_redb)
+        })
+    }
+
     /// Writes operations in one transaction. Returns a result for each, or the error of all: then
     /// none of what fails with it will come back.
     pub(super) fn commit(
