@@ -19,11 +19,11 @@ fn failures_are_told_lose_nothing_and_heal() {
                 let disk = empty().plan(plan);
                 let when = format!("{plan:?}");
                 // At the opening it is the caller who tries again.
-                let rig = (0..40).find_map(|_| open(&disk).ok());
-                let told = run(rig.expect("it opens at last"), &when);
+                let opened = || (0..40).find_map(|_| open(&disk).ok()).expect("it opens at last");
+                let told = run(opened(), &when);
                 failed += told.failed;
                 silent += usize::from(told.failed == 0);
-                let rig = open(&disk).unwrap();
+                let rig = opened();
                 assert_eq!(rig.numbers(), told.kept, "after a restart: {when}");
                 let saved = rig.journal.saved(LINK).unwrap();
                 assert_eq!(saved[0].incoming, Some((3, told.received)), "{when}");

@@ -22,3 +22,5 @@ mod order;
 mod rig;
 #[path = "../support/scratch.rs"]
 mod scratch;
+#[cfg(target_os = "linux")]
+mod volume;
