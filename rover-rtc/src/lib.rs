@@ -14,6 +14,7 @@
 //! | [`path`] | probes, liveness, selection and duplication of paths |
 //! | [`health`], [`recovery`] | the hub's rule and the peer's ladder, as data |
 //! | [`identity`] | who a peer is: its certificate's fingerprint, and whose names it knows |
+//! | [`journal`] | what links keep on disk: messages on their way, and what was received |
 //! | [`net`] | sockets in batches, faults for tests, the interface scan |
 //! | [`turn`] | STUN and TURN servers of the user's own: public and relayed addresses |
 //! | [`signal`] | signaling messages, HTTP client and guarded HTTP server |
@@ -40,6 +41,7 @@ mod error;
 pub mod event;
 pub mod health;
 pub mod identity;
+pub mod journal;
 pub mod link;
 pub mod model;
 pub mod net;
