@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::health::HealthConfig;
+use crate::journal::JournalConfig;
 use crate::link::{ChannelConfig, OutboxConfig, WhenFull};
 use crate::net::Faults;
 use crate::path::PathConfig;
@@ -71,6 +72,8 @@ pub struct PeerConfig {
     /// one side of a link asks for it. Costs delay, and the relay's limits apply. Default false.
     /// Without `relay` and without a TURN server no link comes to be.
     pub relay_only: bool,
+    /// How the journal of durable channels writes. It is in the state directory.
+    pub journal: JournalConfig,
     /// Channels that the peer opens. Default one, the plain "test".
     pub channels: Vec<ChannelConfig>,
     /// Local addresses to use. Default none given: all of the usable interfaces, and loopback
@@ -121,6 +124,7 @@ impl Default for PeerConfig {
             ice_servers: Vec::new(),
             relay: true,
             relay_only: false,
+            journal: JournalConfig::default(),
             channels: vec![ChannelConfig::plain("test")],
             bind: Vec::new(),
             interfaces: Vec::new(),

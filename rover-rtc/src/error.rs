@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::identity::{Fingerprint, IdentityError, TableError};
+use crate::journal::JournalError;
 
 /// What can go wrong on a peer or a hub.
 #[derive(Debug, thiserror::Error)]
@@ -34,13 +35,16 @@ pub enum WebrtcError {
     /// it may hold a password.
     #[error(transparent)]
     IceServer(#[from] crate::turn::IceServerError),
+    /// A channel's label is empty or too long: choose another.
+    #[error("{0:?} is no label: 1 to 255 bytes")]
+    Label(String),
     /// A durable channel needs a journal: set a state directory.
     #[error("the channel {0:?} is durable, and there is no journal: set a state directory")]
     NoJournal(String),
     /// The journal could not be opened: caused by the state directory, or another process that has
     /// it.
     #[error("journal: {0}")]
-    Journal(String),
+    Journal(#[from] JournalError),
     /// A channel's label is one of the library's own: choose another.
     #[error("the label {0:?} begins with \"rover-rtc/\", which is kept for the library itself")]
     Reserved(String),

@@ -14,12 +14,15 @@ mod hostile;
 mod http;
 mod letters;
 mod liar;
+mod links;
 mod named;
 mod names;
 mod pairs;
 mod recovery;
 mod relayed;
 mod relaying;
+#[path = "../support/scratch.rs"]
+mod scratch;
 mod signaling;
 #[path = "../support/mod.rs"]
 mod support;

@@ -13,7 +13,7 @@ use rover_rtc::link::{Link, LinkEvent, Outbox, Transport};
 use rover_rtc::session::SessionConfig;
 use rover_rtc::signal::letter::Sealed;
 use rover_rtc::signal::post::{CHANNEL, FromHub, PROOF_CONTEXT, PROOF_HEADER, ToHub};
-use rover_rtc::util::random;
+use rover_rtc::util::{clock, random};
 use rover_rtc::{ChannelConfig, Message, OutboxConfig, PathConfig, Server, ServerConfig, server};
 use serde_json::{Value, json};
 use tokio::net::UdpSocket;
@@ -138,7 +138,7 @@ impl Named {
 
     fn dial(&self, link: &mut Link, at: SocketAddr, replaces: Option<&str>) -> (Outbox, Value) {
         let now = Instant::now();
-        let (_, outbox) = link.open(now, ChannelConfig::new(CHANNEL));
+        let (_, outbox) = link.open(now, ChannelConfig::plain(CHANNEL));
         let mut session = SessionConfig::new(random::ice_credentials());
         session.certificate = Some(self.identity.dtls());
         let paths = PathConfig::default();
@@ -257,7 +257,7 @@ impl Linked {
     }
 
     pub fn say_raw(&self, message: Message) {
-        self.outbox.try_push(now, message).unwrap();
+        self.outbox.try_push(clock::now(), message).unwrap();
     }
 
     /// Sends a datagram that is not the link's.

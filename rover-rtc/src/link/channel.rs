@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use str0m::channel::{ChannelConfig as SctpChannelConfig, Reliability};
 
+use super::RESERVED;
 use super::outbox::OutboxConfig;
+use crate::error::WebrtcError;
 
 /// Names a channel within its link, on whichever transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -153,6 +155,17 @@ impl ChannelConfig {
         Self::of_mode(label, Mode::Plain)
     }
 
+    /// Checks the label.
+    pub(crate) fn check(&self) -> Result<(), WebrtcError> {
+        if self.label.starts_with(RESERVED) {
+            return Err(WebrtcError::Reserved(self.label.clone()));
+        }
+        if self.label.is_empty() || self.label.len() > MAX_LABEL {
+            return Err(WebrtcError::Label(self.label.clone()));
+        }
+        Ok(())
+    }
+
     pub(super) fn sctp(&self) -> SctpChannelConfig {
         let reliability = self.max_retransmits.map_or(Reliability::Reliable, |retransmits| {
             Reliability::MaxRetransmits { retransmits }
@@ -168,5 +181,5 @@ pub(super) const PLAIN_MESSAGE: usize = crate::session::DEFAULT_MAX_MESSAGE_SIZE
 /// A datagram is one SCTP message: the more packets it takes, the surer it is lost.
 pub(super) const DATAGRAM_MESSAGE: usize = 32 * 1024;
 
-/// Longest label of a framed channel, in bytes.
-pub(super) const MAX_LABEL: usize = 255;
+/// Longest label, in bytes.
+const MAX_LABEL: usize = 255;

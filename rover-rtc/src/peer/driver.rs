@@ -17,6 +17,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::bonds::Bonds;
 use super::channel::Channel;
+use super::desk::{Desk, HOME};
 use super::handle::PeerLink;
 use super::home::{Home, Need, Route};
 use super::line::{CLOSE_PATIENCE, Line};
@@ -52,7 +53,7 @@ pub(super) struct Command {
 
 #[derive(Debug)]
 pub(super) enum Request {
-    Open(ChannelConfig, oneshot::Sender<Channel>),
+    Open(ChannelConfig, oneshot::Sender<Result<Channel, WebrtcError>>),
     Stats(oneshot::Sender<LinkStats>),
     AcceptAnswer(String, oneshot::Sender<Result<(), SdpError>>),
     Close(oneshot::Sender<()>),
@@ -73,6 +74,8 @@ pub(super) struct Driver {
     pub(super) bonds: Bonds,
     commands: mpsc::Receiver<Command>,
     watch: InterfaceWatch,
+    /// The journal, if there is a state directory.
+    pub(super) desk: Option<Desk>,
     pub(super) wake: Arc<Notify>,
     /// A frame for the hub, put together here.
     frame: Vec<u8>,
@@ -88,12 +91,15 @@ impl Driver {
         ties: Option<Rendezvous>,
         commands: mpsc::Receiver<Command>,
         bonds: Bonds,
+        (wake, desk): (Arc<Notify>, Option<Desk>),
     ) -> Self {
         let now = clock::now();
-        let wake = Arc::new(Notify::new());
         let defaults = config.channels.first().map(|c| c.outbox).unwrap_or_default();
         let mut link = Link::new(defaults, config.max_channels);
         link.set_waker(waker(&wake));
+        if let Some(desk) = &desk {
+            link.set_journal(desk.saved(HOME));
+        }
         for channel in &config.channels {
             link.open(now, channel.clone());
         }
@@ -113,6 +119,7 @@ impl Driver {
             bonds,
             commands,
             watch: InterfaceWatch::new(),
+            desk,
             wake,
             frame: Vec::new(),
             framed: None,
@@ -243,6 +250,7 @@ impl Driver {
 
     /// Lets time pass, moves messages, and sends what is to be sent.
     fn turn(&mut self, now: Instant) {
+        self.on_journal(now);
         self.on_home_events(now);
         self.home.line.resume_receiving(now, &mut self.home.link);
         if self.home.link.poll_timeout(now).is_some_and(|t| t <= now) {
@@ -264,7 +272,33 @@ impl Driver {
         self.on_turn_events(now);
         self.turn_bonds(now);
         self.register();
+        self.keep_journal();
         self.flush(now);
+    }
+
+    /// Tells the links what the journal has kept.
+    fn on_journal(&mut self, now: Instant) {
+        let Some(desk) = &self.desk else { return };
+        while let Some((name, result)) = desk.poll_done() {
+            if *name == *HOME {
+                self.home.link.recorded(now, result);
+            } else if let Some(ties) = &mut self.ties {
+                ties.recorded(now, &name, result);
+            }
+        }
+    }
+
+    /// Hands the journal what the links want it to keep.
+    pub(super) fn keep_journal(&mut self) {
+        let Some(desk) = &self.desk else { return };
+        while let Some(record) = self.home.link.poll_record() {
+            desk.submit(HOME, record);
+        }
+        for tie in self.ties.iter_mut().flat_map(Rendezvous::ties) {
+            while let Some(record) = tie.link().poll_record() {
+                desk.submit(tie.name(), record);
+            }
+        }
     }
 
     pub(super) fn flush(&mut self, now: Instant) {
@@ -416,9 +450,7 @@ impl Driver {
         };
         match request {
             Request::Open(config, reply) => {
-                if let Some(channel) = line.open(now, link, config) {
-                    let _ = reply.send(channel);
-                }
+                let _ = reply.send(line.open(now, link, config, self.desk.is_some()));
             }
             Request::Stats(reply) => {
                 let _ = reply.send(line.stats(now, link));

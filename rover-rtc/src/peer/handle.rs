@@ -9,7 +9,7 @@ use super::driver::{Command, Owner, Request};
 use crate::error::WebrtcError;
 use crate::event::Event;
 use crate::identity::Fingerprint;
-use crate::link::{ChannelConfig, RESERVED};
+use crate::link::ChannelConfig;
 use crate::stats::LinkStats;
 
 /// A link with another peer, or with the hub. It stays the same across path switches, restarts
@@ -54,10 +54,8 @@ impl PeerLink {
     ///
     /// [`WebrtcError::Reserved`] for a label of the library's own, [`WebrtcError::Closed`].
     pub async fn open(&self, config: ChannelConfig) -> Result<Channel, WebrtcError> {
-        if config.label.starts_with(RESERVED) {
-            return Err(WebrtcError::Reserved(config.label));
-        }
-        self.ask(|reply| Request::Open(config, reply)).await
+        config.check()?;
+        self.ask(|reply| Request::Open(config, reply)).await?
     }
 
     /// Events from now on; the first call gets them from the start. A reader that falls more than

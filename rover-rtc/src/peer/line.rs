@@ -9,7 +9,8 @@ use super::channel::Channel;
 use super::handle::{Directory, Held};
 use super::inbox::Inbox;
 use crate::event::{Event, IceConnectionState, Recovery};
-use crate::link::{ChannelConfig, ChannelId, Link, LinkEvent, Outbox, RESERVED};
+use crate::error::WebrtcError;
+use crate::link::{ChannelConfig, ChannelId, Link, LinkEvent, Mode, Outbox, RESERVED};
 use crate::path::{PathEvent, SwitchCause};
 use crate::stats::{Histogram, LinkStats};
 
@@ -179,17 +180,19 @@ impl Line {
         now: Instant,
         link: &mut Link,
         config: ChannelConfig,
-    ) -> Option<Channel> {
-        let label = config.label.clone();
-        if label.starts_with(RESERVED) {
-            return None;
-        }
+        journaled: bool,
+    ) -> Result<Channel, WebrtcError> {
         // Labels are unique within a link.
-        if let Some(known) = link.channel(&label) {
-            return self.channels.get(known.index()).cloned().flatten();
+        if let Some(known) = link.channel(&config.label) {
+            let known = self.channels.get(known.index()).cloned().flatten();
+            return known.ok_or(WebrtcError::Reserved(config.label));
         }
+        if config.mode == Mode::Durable && !journaled {
+            return Err(WebrtcError::NoJournal(config.label));
+        }
+        let label = config.label.clone();
         let (id, outbox) = link.open(now, config);
-        self.add_channel(link, id, outbox)
+        self.add_channel(link, id, outbox).ok_or(WebrtcError::Reserved(label))
     }
 
     /// Takes messages again when there is room for them.

@@ -20,6 +20,7 @@
 
 mod bonds;
 mod channel;
+mod desk;
 mod driver;
 mod handle;
 mod home;
@@ -33,7 +34,7 @@ mod sockets;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc};
 
 pub use channel::Channel;
 pub use handle::{Events, PeerLink};
@@ -42,12 +43,13 @@ pub use run::{IceServers, PeerOptions, main};
 use crate::config::PeerConfig;
 use crate::error::{DialError, WebrtcError};
 use crate::identity::{Fingerprint, Identity, KnownPeers, valid_name};
-use crate::link::ChannelConfig;
+use crate::link::{ChannelConfig, Mode};
 use crate::recovery::Ladder;
 use crate::rendezvous::{Rendezvous, RendezvousConfig};
 use crate::stats::LinkStats;
 use crate::util::{clock, random};
 use bonds::Bonds;
+use desk::Desk;
 use driver::{Driver, Owner, Request};
 use home::Route;
 use signaling::Signaling;
@@ -84,7 +86,7 @@ impl Peer {
         let ladder = Ladder::new(now, config.recovery.clone(), random::number());
         let ties = named.map(|who| who.rendezvous(&config));
         let route = Some(Route { ladder, signaling });
-        let (peer, driver) = Self::new(config, identity, route, ties);
+        let (peer, driver) = Self::new(config, identity, route, ties)?;
         tokio::spawn(driver.run());
         Ok(peer)
     }
@@ -100,7 +102,7 @@ impl Peer {
     ///
     /// Outside of a tokio runtime.
     pub fn offer(config: PeerConfig) -> Result<(Self, String), WebrtcError> {
-        let (peer, mut driver) = Self::new(config, None, None, None);
+        let (peer, mut driver) = Self::new(config, None, None, None)?;
         let offer = driver.offer()?;
         tokio::spawn(driver.run());
         Ok((peer, offer))
@@ -117,7 +119,7 @@ impl Peer {
     ///
     /// Outside of a tokio runtime.
     pub fn answer(config: PeerConfig, offer: &str) -> Result<(Self, String), WebrtcError> {
-        let (peer, mut driver) = Self::new(config, None, None, None);
+        let (peer, mut driver) = Self::new(config, None, None, None)?;
         let answer = driver.answer(offer)?;
         tokio::spawn(driver.run());
         Ok((peer, answer))
@@ -224,13 +226,23 @@ impl Peer {
         config: PeerConfig,
         identity: Option<Arc<Identity>>,
         route: Option<Route>,
-        ties: Option<Rendezvous>,
-    ) -> (Self, Driver) {
+        mut ties: Option<Rendezvous>,
+    ) -> Result<(Self, Driver), WebrtcError> {
+        let wake = Arc::new(Notify::new());
+        let desk = Desk::open(&config, &wake)?;
+        config.channels.iter().try_for_each(ChannelConfig::check)?;
+        let durable = |c: &&ChannelConfig| c.mode == Mode::Durable && desk.is_none();
+        if let Some(channel) = config.channels.iter().find(durable) {
+            return Err(WebrtcError::NoJournal(channel.label.clone()));
+        }
+        if let (Some(ties), Some(desk)) = (&mut ties, desk.clone()) {
+            ties.set_memory(move |name| desk.saved(name));
+        }
         let (sender, receiver) = mpsc::channel(COMMANDS);
         let (calls, called) = mpsc::channel(CALLS);
         let bonds = Bonds::new(calls, sender.downgrade());
         let fingerprint = identity.as_ref().map(|i| i.fingerprint());
-        let mut driver = Driver::new(config, identity, route, ties, receiver, bonds);
+        let mut driver = Driver::new(config, identity, route, ties, receiver, bonds, (wake, desk));
         let (held, directory, events) = driver.home.line.hold();
         let home = PeerLink {
             owner: Owner::Home,
@@ -241,7 +253,7 @@ impl Peer {
             directory,
             _held: held,
         };
-        (Self { home, called: Mutex::new(called), fingerprint }, driver)
+        Ok((Self { home, called: Mutex::new(called), fingerprint }, driver))
     }
 }
 

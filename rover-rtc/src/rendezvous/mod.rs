@@ -27,9 +27,9 @@ use std::time::{Duration, Instant};
 
 pub use tie::{Tie, TieId};
 
-use crate::error::DialError;
+use crate::error::{DialError, SendError};
 use crate::identity::{Identity, KnownPeers, valid_name};
-use crate::link::{ChannelConfig, LinkEvent, Outgoing};
+use crate::link::{ChannelConfig, LinkEvent, Outgoing, Saved};
 use crate::path::{LocalAddress, PathConfig, frame, is_relay, relay_addresses};
 use crate::recovery::RecoveryConfig;
 use crate::session::Pace;
@@ -84,6 +84,15 @@ pub enum TieEvent {
     Ended(DialError),
 }
 
+/// Who knows what the journal has.
+struct Memory(Box<dyn FnMut(&str) -> Vec<Saved> + Send>);
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Memory")
+    }
+}
+
 /// A datagram to send.
 #[derive(Debug)]
 pub enum Transmit {
@@ -124,6 +133,8 @@ pub struct Rendezvous {
     parcels: VecDeque<ToHub>,
     events: VecDeque<(TieId, TieEvent)>,
     refusals: VecDeque<String>,
+    /// What is known of an earlier link with the peer of a name; absent without a journal.
+    memory: Option<Memory>,
     /// The system's time when this began, and then, in nanoseconds since the epoch.
     epoch: (Instant, u64),
 }
@@ -157,7 +168,23 @@ impl Rendezvous {
             parcels: VecDeque::new(),
             events: VecDeque::new(),
             refusals: VecDeque::new(),
+            memory: None,
             epoch: (now, unix_nanos),
+        }
+    }
+
+    /// Says that there is a journal, and who knows what it has of a peer of a name. Links have
+    /// records for it from now on, which are answered by [`Rendezvous::recorded`].
+    pub fn set_memory(&mut self, memory: impl FnMut(&str) -> Vec<Saved> + Send + 'static) {
+        self.memory = Some(Memory(Box::new(memory)));
+    }
+
+    /// The journal has kept the oldest record of the link with a peer, or could not.
+    pub fn recorded(&mut self, now: Instant, name: &str, result: Result<(), SendError>) {
+        if let Some(tie) = self.ties.iter_mut().find(|t| t.name == name) {
+            let id = tie.id;
+            tie.link.recorded(now, result);
+            self.collect(now, id);
         }
     }
 
@@ -380,7 +407,8 @@ impl Rendezvous {
     fn add_tie(&mut self, now: Instant, name: &str, ours: bool) -> &mut Tie {
         let id = TieId(self.next_id);
         self.next_id += 1;
-        self.ties.push(Tie::new(now, id, name, ours, &self.config));
+        let saved = self.memory.as_mut().map(|memory| (memory.0)(name));
+        self.ties.push(Tie::new(now, id, name, ours, &self.config, saved));
         self.ties.last_mut().expect("one has just been pushed")
     }
 

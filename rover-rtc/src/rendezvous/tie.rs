@@ -8,7 +8,7 @@ use super::post::shortened;
 use super::{Rendezvous, RendezvousConfig, TieEvent};
 use crate::error::{DialError, SdpError};
 use crate::identity::Fingerprint;
-use crate::link::{ChannelId, Link, LinkEvent, Transport};
+use crate::link::{ChannelId, Link, LinkEvent, Saved, Transport};
 use crate::path::{LocalAddress, Path, PathEvent, relay_addresses};
 use crate::recovery::{Action, Ladder};
 use crate::session::SessionConfig;
@@ -88,10 +88,14 @@ impl Tie {
         name: &str,
         ours: bool,
         config: &RendezvousConfig,
+        saved: Option<Vec<Saved>>,
     ) -> Self {
         let defaults = config.channels.first().map(|c| c.outbox).unwrap_or_default();
         let mut link = Link::new(defaults, config.max_channels);
         link.set_framed();
+        if let Some(saved) = saved {
+            link.set_journal(saved);
+        }
         for channel in &config.channels {
             link.open(now, channel.clone());
         }

@@ -14,7 +14,7 @@ use rover_rtc::signal::letter::{Content, Letter, Sealed};
 use rover_rtc::signal::message::{Description, Kind, Rover, VERSION};
 use rover_rtc::signal::post::{CHANNEL, FromHub, ToHub};
 use rover_rtc::signal::{Exchange, HttpServer, Reply};
-use rover_rtc::util::random;
+use rover_rtc::util::{clock, random};
 use tokio::sync::mpsc;
 
 use super::hub::{Act, Order, Posted, Rule, Seen};
@@ -276,7 +276,7 @@ impl Guest {
     /// False if there is no room for it, or no channel.
     fn say(&self, text: &str) -> bool {
         let outbox = self.link.channel(CHANNEL).and_then(|id| self.link.outbox(id));
-        outbox.is_some_and(|o| o.try_push(now, Message::text(text)).is_ok())
+        outbox.is_some_and(|o| o.try_push(clock::now(), Message::text(text)).is_ok())
     }
 }
 

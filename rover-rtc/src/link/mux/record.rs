@@ -1,62 +1,69 @@
-//! What a link asks its journal to keep, and what a journal remembers of it.
+//! What a link asks its journal to keep, and what it gets back.
 
 use std::sync::Arc;
 
 use crate::link::message::Message;
 
 /// What a link asks its journal to keep.
+///
+/// Numbers count from 1 within an epoch. A message may take several of them, one for each of its
+/// pieces; the next message begins behind them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
-    /// A message is queued.
+    /// A message is queued. The first one of another epoch than before ends that epoch: what was
+    /// kept of it is forgotten.
     Append {
-        /// The channel.
+        /// The channel's label.
         label: Arc<str>,
-        /// Names the sequence of its pieces.
+        /// This side's epoch.
         epoch: u64,
-        /// The number of the first piece.
+        /// The number of the message's first piece.
         seq: u64,
         /// The message.
         message: Message,
     },
-    /// The other side needs the pieces up to `through` no more. Their messages may be forgotten,
-    /// but not the number: it is never given to others.
+    /// All pieces up to `through` have been acknowledged. Messages that begin there or before are
+    /// forgotten, so `through` must be the last piece of one: the journal cannot keep the rest of a
+    /// message. The number itself is remembered, so that none is used twice. Of no effect if the
+    /// epoch is not the one of the channel.
     Acked {
-        /// The channel.
+        /// The channel's label.
         label: Arc<str>,
-        /// Names the sequence of its pieces.
+        /// This side's epoch.
         epoch: u64,
-        /// The last piece.
+        /// The last number that was acknowledged.
         through: u64,
     },
-    /// The pieces of the other side up to `through` have been taken.
+    /// All pieces up to `through` of the other side have been taken.
     Received {
-        /// The channel.
+        /// The channel's label.
         label: Arc<str>,
-        /// Names the other side's sequence.
+        /// The other side's epoch. Another one than before replaces it.
         epoch: u64,
-        /// The last piece.
+        /// The last number that was taken.
         through: u64,
     },
 }
 
-/// What a journal remembers of one channel of a link.
+/// What a journal remembers of one channel of one link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Saved {
-    /// The channel.
+    /// The channel's label.
     pub label: Arc<str>,
-    /// What this side has sent, if anything.
+    /// What this side sent, if anything.
     pub outgoing: Option<SavedOutgoing>,
-    /// The other side's sequence, and up to where it was taken.
+    /// The other side's epoch and the last number taken of it, if anything was.
     pub incoming: Option<(u64, u64)>,
 }
 
-/// The sending side of a channel.
+/// What was sent and is not acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SavedOutgoing {
-    /// Names the sequence of its pieces.
+    /// This side's epoch.
     pub epoch: u64,
-    /// Up to where they have been acknowledged.
+    /// The last number that was acknowledged, 0 for none. Numbers go on behind it, and behind the
+    /// last message.
     pub acked: u64,
-    /// Messages that were not, by the number of their first piece, in order.
+    /// The messages with the number of the first piece of each, in order.
     pub messages: Vec<(u64, Message)>,
 }

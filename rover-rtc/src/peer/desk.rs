@@ -1,0 +1,84 @@
+//! The journal of a peer, shared by all of its links.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::config::PeerConfig;
+use crate::error::{SendError, WebrtcError};
+use crate::journal::{Journal, JournalStats};
+use crate::link::{Record, Saved};
+
+/// Where links hand in records, and get what is known of their past. Clones share it.
+#[derive(Debug, Clone)]
+pub(super) struct Desk {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    journal: Journal,
+    /// Results that nobody has taken yet.
+    done: VecDeque<(Arc<str>, Result<(), SendError>)>,
+}
+
+impl Desk {
+    /// Opens the journal in the state directory, if there is one, and reads all of it: what is
+    /// damaged is found before anything is sent.
+    pub(super) fn open(config: &PeerConfig, wake: &Arc<Notify>) -> Result<Option<Self>, WebrtcError> {
+        let Some(dir) = &config.state else { return Ok(None) };
+        let wake = wake.clone();
+        let wake = Box::new(move || wake.notify_one());
+        let journal = Journal::open(dir, config.journal.clone(), wake)?;
+        for link in journal.links()? {
+            journal.saved(&link)?;
+        }
+        let inner = Inner { journal, done: VecDeque::new() };
+        Ok(Some(Self { inner: Arc::new(Mutex::new(inner)) }))
+    }
+
+    /// What is known of a link of this name. Blocks while the journal writes what was handed in
+    /// before, the answers to which were for an earlier link.
+    pub(super) fn saved(&self, link: &str) -> Vec<Saved> {
+        let mut inner = self.lock();
+        let saved = inner.journal.saved(link).unwrap_or_else(|error| {
+            tracing::error!(link, %error, "what the journal knows of the link cannot be read");
+            Vec::new()
+        });
+        inner.collect();
+        inner.done.retain(|(name, _)| **name != *link);
+        saved
+    }
+
+    pub(super) fn submit(&self, link: &str, record: Record) {
+        self.lock().journal.submit(link, record);
+    }
+
+    pub(super) fn poll_done(&self) -> Option<(Arc<str>, Result<(), SendError>)> {
+        let mut inner = self.lock();
+        inner.collect();
+        inner.done.pop_front()
+    }
+
+    pub(super) fn stats(&self) -> JournalStats {
+        self.lock().journal.stats()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // No code under the lock leaves anything half done.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn collect(&mut self) {
+        while let Some((link, result)) = self.journal.poll_done() {
+            let result = result.map_err(|error| SendError::NotStored(error.to_string()));
+            self.done.push_back((link, result));
+        }
+    }
+}
+
+/// What the link with the hub is called in the journal, which is no name of a peer.
+pub(super) const HOME: &str = "";
