@@ -19,13 +19,7 @@ fn what_was_reported_survives_kill_9() {
     let mut random = Random::default();
     let (mut last, mut reported, mut ahead) = (0, 0, 0);
     for round in 0..ROUNDS {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "kill::child", "--nocapture"])
-            .env(DIR, &dir)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = program(&dir).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         // A line that the kill cut short is none.
         let told = thread::spawn(move || {
@@ -51,6 +45,26 @@ fn what_was_reported_survives_kill_9() {
     }
     eprintln!("{ROUNDS} kills, {reported} while it reported, {ahead} before it could; {last} kept");
     assert!(reported > ROUNDS / 4, "it is killed too soon");
+}
+
+#[test]
+fn another_process_is_told_that_it_is_in_use() {
+    let scratch = Scratch::new();
+    let dir = scratch.path("state");
+    let mut rig = Rig::open(&dir);
+    rig.do_one(append(1)).unwrap();
+    let output = program(&dir).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    assert!(!output.status.success() && text.contains("InUse"), "{text}");
+    assert_eq!(rig.numbers(), [1]);
+}
+
+/// This binary as the child.
+fn program(dir: &str) -> Command {
+    let mut program = Command::new(std::env::current_exe().unwrap());
+    program.args(["--exact", "kill::child", "--nocapture"]).env(DIR, dir).stdin(Stdio::null());
+    program
 }
 
 #[test]

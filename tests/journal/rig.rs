@@ -96,7 +96,7 @@ pub fn text(seq: u64) -> Message {
         other => 40 * other as usize,
     };
     let data: Vec<u8> = (0..length).map(|i| (seq * 31 + i as u64) as u8).collect();
-    Message { binary: seq % 2 == 0, data: data.into() }
+    Message { binary: seq.is_multiple_of(2), data: data.into() }
 }
 
 pub fn append(seq: u64) -> Record {

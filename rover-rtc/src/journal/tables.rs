@@ -33,8 +33,11 @@ pub(super) struct Undo {
     pub(super) batch: u64,
     appended: Vec<MessageKey>,
     /// Cursors as they were before, in the order of the changes.
-    received: Vec<(Arc<str>, Arc<str>, Option<(u64, u64)>)>,
+    received: Vec<Cursor>,
 }
+
+/// Link, label, and the other side's epoch with the last number taken.
+type Cursor = (Arc<str>, Arc<str>, Option<(u64, u64)>);
 
 /// The open tables of a transaction.
 pub(super) struct Tables<'txn> {
