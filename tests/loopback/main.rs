@@ -18,6 +18,7 @@ mod links;
 mod named;
 mod names;
 mod pairs;
+mod passing;
 mod recovery;
 mod relayed;
 mod relaying;

@@ -42,6 +42,17 @@ impl Message {
         Self { key: key.into(), ..self }
     }
 
+    /// Whether its writer keeps it until it is acknowledged.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.receipt.is_some()
+    }
+
+    /// The same, to be passed on: acknowledged when no copy is left.
+    pub(crate) fn passed_on(mut self) -> Self {
+        self.guard = self.receipt.take().map(|receipt| Arc::new(Guard(receipt)));
+        self
+    }
+
     /// Acknowledges it, where the channel leaves that to the application
     /// ([`ChannelConfig::manual_ack`](super::ChannelConfig::manual_ack)); elsewhere nothing
     /// happens. The sender keeps a message until it, and all before it, have been acknowledged; on

@@ -48,6 +48,9 @@ use ways::Ways;
 /// What every label of this library's own channels begins with.
 pub const RESERVED: &str = "rover-rtc/";
 
+/// The channel on which a hub tells its status.
+pub const STATUS: &str = "rover-rtc/status";
+
 /// Largest message of a framed channel, in bytes, unless configured: 16 MiB.
 pub const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 
@@ -175,6 +178,15 @@ impl Link {
     /// Says that messages are passed on: they are acknowledged when all copies of them have been.
     pub(crate) fn set_passes_on(&mut self) {
         self.mux.passes_on = true;
+    }
+
+    /// Goes on where another link was, which had a transport to the same other side and is over.
+    /// This one has a transport that has just come up.
+    pub(crate) fn inherit(&mut self, old: &mut Self) {
+        if self.mux.channels().is_empty() {
+            self.mux.take_over(&mut old.mux);
+            self.line_up();
+        }
     }
 
     /// Limits the messages that this side takes on framed channels. Default 16 MiB.

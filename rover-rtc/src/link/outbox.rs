@@ -95,6 +95,8 @@ struct Queue {
     first: i64,
     pushed: u64,
     drops: Drops,
+    /// Messages dropped since the link has asked: it tells the other side that they are missing.
+    missing: u64,
     closed: bool,
     waiting: Vec<Waker>,
     /// Those who wait until no more bytes than this are queued.
@@ -128,6 +130,7 @@ impl Outbox {
             first: 0,
             pushed: 0,
             drops: Drops::default(),
+            missing: 0,
             closed: false,
             waiting: Vec::new(),
             drained: Vec::new(),
@@ -313,6 +316,11 @@ impl Outbox {
         }
     }
 
+    /// How many messages were dropped since this was last asked.
+    pub(super) fn take_missing(&self) -> u64 {
+        std::mem::take(&mut self.lock().missing)
+    }
+
     /// Notes messages that an earlier process has left for the link to keep.
     pub(super) fn hold(&self, messages: usize, bytes: usize) {
         let mut queue = self.lock();
@@ -405,13 +413,10 @@ impl Queue {
             match self.config.when_full {
                 WhenFull::Wait | WhenFull::Refuse => return Err(SendError::Full),
                 WhenFull::DropOldest | WhenFull::KeepLatest if self.messages.is_empty() => break,
-                WhenFull::DropOldest => {
-                    self.pop();
-                    self.drops.full += 1;
-                }
+                WhenFull::DropOldest => self.drop_oldest(),
                 WhenFull::KeepLatest => {
-                    while self.pop().is_some() {
-                        self.drops.full += 1;
+                    while !self.messages.is_empty() {
+                        self.drop_oldest();
                     }
                 }
             }
@@ -447,6 +452,12 @@ impl Queue {
             self.keys.remove(&queued.message.key);
         }
         Some(queued)
+    }
+
+    fn drop_oldest(&mut self) {
+        self.pop();
+        self.drops.full += 1;
+        self.missing += 1;
     }
 
     /// Drops what has waited for too long.

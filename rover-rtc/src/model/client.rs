@@ -104,6 +104,7 @@ impl Client {
             transport.add_local(now, LocalAddress::host(*local));
         }
         let mut link = Link::new(config.outbox, config.max_channels);
+        link.set_passes_on();
         let answer = link.answer(now, transport, &offer.sdp)?;
         let client = Self {
             id: ClientId::next(),
@@ -372,6 +373,35 @@ impl Client {
         self.link.close(now);
     }
 
+    /// Whether it has a channel of this name open.
+    pub(crate) fn has_channel(&self, label: &str) -> bool {
+        self.channel(label).is_some()
+    }
+
+    /// Queues a message that the hub passes on. If this client lags, its writer need not wait for
+    /// it.
+    pub(crate) fn pass(
+        &mut self,
+        now: Instant,
+        label: &str,
+        mut message: Message,
+    ) -> Result<(), SendError> {
+        let Some(id) = self.channel(label) else { return Ok(()) };
+        let outbox = self.link.outbox(id).ok_or(SendError::Closed)?;
+        let ((messages, bytes), (held, held_bytes)) = (outbox.len(), outbox.held());
+        let lags = messages + held > LAG_MESSAGES || bytes + held_bytes > LAG_BYTES;
+        if lags || !self.link.is_alive() {
+            message.guard = None;
+        }
+        outbox.try_push(now, message).map(drop)
+    }
+
+    /// Takes over what the client had on an earlier session.
+    pub(crate) fn inherit(&mut self, old: &mut Self) {
+        self.received += old.received;
+        self.link.inherit(&mut old.link);
+    }
+
     fn channel(&self, label: &str) -> Option<ChannelId> {
         self.link.channel(label).filter(|id| self.link.is_open(*id))
     }
@@ -409,6 +439,8 @@ impl Client {
             LinkEvent::ChannelOpen { label, .. } => {
                 tracing::debug!(%id, name, label, "channel open");
                 self.opened |= label == CHANNEL;
+                let event = Propagated::Opened { by: self.id, label };
+                self.outputs.push_back(ClientOutput::Propagate(event));
             }
             LinkEvent::ChannelClosed(channel) => tracing::debug!(%id, ?channel, "channel closed"),
             LinkEvent::Progress { .. } => {}
@@ -434,6 +466,10 @@ impl Client {
         }
     }
 }
+
+/// A client with more than this under way lags.
+const LAG_MESSAGES: usize = 1024;
+const LAG_BYTES: usize = 1024 * 1024;
 
 /// Of the transport's credentials and those before a restart that may still be in use: each side
 /// may begin three restarts in an outage, and the answers to all of them may be lost.

@@ -21,6 +21,13 @@ pub enum Propagated {
         /// The message; its bytes are shared, not copied, between those it goes to.
         message: Message,
     },
+    /// A client has opened a channel, or can use it again.
+    Opened {
+        /// Who has.
+        by: ClientId,
+        /// The channel's name.
+        label: String,
+    },
     /// The hub's status, for all clients.
     Status(Bytes),
     /// A message that a client sent to the hub itself, on the channel
@@ -39,6 +46,7 @@ impl Propagated {
     pub fn client_id(&self) -> Option<ClientId> {
         match self {
             Self::Data { from, .. } | Self::ToHub { from, .. } => Some(*from),
+            Self::Opened { by, .. } => Some(*by),
             Self::Noop | Self::Status(_) => None,
         }
     }

@@ -26,7 +26,7 @@ use super::signaling::Done;
 use crate::config::PeerConfig;
 use crate::error::{DialError, NetworkError, SdpError, WebrtcError};
 use crate::identity::Identity;
-use crate::link::{ChannelConfig, Link, LinkEvent, Transport};
+use crate::link::{ChannelConfig, Link, LinkEvent, Mode, Priority, STATUS, Transport};
 use crate::net::{InterfaceWatch, RecvBatch};
 use crate::path::demux::Demux;
 use crate::path::{LocalAddress, PathEvent, frame};
@@ -105,6 +105,8 @@ impl Driver {
         }
         let signal = ties.as_ref().map(|_| {
             link.set_framed();
+            let status = ChannelConfig::of_mode(STATUS, Mode::Latest);
+            link.open(now, ChannelConfig { priority: Priority::Low, ..status });
             let channel = crate::signal::post::channel();
             link.open(now, channel).0
         });

@@ -10,7 +10,7 @@ use super::handle::{Directory, Held};
 use super::inbox::Inbox;
 use crate::event::{Event, IceConnectionState, Recovery};
 use crate::error::WebrtcError;
-use crate::link::{ChannelConfig, ChannelId, Link, LinkEvent, Mode, Outbox, RESERVED};
+use crate::link::{ChannelConfig, ChannelId, Link, LinkEvent, Mode, Outbox, RESERVED, STATUS};
 use crate::path::{PathEvent, SwitchCause};
 use crate::stats::{Histogram, LinkStats};
 
@@ -159,7 +159,8 @@ impl Line {
         if let Some(known) = self.channels.get(id.index()) {
             return known.clone();
         }
-        let config = link.config(id).filter(|c| !c.label.starts_with(RESERVED));
+        let shown = |label: &str| !label.starts_with(RESERVED) || label == STATUS;
+        let config = link.config(id).filter(|c| shown(&c.label));
         let channel = config.map(|config| Channel {
             id,
             label: config.label.as_str().into(),

@@ -43,7 +43,7 @@ pub use run::{IceServers, PeerOptions, main};
 use crate::config::PeerConfig;
 use crate::error::{DialError, WebrtcError};
 use crate::identity::{Fingerprint, Identity, KnownPeers, valid_name};
-use crate::link::{ChannelConfig, Mode};
+use crate::link::{ChannelConfig, Mode, STATUS};
 use crate::recovery::Ladder;
 use crate::rendezvous::{Rendezvous, RendezvousConfig};
 use crate::stats::LinkStats;
@@ -191,6 +191,13 @@ impl Peer {
     #[must_use]
     pub fn channel(&self, label: &str) -> Option<Channel> {
         self.home.channel(label)
+    }
+
+    /// The hub's status, as it sends it every 5 s: JSON texts, of which the newest counts. A peer
+    /// without a name has no channel for that: it finds the status among what comes on "test".
+    #[must_use]
+    pub fn status(&self) -> Option<Channel> {
+        self.home.channel(STATUS)
     }
 
     /// Opens a further channel on the link with the hub.

@@ -10,6 +10,7 @@ use str0m::config::DtlsCert;
 
 use super::health::{attempt_connection_recovery, check_client_health};
 use super::names::Names;
+use super::passing::Passing;
 use super::poll_client;
 use super::post::Post;
 use super::registration::{Limits, News};
@@ -36,6 +37,7 @@ pub struct Hub {
     timers: BTreeSet<(Instant, ClientId)>,
     deadlines: HashMap<ClientId, Instant>,
     pub(super) propagated: VecDeque<Propagated>,
+    pub(super) passing: Passing,
     pub(super) outgoing: VecDeque<Outgoing>,
     /// Requests that wait for an offer of the hub.
     pub(super) polls: HashMap<ClientId, (Instant, Exchange)>,
@@ -81,6 +83,7 @@ impl Hub {
             timers: BTreeSet::new(),
             deadlines: HashMap::new(),
             propagated: VecDeque::new(),
+            passing: Passing::default(),
             outgoing: VecDeque::new(),
             polls: HashMap::new(),
             half_open: HashSet::new(),
@@ -260,7 +263,7 @@ impl Hub {
             self.news.push_back((id, News::Opened));
         }
         if let Some(old) = replaced.and_then(|session| self.sessions.get(&session).copied()) {
-            self.end(now, old);
+            self.inherit(now, id, old);
         }
         // A session whose transport never came up goes on over HTTP as long as its peer calls.
         if closed && (connected || !self.calls(now, id)) {
@@ -269,6 +272,18 @@ impl Hub {
             self.schedule(id, deadline);
         }
         Some(result)
+    }
+
+    /// A client has come back on a new transport: the link goes on where the one before was.
+    fn inherit(&mut self, now: Instant, id: ClientId, old: ClientId) {
+        if old == id {
+            return;
+        }
+        if let [Some(old), Some(new)] = self.clients.get_disjoint_mut([&old, &id]) {
+            new.inherit(old);
+        }
+        self.passing.inherit(id, old);
+        self.end(now, old);
     }
 
     fn schedule(&mut self, id: ClientId, deadline: Option<Instant>) {
@@ -298,6 +313,7 @@ impl Hub {
         let Some(client) = self.clients.remove(&id) else { return };
         self.half_open.remove(&id);
         self.names.remove_client(now, id);
+        self.passing.remove(id);
         self.post.remove(id);
         self.sessions.remove(client.session());
         self.demux.remove(id);

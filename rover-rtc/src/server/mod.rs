@@ -9,6 +9,7 @@ mod letters;
 mod mailbox;
 mod names;
 mod options;
+mod passing;
 mod post;
 mod registration;
 mod relay;

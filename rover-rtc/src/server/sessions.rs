@@ -67,7 +67,7 @@ impl Hub {
             Err(reply) => return reply,
         };
         let made = catch_unwind(AssertUnwindSafe(|| spawn_new_client(now, self, offer, from)));
-        let (client, answer) = match made {
+        let (mut client, answer) = match made {
             Ok(Ok(made)) => made,
             Ok(Err(error)) => return failure(400, error),
             Err(_) => return failure(400, "the offer cannot be used"),
@@ -75,6 +75,7 @@ impl Hub {
         let (id, session) = (client.id(), client.session().to_owned());
         let etag = etag(&client);
         self.sessions.insert(session.clone(), id);
+        client.link().set_waker(self.passing.waker(id));
         self.clients.insert(id, client);
         self.half_open.insert(id);
         if let Some(claim) = claim {

@@ -1,11 +1,10 @@
-//! What a hub passes on: frames of relayed calls, and messages for all other clients.
+//! What a hub passes on of relayed calls, and the order in which it does what has come up.
 
 use std::time::Instant;
 
 use super::hub::Hub;
-use crate::link::{Message, Outgoing};
+use crate::link::Outgoing;
 use crate::model::client::{Client, ClientId};
-use crate::model::propagated::Propagated;
 use crate::path::demux::Source;
 use crate::path::frame;
 
@@ -44,35 +43,9 @@ impl Hub {
                 self.on_news(now, client, news);
             } else if let Some(event) = self.propagated.pop_front() {
                 self.spread(now, event);
-            } else if !self.turn_post(now) {
+            } else if !self.turn_acknowledged(now) && !self.turn_post(now) {
                 break;
             }
         }
     }
-
-    /// Passes a message on to those it is for.
-    fn spread(&mut self, now: Instant, event: Propagated) {
-        let from = event.client_id();
-        let (label, message) = match event {
-            Propagated::Noop => return,
-            Propagated::ToHub { from, message } => return self.on_text(now, from, &message),
-            Propagated::Data { label, message, .. } => (label, message),
-            Propagated::Status(data) => {
-                (STATUS_CHANNEL.to_owned(), Message { data, ..Message::default() })
-            }
-        };
-        let others: Vec<_> = self.clients.keys().copied().filter(|id| Some(*id) != from).collect();
-        for id in others {
-            let message = message.clone();
-            self.relayed += u64::from(from.is_some());
-            self.with_client(now, id, |client, _| {
-                if let Err(error) = client.send_message(now, &label, message) {
-                    tracing::debug!(%id, %error, "message not relayed");
-                }
-            });
-        }
-    }
 }
-
-/// The channel on which the status goes out, and messages are relayed by default.
-const STATUS_CHANNEL: &str = "test";

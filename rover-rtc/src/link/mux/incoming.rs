@@ -9,7 +9,8 @@ use super::frame::{Data, Entry, Frame, Reader};
 use super::receiver::{Arrival, Receiver, When};
 use super::{Channel, ChannelConfig, ChannelId, LinkEvent, Mux, Record};
 use crate::link::channel::{Mode, Priority};
-use crate::link::RESERVED;
+use crate::link::message::Origin;
+use crate::link::{RESERVED, STATUS};
 
 impl Mux {
     /// Takes a container of frames.
@@ -135,7 +136,7 @@ impl Mux {
         if let Some(index) = known {
             return Some((index, false));
         }
-        if entry.label.starts_with(RESERVED) {
+        if entry.label.starts_with(RESERVED) && entry.label != STATUS {
             return None;
         }
         if self.is_full() {
@@ -154,8 +155,13 @@ impl Mux {
         };
         let when = When { now, ack_by: now + self.ack_delay };
         let (events, stats, mut wrong) = (&mut self.events, &mut self.stats, false);
+        let writer = self.passes_on.then(|| framed.receiver.epoch());
         for (number, piece) in data.pieces() {
-            let mut arrived = |arrival: Arrival| {
+            let mut arrived = |mut arrival: Arrival| {
+                if let (Arrival::Message(message), Some(epoch)) = (&mut arrival, writer) {
+                    // Whatever it says itself.
+                    message.origin = Some(Origin { epoch, number: message.number });
+                }
                 let message = u64::from(matches!(arrival, Arrival::Message(_)));
                 counters.received += message;
                 stats.messages_received += message;

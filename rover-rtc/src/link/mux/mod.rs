@@ -28,7 +28,7 @@ pub(super) use frame::{DATAGRAMS, PIECE_HEAD, PROTOCOL, STREAM};
 pub(super) use outgoing::{Out, Room};
 pub use record::{Record, Saved, SavedOutgoing};
 
-use super::{ChannelConfig, ChannelId, LinkEvent, MAX_MESSAGE, Mode, Outbox, OutboxConfig};
+use super::{ChannelConfig, ChannelId, LinkEvent, MAX_MESSAGE, Mode, Outbox, OutboxConfig, WhenFull};
 use crate::error::SendError;
 use crate::stats::{ChannelCounters, ChannelStats, LinkStats};
 use crate::util::random;
@@ -182,7 +182,12 @@ impl Mux {
 
     /// The limits of a channel that the other side opens.
     pub(super) fn outbox_of(&self, config: &ChannelConfig) -> OutboxConfig {
-        OutboxConfig { max_message: config.outbox.max_message, ..self.defaults }
+        let mut limits = OutboxConfig { max_message: config.outbox.max_message, ..self.defaults };
+        if self.passes_on && config.mode.is_kept() {
+            // Who does not take what is passed on holds up nobody else, and is told what it missed.
+            limits.when_full = WhenFull::DropOldest;
+        }
+        limits
     }
 
     /// Whether there is a framed channel.
@@ -217,6 +222,15 @@ impl Mux {
     pub(super) fn attach(&mut self) {
         self.detach();
         self.exchange = Some(Exchange::default());
+    }
+
+    /// Goes on where another one was, on the transport that this one has.
+    pub(super) fn take_over(&mut self, old: &mut Self) {
+        let waker = self.waker.take();
+        std::mem::swap(self, old);
+        self.events.clear();
+        self.attach();
+        waker.into_iter().for_each(|waker| self.set_waker(waker));
     }
 
     /// The transport is over: what was sent on it has to be sent again.
@@ -305,6 +319,9 @@ impl Mux {
         let mut receiver =
             Receiver::new(config.mode, config.manual_ack, self.journaled, self.max_message);
         receiver.acks().set_waker(self.waker.clone());
+        if self.passes_on {
+            receiver.set_room(now, PASSING_ROOM);
+        }
         let saved = self.saved.iter().position(|s| s.label == label);
         let saved = saved.filter(|_| config.mode == Mode::Durable);
         if let Some(saved) = saved.map(|i| self.saved.swap_remove(i)) {
@@ -339,6 +356,9 @@ impl Channel {
     }
 }
 
+
+/// Bytes of a channel that may be on their way through a hub.
+const PASSING_ROOM: usize = 1024 * 1024;
 
 /// After this a cursor that the journal could not keep is tried again.
 const JOURNAL_PAUSE: Duration = Duration::from_secs(1);

@@ -133,6 +133,11 @@ impl Receiver {
         (self.recorded, self.taken) = (through, through);
     }
 
+    /// Names the other side's sequence.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// Where the acknowledgements of the application arrive.
     pub(super) fn acks(&self) -> &Acks {
         &self.acks

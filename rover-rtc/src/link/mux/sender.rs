@@ -41,8 +41,11 @@ pub(super) struct Sender {
 struct Held {
     first: u64,
     pieces: u64,
-    /// Absent if there is none of these numbers: it could not be written to the journal.
+    /// Absent if there is none of these numbers.
     message: Option<Message>,
+    /// There were messages that were dropped before they had numbers; else it could not be written
+    /// to the journal.
+    lost: bool,
     since: Instant,
 }
 
@@ -111,7 +114,8 @@ impl Sender {
     }
 
     fn keep(&mut self, pieces: u64, message: Option<Message>, since: Instant) {
-        self.flight.push_back(Held { first: self.next, pieces, message, since });
+        let lost = false;
+        self.flight.push_back(Held { first: self.next, pieces, message, lost, since });
         self.next += pieces;
     }
 
@@ -228,11 +232,19 @@ impl Sender {
         loop {
             let room = limit.saturating_sub(out.len());
             if self.at == self.flight.len() && self.mode != Mode::Durable {
+                let missing = if self.mode.is_kept() { outbox.take_missing() } else { 0 };
+                if missing > 0 {
+                    // Never silence: each has a number, which the other side is told to be lost.
+                    self.keep(missing, None, now);
+                    self.flight.back_mut().into_iter().for_each(|held| held.lost = true);
+                    continue;
+                }
                 let (flight, next) = (&mut self.flight, &mut self.next);
                 outbox.take(now, room.min(self.window.saturating_sub(self.unreceived)), |queued| {
                     let pieces = pieces(queued.message.data.len());
                     let message = Some(queued.message);
-                    flight.push_back(Held { first: *next, pieces, message, since: queued.since });
+                    let (lost, since) = (false, queued.since);
+                    flight.push_back(Held { first: *next, pieces, message, lost, since });
                     *next += pieces;
                 });
             }
@@ -244,7 +256,7 @@ impl Sender {
                     return begun;
                 }
                 let (from, through) = (self.send, held.last());
-                Frame::Skip { channel: number, from, through, lost: false }.write(out);
+                Frame::Skip { channel: number, from, through, lost: held.lost }.write(out);
                 self.send = through + 1;
                 self.at += 1;
                 continue;

@@ -87,6 +87,7 @@ impl Session {
         let peer = self.peer.clone();
         let mut events = peer.events();
         let channel = peer.channel("test").ok_or(WebrtcError::Closed)?;
+        let hub = peer.status();
         // Who calls rovers exchanges payloads with them, and not with all clients of the hub.
         let calls = !self.options.to.is_empty();
         let every = if calls { 0 } else { self.options.every };
@@ -109,6 +110,7 @@ impl Session {
                 Some(message) = channel.recv() => if !(self.options.quiet || calls && message.binary) {
                     self.out.line(&message_line(&message));
                 },
+                Some(message) = next(hub.as_ref()) => self.out.line(&message_line(&message)),
                 Some(line) = self.lines.1.recv() => self.out.line(&line),
                 Some(link) = peer.accept(), if named => self.exchange(link, ", which called"),
                 Some(Ok((name, link))) = self.calls.join_next() => match link {
@@ -204,6 +206,14 @@ async fn exchange(link: PeerLink, every: u64, quiet: bool, lines: mpsc::Sender<S
         let _ = lines.send(format!("{name}: {}", message_line(&message))).await;
     }
     name
+}
+
+/// The next message of a channel that may not be there.
+async fn next(channel: Option<&Channel>) -> Option<Message> {
+    match channel {
+        Some(channel) => channel.recv().await,
+        None => None,
+    }
 }
 
 /// The hub that was named, or the first of the usual places where one answers.
