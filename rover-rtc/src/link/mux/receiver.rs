@@ -289,6 +289,7 @@ impl Receiver {
                 }
             }
         }
+        self.settle();
     }
 
     /// Takes a piece whose turn it is.
