@@ -202,12 +202,10 @@ impl Receiver {
         } else if self.early_bytes + cost > self.max_message + SLACK {
             return arrived(Arrival::Violation);
         } else if self.mode == Mode::Latest && piece.begin && piece.end {
-            self.early.insert(number, Early::Done);
-            self.early_bytes += PIECE_COST;
+            self.keep_early(number, Early::Done);
             self.take(number, piece, &mut arrived);
         } else {
-            self.early_bytes += cost;
-            self.early.insert(number, Early::Piece(own(piece)));
+            self.keep_early(number, Early::Piece(own(piece)));
         }
         self.note(when);
     }
@@ -227,8 +225,7 @@ impl Receiver {
                 self.skip_to(through, lost, &mut arrived);
                 self.drain(&mut arrived);
             } else if self.early_bytes + PIECE_COST <= self.max_message + SLACK {
-                self.early.insert(from, Early::Skip { through, lost });
-                self.early_bytes += PIECE_COST;
+                self.keep_early(from, Early::Skip { through, lost });
             }
         }
         self.note(when);
@@ -239,6 +236,12 @@ impl Receiver {
         let missed = number.saturating_sub(self.received + 1);
         self.received = self.received.max(number);
         (piece.end.then(|| message(piece, number)), missed)
+    }
+
+    fn keep_early(&mut self, number: u64, early: Early) {
+        self.early_bytes += early.cost();
+        let before = self.early.insert(number, early);
+        self.early_bytes -= before.map_or(0, |b| b.cost());
     }
 
     fn note(&mut self, when: When) {
@@ -254,15 +257,15 @@ impl Receiver {
         while let Some(entry) = self.early.first_entry()
             && *entry.key() <= through
         {
-            let (from, early) = entry.remove_entry();
+            let early = entry.remove();
             self.early_bytes -= early.cost();
             // A skip may reach further.
             if let Early::Skip { through: further, lost } = early
                 && further > through
             {
-                let _ = from;
-                self.early.insert(through + 1, Early::Skip { through: further, lost });
-                self.early_bytes += PIECE_COST;
+                if !self.early.contains_key(&(through + 1)) {
+                    self.keep_early(through + 1, Early::Skip { through: further, lost });
+                }
                 break;
             }
         }
