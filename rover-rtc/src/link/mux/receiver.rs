@@ -457,7 +457,9 @@ impl Receiver {
     /// Says how many bytes the application takes.
     pub(super) fn set_room(&mut self, now: Instant, room: usize) {
         self.room = room;
-        if self.told.window < REOPEN && self.window() >= REOPEN {
+        let (before, after) = (self.told.window, self.window());
+        let opens = |least| before < least && after >= least;
+        if opens(PIECE + PIECE_COST) || opens(REOPEN) {
             self.due = Some(now);
         }
     }
@@ -466,9 +468,11 @@ impl Receiver {
     fn window(&self) -> usize {
         let partial = self.partial.as_ref().map_or(0, |p| p.data.len());
         let taken = if self.manual { self.unacked_bytes } else { 0 };
-        let free = self.room.saturating_sub(partial + taken);
-        if self.unacked.is_empty() && partial > 0 {
-            // What has begun can be brought to its end.
+        // Nobody is ahead by more than what may wait for its turn.
+        let free = self.room.min(self.max_message).saturating_sub(partial + taken);
+        if self.unacked.is_empty() && (partial > 0 || self.room > 0) {
+            // What has begun can be brought to its end, and where there is any room at all, some
+            // message can begin.
             return free.max(2 * PIECE);
         }
         free
