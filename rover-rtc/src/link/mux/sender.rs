@@ -201,12 +201,22 @@ impl Sender {
     pub(super) fn is_ready(&self, outbox: &Outbox) -> bool {
         match self.flight.get(self.at) {
             Some(held) => {
-                let cost = held.message.as_ref().map_or(0, |_| self.next_cost(held));
-                self.send < self.unstored && self.unreceived + cost <= self.window
+                if held.message.is_none() {
+                    return self.can_skip();
+                }
+                self.send < self.unstored && self.unreceived + self.next_cost(held) <= self.window
             }
             None if self.mode == Mode::Durable => false,
             None => self.unreceived + PIECE_COST <= self.window && !outbox.is_empty(),
         }
+    }
+
+    /// Whether the other side may be told that the next number does not come. Not before there is
+    /// something behind it in the journal: after a crash the number would be given to another
+    /// message, which the other side would take for this one.
+    fn can_skip(&self) -> bool {
+        let behind = self.flight.iter().skip(self.at).find(|h| h.message.is_some());
+        behind.is_some_and(|h| h.first < self.unstored)
     }
 
     fn next_cost(&self, held: &Held) -> usize {
@@ -240,7 +250,7 @@ impl Sender {
                 return begun;
             };
             if held.message.is_none() {
-                if room < SKIP_SIZE {
+                if room < SKIP_SIZE || !self.can_skip() {
                     return begun;
                 }
                 let (from, through) = (self.send, held.last());
