@@ -132,6 +132,8 @@ impl Sender {
     /// The transport is gone: nothing is sent until the next one has been told where to begin.
     pub(super) fn suspend(&mut self, outbox: &Outbox) {
         (self.window, self.unreceived, self.serial) = (0, 0, 0);
+        // Nothing is on its way, and nothing is waited for.
+        (self.send, self.at) = (self.received + 1, self.mark);
         if self.mode == Mode::Latest {
             // Whatever of it was overtaken meanwhile need not be sent again.
             let held = self.flight.drain(..);
