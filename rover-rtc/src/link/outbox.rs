@@ -480,8 +480,7 @@ impl Queue {
         let (bytes, closed) = (self.bytes, self.closed);
         // Waking for every message would wake a thousand times for one full queue.
         let (messages, held) = (self.messages.len() + self.held.0, bytes + self.held.1);
-        let roomy =
-            held <= self.config.max_bytes / 2 && messages <= self.config.max_messages / 2;
+        let roomy = held <= self.config.max_bytes / 2 && messages <= self.config.max_messages / 2;
         if roomy || closed {
             self.waiting.drain(..).for_each(Waker::wake);
         }

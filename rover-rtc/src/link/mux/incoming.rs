@@ -8,8 +8,8 @@ use super::exchange::Exchange;
 use super::frame::{Data, Entry, Frame, Reader};
 use super::receiver::{Arrival, Receiver, When};
 use super::{Channel, ChannelConfig, ChannelId, LinkEvent, Mux, Record};
-use crate::link::channel::{Mode, Priority};
 use crate::link::RESERVED;
+use crate::link::channel::{Mode, Priority};
 
 impl Mux {
     /// Takes a container of frames.

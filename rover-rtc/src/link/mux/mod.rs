@@ -13,6 +13,8 @@
 mod exchange;
 mod frame;
 mod incoming;
+#[cfg(test)]
+mod model;
 mod outgoing;
 mod receiver;
 mod record;
@@ -338,7 +340,6 @@ impl Channel {
         }
     }
 }
-
 
 /// After this a cursor that the journal could not keep is tried again.
 const JOURNAL_PAUSE: Duration = Duration::from_secs(1);

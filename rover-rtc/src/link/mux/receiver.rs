@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::link::channel::Mode;
 use super::frame::{Entry, Frame, PIECE, Piece};
-use crate::link::message::{Acks, Message, Origin, Receipt};
 use super::sender::PIECE_COST;
+use crate::link::channel::Mode;
+use crate::link::message::{Acks, Message, Origin, Receipt};
 
 /// What came of a frame.
 #[derive(Debug, PartialEq, Eq)]
@@ -86,7 +86,10 @@ enum Early {
     Piece(Piece),
     /// Handed on already.
     Done,
-    Skip { through: u64, lost: bool },
+    Skip {
+        through: u64,
+        lost: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -331,7 +334,8 @@ impl Receiver {
         }
         if let Some(Partial { text, key, origin, data, .. }) = self.partial.take() {
             let data = data.freeze();
-            let message = Message { binary: !text, data, key, number, origin, ..Message::default() };
+            let message =
+                Message { binary: !text, data, key, number, origin, ..Message::default() };
             self.hand_on(message, arrived);
         }
     }

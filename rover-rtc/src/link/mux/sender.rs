@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use crate::link::channel::Mode;
 use super::frame::{DATA_HEAD, DataWriter, Entry, Frame, PIECE, PieceRef};
+use crate::link::channel::Mode;
 use crate::link::message::Message;
 use crate::link::outbox::{Outbox, Queued};
 use crate::stats::ChannelCounters;
@@ -269,13 +269,7 @@ impl Sender {
     }
 
     /// One data frame; false if nothing fits.
-    fn fill_data(
-        &mut self,
-        number: u16,
-        limit: usize,
-        out: &mut Vec<u8>,
-        begun: &mut u64,
-    ) -> bool {
+    fn fill_data(&mut self, number: u16, limit: usize, out: &mut Vec<u8>, begun: &mut u64) -> bool {
         if out.len() + DATA_HEAD > limit {
             return false;
         }
@@ -289,11 +283,8 @@ impl Sender {
             let data = &message.data[offset..message.data.len().min(offset + PIECE)];
             let (begin, end) = (self.send == held.first, self.send == held.last());
             let parts = begin && !end;
-            let (key, origin) = if begin {
-                (&message.key[..], message.origin)
-            } else {
-                (&[][..], None)
-            };
+            let (key, origin) =
+                if begin { (&message.key[..], message.origin) } else { (&[][..], None) };
             let size = DataWriter::size(key, origin.is_some(), parts, data.len());
             let cost = data.len() + PIECE_COST;
             if writer.len() + size > limit || self.unreceived + cost > self.window {
