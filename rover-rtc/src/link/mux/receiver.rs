@@ -490,6 +490,9 @@ impl Receiver {
     /// What it is to be told, if there is news.
     pub(super) fn poll_ack(&mut self, channel: u16) -> Option<Frame> {
         self.due.take()?;
+        if self.is_datagrams() {
+            return None;
+        }
         let window = self.window();
         self.fresh = 0;
         let serial = self.told.serial + 1;
