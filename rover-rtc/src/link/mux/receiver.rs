@@ -206,7 +206,7 @@ impl Receiver {
             return arrived(Arrival::Violation);
         } else if self.mode == Mode::Latest && piece.begin && piece.end {
             self.keep_early(number, Early::Done);
-            self.take(number, piece, &mut arrived);
+            self.take_whole(number, &piece, &mut arrived);
         } else {
             self.keep_early(number, Early::Piece(own(piece)));
         }
@@ -302,10 +302,7 @@ impl Receiver {
     fn take(&mut self, number: u64, piece: Piece, arrived: &mut impl FnMut(Arrival)) {
         if piece.begin && piece.end {
             self.partial = None;
-            if piece.data.len() > self.max_message {
-                return arrived(Arrival::Violation);
-            }
-            return self.hand_on(message(&piece, number), arrived);
+            return self.take_whole(number, &piece, arrived);
         }
         if piece.begin {
             let total = piece.total as usize;
@@ -338,6 +335,14 @@ impl Receiver {
                 Message { binary: !text, data, key, number, origin, ..Message::default() };
             self.hand_on(message, arrived);
         }
+    }
+
+    /// Takes a message of one piece, which on `Latest` may come while others are put together.
+    fn take_whole(&mut self, number: u64, piece: &Piece, arrived: &mut impl FnMut(Arrival)) {
+        if piece.data.len() > self.max_message {
+            return arrived(Arrival::Violation);
+        }
+        self.hand_on(message(piece, number), arrived);
     }
 
     fn hand_on(&mut self, mut message: Message, arrived: &mut impl FnMut(Arrival)) {
