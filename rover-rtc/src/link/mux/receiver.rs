@@ -534,8 +534,10 @@ fn message(piece: &Piece, number: u64) -> Message {
     }
 }
 
+/// What waits must not keep the container that it came in, which may be much larger.
 fn own(piece: Piece) -> Piece {
-    Piece { data: own_bytes(&piece.data), ..piece }
+    let own = Bytes::copy_from_slice;
+    Piece { data: own(&piece.data), key: own(&piece.key), ..piece }
 }
 
 /// A small part of a container must not keep all of it.
