@@ -1,7 +1,7 @@
-//! How many bytes SCTP is given at a time: about two bandwidth-delay products.
+//! How many bytes SCTP is given at a time: what the network holds, and a little more.
 //!
-//! SCTP's cost per packet grows with what it holds, and what it holds cannot be overtaken by a
-//! more urgent message; too little leaves the network empty while acknowledgements travel.
+//! What SCTP has cannot be overtaken by a more urgent message, and its cost per packet grows with
+//! it; too little leaves the network empty while acknowledgements travel.
 
 use std::time::{Duration, Instant};
 
@@ -12,13 +12,15 @@ pub struct Admission {
     /// Bytes acknowledged since `since`.
     acked: usize,
     since: Option<Instant>,
-    /// The largest amount acknowledged in one round trip, which fades.
-    best: usize,
+    /// Whether the limit was reached since then.
+    limited: bool,
+    /// The highest rate of late in bytes per second, which fades.
+    best: f64,
 }
 
 impl Default for Admission {
     fn default() -> Self {
-        Self { limit: MIN, acked: 0, since: None, best: 0 }
+        Self { limit: START, acked: 0, since: None, limited: false, best: 0.0 }
     }
 }
 
@@ -27,6 +29,11 @@ impl Admission {
     #[must_use]
     pub fn limit(&self) -> usize {
         self.limit
+    }
+
+    /// Notes that there was more to send than the limit let through.
+    pub fn reached(&mut self) {
+        self.limited = true;
     }
 
     /// Notes that `bytes` were acknowledged, on a path with this round-trip time: the least one,
@@ -38,25 +45,40 @@ impl Admission {
         if elapsed < rtt.max(MIN_ROUND) {
             return;
         }
-        // What a full round trip acknowledges is the product itself.
-        let share = rtt.as_secs_f64() / elapsed.as_secs_f64();
-        let product = (self.acked as f64 * share.min(1.0)) as usize;
-        self.best = product.max(self.best - self.best / FADE);
-        self.limit = (2 * self.best).clamp(MIN, MAX);
-        self.acked = 0;
-        self.since = Some(now);
+        let rate = self.acked as f64 / elapsed.as_secs_f64();
+        // Who sends less than it may says nothing of what the network can carry.
+        if self.limited || rate > self.best {
+            self.best = rate.max(self.best * FADE);
+            let product = self.best * rtt.as_secs_f64();
+            let limit = self.best * QUEUE.as_secs_f64() + GROWTH * product;
+            // On a fast link the queue would only cost.
+            let most = (GROWTH * product).max(ENOUGH as f64);
+            let limit = (limit.min(most) as usize).clamp(MIN, MAX);
+            self.limit = if self.limited { limit } else { limit.max(self.limit) };
+        }
+        (self.acked, self.since, self.limited) = (0, Some(now), false);
     }
 }
 
-/// With less a message of 16 KiB would wait for the one before (`design.md` 4).
-const MIN: usize = 48 * 1024;
+/// At first, and on a fast and short link, where more would only cost: three containers.
+const START: usize = ENOUGH;
+const ENOUGH: usize = 52 * 1024;
+
+const MIN: usize = 8 * 1024;
 const MAX: usize = 512 * 1024;
 
-/// On a link of microseconds a round trip is too short to measure in.
-const MIN_ROUND: Duration = Duration::from_millis(1);
+/// What may wait before the slowest part of the way: it bridges the pauses between
+/// acknowledgements, and commands wait behind it.
+const QUEUE: Duration = Duration::from_millis(5);
 
-/// Per round trip the memory of the best one fades by this part.
-const FADE: usize = 16;
+/// More than the network holds, so that it is found out if it holds more.
+const GROWTH: f64 = 1.25;
+
+/// On a link of microseconds a round trip is too short to measure in.
+const MIN_ROUND: Duration = Duration::from_millis(2);
+
+/// What is left of the memory of the best rate after a round trip.
+const FADE: f64 = 0.94;
 
 #[cfg(test)]
 mod tests {
@@ -68,20 +90,34 @@ mod tests {
         let mut admission = Admission::default();
         for i in 1..200u32 {
             let window = admission.limit().min((rate as f64 * rtt.as_secs_f64()) as usize);
+            admission.reached();
             admission.acknowledged(start + rtt * i, window, rtt);
         }
         admission.limit()
     }
 
     #[test]
-    fn grows_to_two_products() {
-        let limit = settle(2_500_000, Duration::from_millis(50));
-        assert!((200_000..300_000).contains(&limit), "{limit}");
+    fn grows_to_what_the_network_holds_and_little_more() {
+        let limit = settle(2_500_000, Duration::from_millis(100));
+        assert!((250_000..330_000).contains(&limit), "{limit}");
         assert_eq!(settle(100_000_000, Duration::from_millis(200)), MAX);
     }
 
     #[test]
     fn stays_small_on_a_short_link() {
-        assert_eq!(settle(100_000_000, Duration::from_micros(200)), MIN);
+        assert_eq!(settle(100_000_000, Duration::from_millis(2)), 250_000);
+        let slow = settle(2_500_000, Duration::from_millis(2));
+        assert!((15_000..20_000).contains(&slow), "{slow}");
+    }
+
+    #[test]
+    fn who_sends_little_learns_nothing() {
+        let start = crate::util::clock::now();
+        let mut admission = Admission::default();
+        let rtt = Duration::from_millis(10);
+        for i in 1..100u32 {
+            admission.acknowledged(start + rtt * i, 100, rtt);
+        }
+        assert_eq!(admission.limit(), START);
     }
 }

@@ -40,7 +40,7 @@ pub use outbox::{Outbox, OutboxConfig, Pushed, WhenFull};
 pub use transport::{Outgoing, Transport, TransportEvent};
 
 use crate::error::{SdpError, SendError};
-use crate::path::{Path, PathEvent};
+use crate::path::{Path, PathEvent, PathId};
 use crate::stats::{LinkStats, PathStats};
 use mux::{Channel, Mux, Out};
 use ways::Ways;
@@ -127,6 +127,8 @@ pub struct Link {
     /// What SCTP did not take.
     unsent: Option<Out>,
     admission: Admission,
+    /// The path that it was measured on.
+    path: Option<PathId>,
     /// Bytes in SCTP when last looked: all, and those of plain channels.
     buffered: usize,
     plain_buffered: usize,
@@ -162,6 +164,7 @@ impl Link {
             framed: false,
             unsent: None,
             admission: Admission::default(),
+            path: None,
             buffered: 0,
             plain_buffered: 0,
             events: VecDeque::new(),

@@ -39,7 +39,7 @@ pub struct OutboxConfig {
     /// Bytes it holds. Default 4 MiB. One message may always wait, however large.
     pub max_bytes: usize,
     /// Largest single message in bytes. Default 16 MiB; 256 KiB, what a browser takes unasked, on
-    /// a plain channel; 32 KiB on one of datagrams, which can have 64 KiB at most.
+    /// a plain channel; 32 KiB on one of datagrams, which can have 65,535 at most.
     pub max_message: usize,
     /// What happens when it is full. Default [`WhenFull::Wait`].
     pub when_full: WhenFull,
@@ -491,8 +491,7 @@ impl Queue {
         let (bytes, closed) = (self.bytes, self.closed);
         // Waking for every message would wake a thousand times for one full queue.
         let (messages, held) = (self.messages.len() + self.held.0, bytes + self.held.1);
-        let roomy =
-            held <= self.config.max_bytes / 2 && messages <= self.config.max_messages / 2;
+        let roomy = held <= self.config.max_bytes / 2 && messages <= self.config.max_messages / 2;
         if roomy || closed {
             self.waiting.drain(..).for_each(Waker::wake);
         }
@@ -532,8 +531,8 @@ fn note(waiting: &mut Vec<Waker>, cx: &Context<'_>) {
     }
 }
 
-/// A datagram travels in one SCTP message.
-const MAX_DATAGRAM: usize = 64 * 1024;
+/// A datagram is one piece, whose length has 16 bits.
+const MAX_DATAGRAM: usize = u16::MAX as usize;
 
 /// Bytes of a key.
 const MAX_KEY: usize = 255;

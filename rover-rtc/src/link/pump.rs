@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::mux::Room;
-use super::{Attached, ChannelId, Link, Out};
+use super::{Admission, Attached, ChannelId, Link, Out};
 use crate::path::Path;
 
 impl Link {
@@ -19,6 +19,11 @@ impl Link {
         let framed: usize = framed.map(|id| transport.session().buffered(id)).sum();
         let mut buffered = self.plain_buffered + framed;
         let progress = buffered < self.buffered;
+        let path = transport.paths().carrying().map(Path::id);
+        if path != self.path {
+            // Another network, of which nothing is known.
+            (self.path, self.admission) = (path, Admission::default());
+        }
         if progress {
             let rtt = transport.paths().carrying().and_then(Path::least_rtt).unwrap_or_default();
             self.admission.acknowledged(now, self.buffered - buffered, rtt);
@@ -56,6 +61,10 @@ impl Link {
                 let size = channel.outbox.front_size();
                 streams[index].open && size.is_some_and(|size| size <= bytes)
             }) else {
+                // What is left has no room, or there is nothing left and plenty of room.
+                if bytes < limit / 2 {
+                    self.admission.reached();
+                }
                 return;
             };
             if !self.write(now, out, buffered) {

@@ -18,6 +18,7 @@ pub(super) struct Exchange {
     pub(super) control: Vec<Frame>,
     /// Frames of channels that have not been introduced.
     early: VecDeque<Frame>,
+    early_bytes: usize,
 }
 
 impl Exchange {
@@ -41,14 +42,21 @@ impl Exchange {
 
     /// Keeps a frame until its channel has been introduced. False if there are too many.
     pub(super) fn stash(&mut self, frame: Frame) -> bool {
-        let room = self.early.len() < MAX_EARLY;
+        let frame = match frame {
+            Frame::Data(data) => Frame::Data(data.own()),
+            frame => frame,
+        };
+        let bytes = frame.body_size();
+        let room = self.early.len() < MAX_EARLY && self.early_bytes + bytes <= MAX_EARLY_BYTES;
         if room {
+            self.early_bytes += bytes;
             self.early.push_back(frame);
         }
         room
     }
 
     pub(super) fn take_early(&mut self) -> VecDeque<Frame> {
+        self.early_bytes = 0;
         std::mem::take(&mut self.early)
     }
 }
@@ -60,6 +68,6 @@ fn set(flags: &mut Vec<bool>, index: usize) {
     flags[index] = true;
 }
 
-/// Frames that may outrun the hello: not more than SCTP can have on its way, in the largest
-/// containers.
+/// Frames that may outrun the hello, and their bytes: not more than SCTP can have on its way.
 const MAX_EARLY: usize = 4096;
+const MAX_EARLY_BYTES: usize = 16 * 1024 * 1024;

@@ -154,6 +154,13 @@ impl Frame {
     }
 }
 
+impl Frame {
+    /// Bytes of the pieces that it holds.
+    pub(super) fn body_size(&self) -> usize {
+        if let Self::Data(data) = self { data.body.len() } else { 0 }
+    }
+}
+
 impl Entry {
     fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.channel.to_be_bytes());
@@ -314,6 +321,11 @@ impl Reader {
 }
 
 impl Data {
+    /// The same, without what else was in its container.
+    pub(super) fn own(self) -> Self {
+        Self { body: Bytes::copy_from_slice(&self.body), ..self }
+    }
+
     /// Numbers and pieces. They were checked when the frame was read.
     pub(super) fn pieces(&self) -> impl Iterator<Item = (u64, Piece)> {
         let mut reader = Reader::new(self.body.clone());

@@ -31,15 +31,21 @@ impl Mux {
                 let index = exchange.theirs.get(channel).copied();
                 if index.is_none() {
                     // It has outrun the frame that introduces its channel.
-                    if !exchange.stash(frame) {
-                        self.events.push_back(LinkEvent::Stuck);
-                    }
+                    self.stash(frame);
                     return;
                 }
                 index
             }
             // By the number that this side gave it.
-            Frame::Ack { channel, .. } => Some(usize::from(*channel)),
+            Frame::Ack { channel, .. } => {
+                let index = usize::from(*channel);
+                if !exchange.is_ready(index) {
+                    // What it says is newer than what the frame it has outrun will say.
+                    self.stash(frame);
+                    return;
+                }
+                Some(index)
+            }
             Frame::Hello { .. } | Frame::Open(_) => None,
         };
         match (frame, channel) {
@@ -82,6 +88,12 @@ impl Mux {
             self.events.push_back(LinkEvent::Resumed { replayed });
         }
         self.take_early(now);
+    }
+
+    fn stash(&mut self, frame: Frame) {
+        if self.exchange.as_mut().is_some_and(|e| !e.stash(frame)) {
+            self.events.push_back(LinkEvent::Stuck);
+        }
     }
 
     fn take_early(&mut self, now: Instant) {

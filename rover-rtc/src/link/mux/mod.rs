@@ -13,6 +13,8 @@
 mod exchange;
 mod frame;
 mod incoming;
+#[cfg(test)]
+mod model;
 mod outgoing;
 mod receiver;
 mod record;

@@ -107,11 +107,7 @@ impl Mux {
         exchange.theirs.values().filter_map(due).min()
     }
 
-    fn pick(
-        &mut self,
-        room: Room,
-        plain: &impl Fn(usize, &Channel) -> bool,
-    ) -> Option<usize> {
+    fn pick(&mut self, room: Room, plain: &impl Fn(usize, &Channel) -> bool) -> Option<usize> {
         let (channels, exchange) = (&self.channels, self.exchange.as_ref());
         self.scheduler.pick(channels.len(), |index| {
             let channel = &channels[index];
@@ -124,13 +120,7 @@ impl Mux {
     }
 
     /// A container of pieces: of this channel, then of others, so that small messages share one.
-    fn pieces(
-        &mut self,
-        now: Instant,
-        index: usize,
-        room: Room,
-        limit: usize,
-    ) -> Option<Vec<u8>> {
+    fn pieces(&mut self, now: Instant, index: usize, room: Room, limit: usize) -> Option<Vec<u8>> {
         let mut container = Vec::with_capacity(limit);
         // Whatever is due soon can come along.
         self.acknowledge(&mut container);

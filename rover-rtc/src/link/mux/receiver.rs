@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::link::channel::Mode;
 use super::frame::{Entry, Frame, PIECE, Piece};
-use crate::link::message::{Acks, Message, Origin, Receipt};
 use super::sender::PIECE_COST;
+use crate::link::channel::Mode;
+use crate::link::message::{Acks, Message, Origin, Receipt};
 
 /// What came of a frame.
 #[derive(Debug, PartialEq, Eq)]
@@ -86,7 +86,10 @@ enum Early {
     Piece(Piece),
     /// Handed on already.
     Done,
-    Skip { through: u64, lost: bool },
+    Skip {
+        through: u64,
+        lost: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -207,12 +210,10 @@ impl Receiver {
         } else if self.early_bytes + cost > self.max_message + SLACK {
             return arrived(Arrival::Violation);
         } else if self.mode == Mode::Latest && piece.begin && piece.end {
-            self.early.insert(number, Early::Done);
-            self.early_bytes += PIECE_COST;
-            self.take(number, piece, &mut arrived);
+            self.keep_early(number, Early::Done);
+            self.take_whole(number, &piece, &mut arrived);
         } else {
-            self.early_bytes += cost;
-            self.early.insert(number, Early::Piece(own(piece)));
+            self.keep_early(number, Early::Piece(own(piece)));
         }
         self.note(when);
     }
@@ -232,8 +233,7 @@ impl Receiver {
                 self.skip_to(through, lost, &mut arrived);
                 self.drain(&mut arrived);
             } else if self.early_bytes + PIECE_COST <= self.max_message + SLACK {
-                self.early.insert(from, Early::Skip { through, lost });
-                self.early_bytes += PIECE_COST;
+                self.keep_early(from, Early::Skip { through, lost });
             }
         }
         self.note(when);
@@ -244,6 +244,12 @@ impl Receiver {
         let missed = number.saturating_sub(self.received + 1);
         self.received = self.received.max(number);
         (piece.end.then(|| message(piece, number)), missed)
+    }
+
+    fn keep_early(&mut self, number: u64, early: Early) {
+        self.early_bytes += early.cost();
+        let before = self.early.insert(number, early);
+        self.early_bytes -= before.map_or(0, |b| b.cost());
     }
 
     fn note(&mut self, when: When) {
@@ -259,15 +265,15 @@ impl Receiver {
         while let Some(entry) = self.early.first_entry()
             && *entry.key() <= through
         {
-            let (from, early) = entry.remove_entry();
+            let early = entry.remove();
             self.early_bytes -= early.cost();
             // A skip may reach further.
             if let Early::Skip { through: further, lost } = early
                 && further > through
             {
-                let _ = from;
-                self.early.insert(through + 1, Early::Skip { through: further, lost });
-                self.early_bytes += PIECE_COST;
+                if !self.early.contains_key(&(through + 1)) {
+                    self.keep_early(through + 1, Early::Skip { through: further, lost });
+                }
                 break;
             }
         }
@@ -294,16 +300,14 @@ impl Receiver {
                 }
             }
         }
+        self.settle();
     }
 
     /// Takes a piece whose turn it is.
     fn take(&mut self, number: u64, piece: Piece, arrived: &mut impl FnMut(Arrival)) {
         if piece.begin && piece.end {
             self.partial = None;
-            if piece.data.len() > self.max_message {
-                return arrived(Arrival::Violation);
-            }
-            return self.hand_on(message(&piece, number), arrived);
+            return self.take_whole(number, &piece, arrived);
         }
         if piece.begin {
             let total = piece.total as usize;
@@ -332,9 +336,18 @@ impl Receiver {
         }
         if let Some(Partial { text, key, origin, data, .. }) = self.partial.take() {
             let data = data.freeze();
-            let message = Message { binary: !text, data, key, number, origin, ..Message::default() };
+            let message =
+                Message { binary: !text, data, key, number, origin, ..Message::default() };
             self.hand_on(message, arrived);
         }
+    }
+
+    /// Takes a message of one piece, which on `Latest` may come while others are put together.
+    fn take_whole(&mut self, number: u64, piece: &Piece, arrived: &mut impl FnMut(Arrival)) {
+        if piece.data.len() > self.max_message {
+            return arrived(Arrival::Violation);
+        }
+        self.hand_on(message(piece, number), arrived);
     }
 
     fn hand_on(&mut self, mut message: Message, arrived: &mut impl FnMut(Arrival)) {
@@ -458,7 +471,9 @@ impl Receiver {
     /// Says how many bytes the application takes.
     pub(super) fn set_room(&mut self, now: Instant, room: usize) {
         self.room = room;
-        if self.told.window < REOPEN && self.window() >= REOPEN {
+        let (before, after) = (self.told.window, self.window());
+        let opens = |least| before < least && after >= least;
+        if opens(PIECE + PIECE_COST) || opens(REOPEN) {
             self.due = Some(now);
         }
     }
@@ -467,9 +482,11 @@ impl Receiver {
     fn window(&self) -> usize {
         let partial = self.partial.as_ref().map_or(0, |p| p.data.len());
         let taken = if self.manual { self.unacked_bytes } else { 0 };
-        let free = self.room.saturating_sub(partial + taken);
-        if self.unacked.is_empty() && partial > 0 {
-            // What has begun can be brought to its end.
+        // Nobody is ahead by more than what may wait for its turn.
+        let free = self.room.min(self.max_message).saturating_sub(partial + taken);
+        if self.unacked.is_empty() && (partial > 0 || self.room > 0) {
+            // What has begun can be brought to its end, and where there is any room at all, some
+            // message can begin.
             return free.max(2 * PIECE);
         }
         free
@@ -483,6 +500,9 @@ impl Receiver {
     /// What it is to be told, if there is news.
     pub(super) fn poll_ack(&mut self, channel: u16) -> Option<Frame> {
         self.due.take()?;
+        if self.is_datagrams() {
+            return None;
+        }
         let window = self.window();
         self.fresh = 0;
         let serial = self.told.serial + 1;
@@ -519,8 +539,10 @@ fn message(piece: &Piece, number: u64) -> Message {
     }
 }
 
+/// What waits must not keep the container that it came in, which may be much larger.
 fn own(piece: Piece) -> Piece {
-    Piece { data: own_bytes(&piece.data), ..piece }
+    let own = Bytes::copy_from_slice;
+    Piece { data: own(&piece.data), key: own(&piece.key), ..piece }
 }
 
 /// A small part of a container must not keep all of it.

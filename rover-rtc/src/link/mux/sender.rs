@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use crate::link::channel::Mode;
 use super::frame::{DATA_HEAD, DataWriter, Entry, Frame, PIECE, PieceRef};
+use crate::link::channel::Mode;
 use crate::link::message::Message;
 use crate::link::outbox::{Outbox, Queued};
 use crate::stats::ChannelCounters;
@@ -136,6 +136,8 @@ impl Sender {
     /// The transport is gone: nothing is sent until the next one has been told where to begin.
     pub(super) fn suspend(&mut self, outbox: &Outbox) {
         (self.window, self.unreceived, self.serial) = (0, 0, 0);
+        // Nothing is on its way, and nothing is waited for.
+        (self.send, self.at) = (self.received + 1, self.mark);
         if self.mode == Mode::Latest {
             // Whatever of it was overtaken meanwhile need not be sent again.
             let held = self.flight.drain(..);
@@ -205,12 +207,25 @@ impl Sender {
     pub(super) fn is_ready(&self, outbox: &Outbox) -> bool {
         match self.flight.get(self.at) {
             Some(held) => {
-                let cost = held.message.as_ref().map_or(0, |_| self.next_cost(held));
-                self.send < self.unstored && self.unreceived + cost <= self.window
+                if held.message.is_none() {
+                    return self.can_skip();
+                }
+                self.send < self.unstored && self.unreceived + self.next_cost(held) <= self.window
             }
             None if self.mode == Mode::Durable => false,
             None => self.unreceived + PIECE_COST <= self.window && !outbox.is_empty(),
         }
+    }
+
+    /// Whether the other side may be told that the next number does not come. Not before there is
+    /// something behind it in the journal: after a crash the number would be given to another
+    /// message, which the other side would take for this one.
+    fn can_skip(&self) -> bool {
+        if self.mode != Mode::Durable {
+            return true;
+        }
+        let behind = self.flight.iter().skip(self.at).find(|h| h.message.is_some());
+        behind.is_some_and(|h| h.first < self.unstored)
     }
 
     fn next_cost(&self, held: &Held) -> usize {
@@ -252,7 +267,7 @@ impl Sender {
                 return begun;
             };
             if held.message.is_none() {
-                if room < SKIP_SIZE {
+                if room < SKIP_SIZE || !self.can_skip() {
                     return begun;
                 }
                 let (from, through) = (self.send, held.last());
@@ -269,13 +284,7 @@ impl Sender {
     }
 
     /// One data frame; false if nothing fits.
-    fn fill_data(
-        &mut self,
-        number: u16,
-        limit: usize,
-        out: &mut Vec<u8>,
-        begun: &mut u64,
-    ) -> bool {
+    fn fill_data(&mut self, number: u16, limit: usize, out: &mut Vec<u8>, begun: &mut u64) -> bool {
         if out.len() + DATA_HEAD > limit {
             return false;
         }
@@ -289,11 +298,8 @@ impl Sender {
             let data = &message.data[offset..message.data.len().min(offset + PIECE)];
             let (begin, end) = (self.send == held.first, self.send == held.last());
             let parts = begin && !end;
-            let (key, origin) = if begin {
-                (&message.key[..], message.origin)
-            } else {
-                (&[][..], None)
-            };
+            let (key, origin) =
+                if begin { (&message.key[..], message.origin) } else { (&[][..], None) };
             let size = DataWriter::size(key, origin.is_some(), parts, data.len());
             let cost = data.len() + PIECE_COST;
             if writer.len() + size > limit || self.unreceived + cost > self.window {
