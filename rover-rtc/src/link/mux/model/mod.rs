@@ -3,7 +3,10 @@
 //! `ROVER_RTC_LONG=1` plays fifty times as many stories, others each time.
 
 mod check;
+mod hostile;
 mod journal;
+mod lessons;
+mod pair;
 mod regressions;
 mod world;
 
