@@ -8,6 +8,7 @@ mod journal;
 mod lessons;
 mod pair;
 mod regressions;
+mod vectors;
 mod world;
 
 use proptest::prelude::*;
