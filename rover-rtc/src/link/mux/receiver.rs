@@ -56,6 +56,8 @@ pub(super) struct Receiver {
     taken: u64,
     /// The newest number of each key.
     keys: HashMap<Bytes, u64>,
+    /// How many there may be before those that nothing can overtake are forgotten.
+    most_keys: usize,
     /// The last number of each writer whose messages a hub has passed on, and the order in which
     /// the writers were first seen.
     origins: HashMap<u64, u64>,
@@ -76,7 +78,6 @@ pub(super) struct Receiver {
 #[derive(Debug, Default)]
 struct Told {
     serial: u32,
-    received: u64,
     acked: u64,
     window: usize,
 }
@@ -117,6 +118,7 @@ impl Receiver {
             unacked_bytes: 0,
             taken: 0,
             keys: HashMap::new(),
+            most_keys: MAX_KEYS,
             origins: HashMap::new(),
             origin_order: VecDeque::new(),
             acks: Acks::default(),
@@ -181,8 +183,7 @@ impl Receiver {
         let window = self.window();
         (entry.theirs, entry.received, entry.acked) = (self.epoch, self.received, self.acked);
         entry.window = u32::try_from(window).unwrap_or(u32::MAX);
-        let (received, acked) = (self.received, self.acked);
-        self.told = Told { serial: 0, received, acked, window };
+        self.told = Told { serial: 0, acked: self.acked, window };
     }
 
     /// Whether nothing is waited for.
@@ -375,10 +376,12 @@ impl Receiver {
             Some(newest) if *newest > number => return false,
             Some(newest) => *newest = number,
             None => {
-                if self.keys.len() >= MAX_KEYS {
+                if self.keys.len() >= self.most_keys {
                     // Only what is on its way now can be overtaken.
                     let received = self.received;
                     self.keys.retain(|_, newest| *newest > received);
+                    // Not again for each of them.
+                    self.most_keys = MAX_KEYS.max(2 * self.keys.len());
                 }
                 self.keys.insert(Bytes::copy_from_slice(key), number);
             }
@@ -505,9 +508,9 @@ impl Receiver {
         }
         let window = self.window();
         self.fresh = 0;
-        let serial = self.told.serial + 1;
+        let serial = self.told.serial.saturating_add(1);
         let (received, acked) = (self.received, self.acked);
-        self.told = Told { serial, received, acked, window };
+        self.told = Told { serial, acked, window };
         let window = u32::try_from(window).unwrap_or(u32::MAX);
         Some(Frame::Ack { channel, serial, received, acked, window })
     }
