@@ -38,7 +38,7 @@ use tokio::sync::{Mutex, Notify, mpsc};
 
 pub use channel::Channel;
 pub use handle::{Events, PeerLink};
-pub use run::{IceServers, PeerOptions, main};
+pub use run::{ConnectOptions, IceServers, PeerOptions, main};
 
 use crate::config::PeerConfig;
 use crate::error::{DialError, WebrtcError};

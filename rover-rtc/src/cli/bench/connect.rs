@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use rover_rtc::event::IceConnectionState;
 use rover_rtc::peer::Events;
-use rover_rtc::stats::{LinkStats, PathStats};
+use rover_rtc::stats::{ChannelStats, LinkStats, PathStats};
 use rover_rtc::util::{clock, random};
 use rover_rtc::{Channel, Event, Peer, PeerLink};
 use serde_json::{Value, json};
@@ -59,13 +59,13 @@ impl Wire {
             Ok(value["sdp"].as_str().ok_or("no sdp in the file")?.to_owned())
         };
         let peer = if offers {
-            let (peer, offer) = Peer::offer(options.config())?;
+            let (peer, offer) = Peer::offer(options.config(dir, offers))?;
             write_atomic(&offer_file, &description("offer", &offer))?;
             peer.accept_answer(&sdp(&wait_for(&answer_file).await?)?).await?;
             peer
         } else {
             let offer = sdp(&wait_for(&offer_file).await?)?;
-            let (peer, answer) = Peer::answer(options.config(), &offer)?;
+            let (peer, answer) = Peer::answer(options.config(dir, offers), &offer)?;
             write_atomic(&answer_file, &description("answer", &answer))?;
             peer
         };
@@ -78,7 +78,7 @@ impl Wire {
         offers: bool,
         log: &mut Log,
     ) -> Result<Self, Box<dyn Error>> {
-        let mut config = options.config();
+        let mut config = options.config(&options.dir, offers);
         config.server = hub.to_owned();
         let name = options.name.clone();
         // The caller needs a name, too, but nobody has to know it.
@@ -162,5 +162,27 @@ fn shown(stats: &LinkStats) -> Value {
         "copies": stats.stun.copies,
         "switches": stats.stun.switches,
         "warps": stats.warps,
+        "channels": stats.channels.iter().map(channel_shown).collect::<Vec<_>>(),
+    })
+}
+
+fn channel_shown(channel: &ChannelStats) -> Value {
+    let counters = &channel.counters;
+    let latency = |share| {
+        let latency = counters.ack_latency.quantile(share);
+        latency.map(|latency| (latency.as_secs_f64() * 1e6).round() / 1e3)
+    };
+    json!({
+        "label": channel.label,
+        "mode": format!("{:?}", channel.mode).to_lowercase(),
+        "sent": counters.sent,
+        "acked": counters.acked,
+        "replayed": counters.replayed,
+        "received": counters.received,
+        "missed": counters.missed,
+        "dropped": channel.drops.total(),
+        "overtaken": channel.drops.overtaken,
+        "ack_p50_ms": latency(0.5),
+        "ack_p99_ms": latency(0.99),
     })
 }

@@ -9,17 +9,20 @@ mod measure;
 mod modes;
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
-use rover_rtc::{ChannelConfig, OutboxConfig, PeerConfig, Redundancy};
+use rover_rtc::{ChannelConfig, Mode as Promise, OutboxConfig, PeerConfig, Priority, Redundancy};
 
 /// Options of `bench`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples (two terminals, the same directory):
   rover-rtc bench answer --dir /tmp/run --mode throughput --size 16384
   rover-rtc bench offer  --dir /tmp/run --mode throughput --size 16384
+The same with a journal on each side (both sides need the same --channel):
+  rover-rtc bench answer --dir /tmp/run --mode throughput --size 16384 --channel durable
+  rover-rtc bench offer  --dir /tmp/run --mode throughput --size 16384 --channel durable
 The same between two rovers of a hub, then by the hub's relay:
   rover-rtc server --listen 127.0.0.1:3000 --udp 127.0.0.1:0 --relay-rate 0
   rover-rtc bench answer --dir /tmp/run --mode latency --hub 127.0.0.1:3000 --name b
@@ -63,10 +66,17 @@ pub(crate) struct RunOptions {
     /// Connections, in mode hold
     #[arg(long, default_value_t = 1)]
     num: usize,
-    /// Open the channel unordered
+    /// What the channel promises. Plain is what the other drivers measure, so it is the default
+    #[arg(long, value_name = "MODE", value_enum, default_value_t)]
+    channel: ChannelMode,
+    /// Directory below which each role keeps its journal, for a durable channel. Default: `state`
+    /// in the shared directory
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Open the channel unordered; for a plain one only
     #[arg(long)]
     unordered: bool,
-    /// Send pings on a second channel beside the bulk
+    /// Send pings on a second channel beside the bulk: before it, unless the channel is plain
     #[arg(long)]
     pings: bool,
     /// Hub at which the other side is found by its name, instead of by files
@@ -98,9 +108,42 @@ enum Mode {
     Hold,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
+enum ChannelMode {
+    Reliable,
+    Durable,
+    Latest,
+    Datagram,
+    #[default]
+    Plain,
+}
+
+impl ChannelMode {
+    fn promise(self) -> Promise {
+        match self {
+            Self::Reliable => Promise::Reliable,
+            Self::Durable => Promise::Durable,
+            Self::Latest => Promise::Latest,
+            Self::Datagram => Promise::Datagram,
+            Self::Plain => Promise::Plain,
+        }
+    }
+
+    /// As in the results.
+    fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
+
+    /// Whether all that is sent arrives, so that what is sent may be counted, too.
+    fn is_whole(self) -> bool {
+        !matches!(self, Self::Latest | Self::Datagram)
+    }
+}
+
 impl RunOptions {
-    fn config(&self) -> PeerConfig {
-        let outbox = match self.mode {
+    /// The settings of the peer of this role, whose signaling is in `dir`.
+    fn config(&self, dir: &Path, offers: bool) -> PeerConfig {
+        let limits = match self.mode {
             // The contract: about 1 MiB for bulk, no limit for a stream that must not block.
             Mode::Throughput => OutboxConfig {
                 max_messages: usize::MAX,
@@ -113,15 +156,33 @@ impl RunOptions {
                 ..OutboxConfig::default()
             },
         };
-        let max_message = outbox.max_message.max(self.size);
-        let outbox = OutboxConfig { max_message, ..outbox };
-        let bench =
-            ChannelConfig { ordered: !self.unordered, outbox, ..ChannelConfig::new("bench") };
-        let mut channels = vec![bench];
+        let channel = |label: &str, promise: Promise| {
+            let mut channel = ChannelConfig::of_mode(label, promise);
+            let max_message = channel.outbox.max_message.max(self.size);
+            channel.outbox = OutboxConfig { max_message, ..limits };
+            channel
+        };
+        let mut channels = vec![channel("bench", self.channel.promise())];
+        channels[0].ordered = !self.unordered;
         if self.pings {
-            channels.push(ChannelConfig { outbox, ..ChannelConfig::new("ping") });
+            // The contract wants it reliable and in order, whatever the bulk is.
+            let plain = self.channel == ChannelMode::Plain;
+            let promise = if plain { Promise::Plain } else { Promise::Reliable };
+            channels.push(channel("ping", promise));
+            if !plain {
+                channels[0].priority = Priority::Low;
+                channels[1].priority = Priority::High;
+            }
         }
         let mut config = PeerConfig { channels, ..PeerConfig::default() };
+        if self.channel == ChannelMode::Durable {
+            let base = match &self.state {
+                // One each, where there are many connections.
+                Some(state) => state.join(dir.strip_prefix(&self.dir).unwrap_or(Path::new(""))),
+                None => dir.join("state"),
+            };
+            config.state = Some(base.join(if offers { "offer" } else { "answer" }));
+        }
         config.path.redundancy = self.redundancy;
         config.bind.clone_from(&self.bind);
         config.relay_only = self.relay_only;
@@ -131,6 +192,9 @@ impl RunOptions {
     /// What clap cannot say: two rovers have one link, and each side needs the other's name or its
     /// own.
     fn check(&self, offers: bool) -> Result<(), &'static str> {
+        if self.unordered && self.channel != ChannelMode::Plain {
+            return Err("--unordered is for a plain channel");
+        }
         let (name, to) = (self.name.is_some(), self.to.is_some());
         match (&self.hub, offers) {
             (None, _) => Ok(()),

@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rover_rtc::util::clock;
-use rover_rtc::{Redundancy, WebrtcError};
+use rover_rtc::{ChannelConfig, Mode, Redundancy, WebrtcError};
 use tokio::time::sleep_until;
 
-use super::fleet::{APART, HubTask, NETWORKS, Rover, SECOND};
-use super::report::{Promise, Report};
+use super::bulk;
+use super::fleet::{APART, FIRST, HubTask, NETWORKS, Rover, RoverConfig, SECOND};
+use super::report::{Bulk, Promise, Report};
+use super::scratch::Scratch;
 use super::stream::{Record, Stream};
 
 /// The stage: hub, rovers, the messages between them, and the time since the beginning.
@@ -41,11 +43,21 @@ pub(super) async fn play(talk: bool) -> Result<Vec<Report>, WebrtcError> {
     reports.push(restart);
     stage.leave().await;
 
-    let mut stage = Stage::set_apart(begin, talk).await?;
+    let mut stage = Stage::set_apart(begin, talk, |_| ()).await?;
     reports.push(stage.failover("rovers_failover", FAILOVER).await?);
     reports.push(stage.relayed().await?);
     let (dead, stage) = stage.hub_dead().await?;
     reports.push(dead);
+    stage.leave().await;
+
+    let scratch = Scratch::new()?;
+    let durable = |rover: &mut RoverConfig| Stage::with_journal(&scratch, rover);
+    let (restart, stage) = Stage::set_apart(begin, talk, durable).await?.restart(durable).await?;
+    reports.push(restart);
+    stage.leave().await;
+
+    let mut stage = Stage::set_apart(begin, talk, |r| r.channels.extend(bulk::channels())).await?;
+    reports.push(stage.bulk_with_commands().await?);
     stage.leave().await;
     Ok(reports)
 }
@@ -54,7 +66,7 @@ impl Stage {
     async fn set(begin: Instant, talk: bool, redundancy: Redundancy) -> Result<Self, WebrtcError> {
         let hub = HubTask::start(&NETWORKS, 0).await?;
         let address = hub.address;
-        let rovers = Self::rovers(address, redundancy).await?;
+        let rovers = Self::rovers(address, |rover| rover.redundancy = redundancy).await?;
         let stage = Self::with(begin, talk, hub, rovers);
         stage.say(format!(
             "hub at http://{address}, rover-1 and rover-2 connected over {} and {}, redundancy {redundancy:?}",
@@ -64,10 +76,14 @@ impl Stage {
     }
 
     /// The rovers talk to each other, and the hub is on a network of its own.
-    async fn set_apart(begin: Instant, talk: bool) -> Result<Self, WebrtcError> {
+    async fn set_apart(
+        begin: Instant,
+        talk: bool,
+        change: impl Fn(&mut RoverConfig),
+    ) -> Result<Self, WebrtcError> {
         let hub = HubTask::start(&[APART], 0).await?;
         let address = hub.address;
-        let [mut one, mut two] = Self::rovers(address, Redundancy::Auto).await?;
+        let [mut one, mut two] = Self::rovers(address, change).await?;
         Rover::link(&mut one, &mut two).await?;
         let kind = one.kind().await?;
         let stage = Self::with(begin, talk, hub, [one, two]);
@@ -77,11 +93,26 @@ impl Stage {
         Ok(stage)
     }
 
-    async fn rovers(hub: SocketAddr, redundancy: Redundancy) -> Result<[Rover; 2], WebrtcError> {
-        Ok([
-            Rover::start("rover-1", hub, redundancy).await?,
-            Rover::start(SECOND, hub, redundancy).await?,
-        ])
+    async fn rovers(
+        hub: SocketAddr,
+        change: impl Fn(&mut RoverConfig),
+    ) -> Result<[Rover; 2], WebrtcError> {
+        let [one, two] = [FIRST, SECOND].map(|name| {
+            let mut rover = RoverConfig::new(name, hub);
+            change(&mut rover);
+            rover
+        });
+        Ok([Rover::start(one).await?, Rover::start(two).await?])
+    }
+
+    /// A rover that keeps a journal; the first can be killed.
+    fn with_journal(scratch: &Scratch, rover: &mut RoverConfig) {
+        rover
+            .channels
+            .iter_mut()
+            .for_each(|c| *c = ChannelConfig::of_mode(&*c.label, Mode::Durable));
+        rover.state = Some(scratch.path(rover.name));
+        rover.mortal = rover.name == FIRST;
     }
 
     fn with(begin: Instant, talk: bool, hub: HubTask, rovers: [Rover; 2]) -> Self {
@@ -184,6 +215,50 @@ impl Stage {
         Ok((report, self))
     }
 
+    async fn restart(
+        mut self,
+        durable: impl Fn(&mut RoverConfig),
+    ) -> Result<(Report, Self), WebrtcError> {
+        self.raise("restart_rover", "the process of a rover dies, with messages on their way");
+        wait(2.0).await;
+        let Self { hub, rovers: [one, two], mut streams, begin, act, talk } = self;
+        // What its application sends and takes ends with the process.
+        streams[0].stop_sending(&one.channel).await;
+        streams[1].stop_receiving();
+        one.kill().await;
+        tell(talk, begin, "  rover-1 was killed");
+        wait(1.0).await;
+        let mut config = RoverConfig::new(FIRST, hub.address);
+        durable(&mut config);
+        let born = clock::now();
+        let mut one = Rover::start(config).await?;
+        one.call_again(SECOND).await?;
+        streams[0].send_on(one.channel.clone());
+        streams[1].receive_on(one.channel.clone());
+        let stage = Self { hub, rovers: [one, two], streams, begin, act, talk };
+        stage.say("  rover-1 runs again, with what its journal knows");
+        wait(3.0).await;
+        let report = stage.fall("restart_rover", RESTART, Some(born)).await;
+        Ok((report, stage))
+    }
+
+    /// The numbered messages are commands of one rover, and a file goes the same way.
+    async fn bulk_with_commands(&mut self) -> Result<Report, WebrtcError> {
+        let [one, two] = &self.rovers;
+        let ends = |label| Ok::<_, WebrtcError>((one.channel(label)?, two.channel(label)?));
+        let (commands, bulk) = (ends(bulk::COMMANDS)?, ends(bulk::BULK)?);
+        self.act += 1;
+        self.say("bulk_with_commands: 50 MB, and 50 commands a second beside it");
+        let stream = Stream::every(bulk::COMMAND_INTERVAL, commands.0, commands.1);
+        stream.begin(self.act);
+        let rate = bulk::transfer(bulk.0, bulk.1).await;
+        let record = settled(std::slice::from_ref(&stream)).await;
+        let bulk = rate.zip(record[0].p99()).map(|(rate, p99)| Bulk { rate, p99 });
+        let report = Report::new("bulk_with_commands", BULK, &record, None).with_bulk(bulk);
+        self.say(format!("  {}", report.summary()));
+        Ok(report)
+    }
+
     fn raise(&mut self, name: &str, what: &str) {
         self.act += 1;
         self.streams.iter().for_each(|s| s.begin(self.act));
@@ -192,12 +267,7 @@ impl Stage {
 
     /// Ends an act: sends no more, waits for what is under way, and counts.
     async fn fall(&self, name: &'static str, promise: Promise, healed: Option<Instant>) -> Report {
-        self.streams.iter().for_each(Stream::pause);
-        let end = clock::now() + PATIENCE;
-        while clock::now() < end && !self.records().iter().all(Record::is_whole) {
-            wait(0.05).await;
-        }
-        let records = self.records();
+        let records = settled(&self.streams).await;
         // In the direction that was worse off.
         let back = healed.and_then(|healed| {
             let back: Option<Vec<_>> = records.iter().map(|r| r.first_after(healed)).collect();
@@ -208,12 +278,21 @@ impl Stage {
         report
     }
 
-    fn records(&self) -> [Record; 2] {
-        [self.streams[0].record(), self.streams[1].record()]
-    }
-
     fn say(&self, what: impl std::fmt::Display) {
         tell(self.talk, self.begin, what);
+    }
+}
+
+/// Sends no more, waits for what is under way, and returns what was recorded.
+async fn settled(streams: &[Stream]) -> Vec<Record> {
+    streams.iter().for_each(Stream::pause);
+    let end = clock::now() + PATIENCE;
+    loop {
+        let records: Vec<_> = streams.iter().map(Stream::record).collect();
+        if clock::now() >= end || records.iter().all(Record::is_whole) {
+            return records;
+        }
+        wait(0.05).await;
     }
 }
 
@@ -229,7 +308,7 @@ async fn wait(seconds: f64) {
 }
 
 const fn gap(ms: u64) -> Promise {
-    Promise { longest_gap: Some(Duration::from_millis(ms)), back_after: None, whole: true }
+    Promise { longest_gap: Some(Duration::from_millis(ms)), back_after: None, p99: None }
 }
 
 const STEADY: Promise = gap(300);
@@ -238,9 +317,15 @@ const FAILOVER_REDUNDANT: Promise = gap(40);
 const OUTAGE: Promise = gap(5300);
 const RELAYED: Promise = gap(500);
 
-/// What a hub had not passed on when it went down is lost until links replay it.
 const HUB_RESTART: Promise =
-    Promise { longest_gap: None, back_after: Some(Duration::from_secs(2)), whole: false };
+    Promise { longest_gap: None, back_after: Some(Duration::from_secs(2)), p99: None };
+
+/// From the start of the new process.
+const RESTART: Promise =
+    Promise { longest_gap: None, back_after: Some(Duration::from_secs(1)), p99: None };
+
+const BULK: Promise =
+    Promise { longest_gap: None, back_after: None, p99: Some(Duration::from_millis(250)) };
 
 /// How long an act waits for its last messages.
 const PATIENCE: Duration = Duration::from_secs(3);

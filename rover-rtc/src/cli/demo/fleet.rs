@@ -1,16 +1,22 @@
 //! The hub and the rovers of the demonstration.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use rover_rtc::net::{FaultRule, Faults};
 use rover_rtc::stats::LinkStats;
 use rover_rtc::util::random;
 use rover_rtc::{
-    Channel, Event, PathKind, Peer, PeerConfig, PeerLink, Redundancy, Server, ServerConfig,
-    WebrtcError,
+    Channel, ChannelConfig, Event, PathKind, Peer, PeerConfig, PeerLink, Redundancy, Server,
+    ServerConfig, WebrtcError,
 };
+use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+/// The name of the rover that calls.
+pub(super) const FIRST: &str = "rover-1";
 
 /// The name of the rover that is called.
 pub(super) const SECOND: &str = "rover-2";
@@ -54,10 +60,40 @@ impl HubTask {
     }
 }
 
+/// How a rover is started.
+#[derive(Debug, Clone)]
+pub(super) struct RoverConfig {
+    pub(super) name: &'static str,
+    pub(super) hub: SocketAddr,
+    pub(super) redundancy: Redundancy,
+    /// The first is for the numbered messages.
+    pub(super) channels: Vec<ChannelConfig>,
+    /// Where its journal is.
+    pub(super) state: Option<PathBuf>,
+    /// Whether it is to be killed, so that it has threads of its own.
+    pub(super) mortal: bool,
+}
+
+impl RoverConfig {
+    /// One that promises its numbered messages as links do unless told otherwise.
+    pub(super) fn new(name: &'static str, hub: SocketAddr) -> Self {
+        Self {
+            name,
+            hub,
+            redundancy: Redundancy::Auto,
+            channels: vec![ChannelConfig::new(STREAM)],
+            state: None,
+            mortal: false,
+        }
+    }
+}
+
 /// A rover with two networks that can be cut.
 #[derive(Debug)]
 pub(super) struct Rover {
     peer: Peer,
+    /// Stands for its process, if it is mortal.
+    process: Option<Runtime>,
     /// With the other rover; without, messages go by the hub.
     link: Option<PeerLink>,
     faults: Faults,
@@ -66,18 +102,21 @@ pub(super) struct Rover {
 
 impl Rover {
     /// Starts a rover and waits until it is connected.
-    pub(super) async fn start(
-        name: &str,
-        hub: SocketAddr,
-        redundancy: Redundancy,
-    ) -> Result<Self, WebrtcError> {
+    pub(super) async fn start(rover: RoverConfig) -> Result<Self, WebrtcError> {
         let faults = Faults::new(random::number());
-        let mut config = PeerConfig::new(format!("http://{hub}"));
-        config.name = Some(name.to_owned());
+        let mut config = PeerConfig::new(format!("http://{}", rover.hub));
+        config.name = Some(rover.name.to_owned());
         config.bind = NETWORKS.to_vec();
-        config.path.redundancy = redundancy;
+        config.path.redundancy = rover.redundancy;
         config.faults = faults.clone();
-        let peer = Peer::connect(config)?;
+        config.channels = rover.channels;
+        config.state = rover.state;
+        let process = rover.mortal.then(Runtime::new).transpose();
+        let process = process.map_err(rover_rtc::NetworkError::from)?;
+        let peer = {
+            let _inside = process.as_ref().map(Runtime::enter);
+            Peer::connect(config)?
+        };
         let mut events = peer.events();
         loop {
             match events.recv().await {
@@ -86,18 +125,46 @@ impl Rover {
                 None => return Err(WebrtcError::Closed),
             }
         }
-        let channel = peer.channel("test").ok_or(WebrtcError::Closed)?;
-        Ok(Self { peer, link: None, faults, channel })
+        let channel = peer.channel(STREAM).ok_or(WebrtcError::Closed)?;
+        Ok(Self { peer, process, link: None, faults, channel })
     }
 
     /// Links the two rovers: the first calls the second.
     pub(super) async fn link(one: &mut Self, two: &mut Self) -> Result<(), WebrtcError> {
         let (called, answered) = tokio::join!(one.peer.dial(SECOND), two.peer.accept());
         for (rover, link) in [(one, called?), (two, answered.ok_or(WebrtcError::Closed)?)] {
-            rover.channel = link.channel("test").ok_or(WebrtcError::Closed)?;
-            rover.link = Some(link);
+            rover.keep(link)?;
         }
         Ok(())
+    }
+
+    /// Calls the other rover, which has a link with this one already.
+    pub(super) async fn call_again(&mut self, name: &str) -> Result<(), WebrtcError> {
+        let link = self.peer.dial(name).await?;
+        self.keep(link)
+    }
+
+    fn keep(&mut self, link: PeerLink) -> Result<(), WebrtcError> {
+        self.channel = link.channel(STREAM).ok_or(WebrtcError::Closed)?;
+        self.link = Some(link);
+        Ok(())
+    }
+
+    /// A channel of its link with the other rover.
+    pub(super) fn channel(&self, label: &str) -> Result<Channel, WebrtcError> {
+        let channel = self.link.as_ref().and_then(|link| link.channel(label));
+        channel.ok_or(WebrtcError::Closed)
+    }
+
+    /// Ends its process, which has no time to say good-bye.
+    pub(super) async fn kill(self) {
+        let Self { peer, process, link, .. } = self;
+        if let Some(process) = process {
+            let ended = tokio::task::spawn_blocking(|| process.shutdown_timeout(LAST_BREATH));
+            let _ = ended.await;
+        }
+        // Only now: who lets go of a link says good-bye on it.
+        drop((link, peer));
     }
 
     /// The network that carries its messages now.
@@ -139,5 +206,14 @@ impl Rover {
 
     pub(super) async fn stop(self) {
         self.peer.close().await;
+        if let Some(process) = self.process {
+            process.shutdown_background();
+        }
     }
 }
+
+/// The channel of the numbered messages.
+pub(super) const STREAM: &str = "test";
+
+/// Longer than any thread of a rover is busy.
+const LAST_BREATH: Duration = Duration::from_secs(5);

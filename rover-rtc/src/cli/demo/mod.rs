@@ -2,8 +2,10 @@
 //! (127.0.0.1 and 127.0.1.1), which are cut and healed while messages flow both ways.
 
 mod acts;
+mod bulk;
 mod fleet;
 mod report;
+mod scratch;
 mod stream;
 
 use std::process::ExitCode;

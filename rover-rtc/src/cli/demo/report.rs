@@ -19,6 +19,16 @@ pub(super) struct Report {
     reordered: u64,
     /// From the end of the fault to the first message.
     back_after: Option<Duration>,
+    /// What went beside the messages, and how late the latest of 100 messages was meanwhile.
+    bulk: Option<Bulk>,
+}
+
+/// A transfer beside the messages.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bulk {
+    /// Million bytes per second.
+    pub(super) rate: f64,
+    pub(super) p99: Duration,
 }
 
 /// What an act promises.
@@ -28,8 +38,8 @@ pub(super) struct Promise {
     pub(super) longest_gap: Option<Duration>,
     /// Messages flow again this soon after the fault has ended.
     pub(super) back_after: Option<Duration>,
-    /// Nothing is lost, repeated or out of order.
-    pub(super) whole: bool,
+    /// 99 of 100 messages take no longer, beside a transfer.
+    pub(super) p99: Option<Duration>,
 }
 
 impl Report {
@@ -50,7 +60,13 @@ impl Report {
             duplicated: sum(Record::duplicated),
             reordered: sum(Record::reordered),
             back_after,
+            bulk: None,
         }
+    }
+
+    /// The same, with what went beside.
+    pub(super) fn with_bulk(self, bulk: Option<Bulk>) -> Self {
+        Self { bulk, ..self }
     }
 
     /// The promises that were not kept, in words.
@@ -65,8 +81,14 @@ impl Report {
             let back = self.back_after.map_or_else(|| "never".to_owned(), ms);
             broken.push(format!("back after {back}, not {}", ms(most)));
         }
-        let whole = self.lost + self.duplicated + self.reordered == 0;
-        if self.promise.whole && !whole {
+        if let Some(most) = self.promise.p99
+            && self.bulk.is_none_or(|bulk| bulk.p99 > most)
+        {
+            let p99 = self.bulk.map_or_else(|| "no end".to_owned(), |bulk| ms(bulk.p99));
+            broken.push(format!("p99 {p99} > {}", ms(most)));
+        }
+        // Each act promises that.
+        if self.lost + self.duplicated + self.reordered > 0 {
             broken.push("messages were lost, duplicated or reordered".to_owned());
         }
         broken
@@ -75,8 +97,11 @@ impl Report {
     /// One line for the timeline.
     pub(super) fn summary(&self) -> String {
         let back = self.back_after.map(|b| format!(", back after {}", ms(b))).unwrap_or_default();
+        let bulk = self.bulk.map_or_else(String::new, |bulk| {
+            format!("{:.1} MB/s beside commands with p99 {}; ", bulk.rate, ms(bulk.p99))
+        });
         format!(
-            "longest gap {}{back}; sent {}, lost {}, duplicated {}, reordered {}",
+            "{bulk}longest gap {}{back}; sent {}, lost {}, duplicated {}, reordered {}",
             ms(self.longest_gap),
             self.sent,
             self.lost,
@@ -90,6 +115,8 @@ impl Report {
             "name": self.name,
             "longest_gap_ms": round(self.longest_gap),
             "back_after_ms": self.back_after.map(round),
+            "bulk_mb_per_s": self.bulk.map(|bulk| (bulk.rate * 10.0).round() / 10.0),
+            "p99_ms": self.bulk.map(|bulk| round(bulk.p99)),
             "sent": self.sent,
             "delivered": self.delivered,
             "lost": self.lost,

@@ -1,11 +1,12 @@
 //! Numbered messages from one rover to the other, and a checker for what arrives.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rover_rtc::model::payload::Payload;
 use rover_rtc::util::clock;
-use rover_rtc::{Channel, Message};
+use rover_rtc::{Channel, Message, Mode};
 use tokio::task::JoinHandle;
 
 /// What was sent and received in the act of now, in one direction.
@@ -15,21 +16,56 @@ pub(super) struct Record {
     sending: bool,
     sent: u64,
     received: Vec<(Instant, u64)>,
+    /// From the sender's call to the receiver's, of each that was received.
+    delays: Vec<Duration>,
 }
 
 /// One direction: a task that sends, a task that receives.
 #[derive(Debug)]
 pub(super) struct Stream {
     record: Arc<Mutex<Record>>,
+    interval: Duration,
+    /// The number of the last message that was taken, which an application keeps with what it has
+    /// made of the message: after a crash the last ones may come again.
+    taken: Arc<AtomicU64>,
     tasks: [JoinHandle<()>; 2],
 }
 
 impl Stream {
+    /// 100 messages a second.
     pub(super) fn start(from: Channel, to: Channel) -> Self {
-        let record = Arc::new(Mutex::new(Record::default()));
-        let tasks =
-            [tokio::spawn(send(from, record.clone())), tokio::spawn(receive(to, record.clone()))];
-        Self { record, tasks }
+        Self::every(INTERVAL, from, to)
+    }
+
+    /// A message in each interval.
+    pub(super) fn every(interval: Duration, from: Channel, to: Channel) -> Self {
+        let (record, taken): (Arc<Mutex<Record>>, Arc<AtomicU64>) = Default::default();
+        let tasks = [
+            tokio::spawn(send(from, interval, record.clone())),
+            tokio::spawn(receive(to, record.clone(), taken.clone())),
+        ];
+        Self { record, interval, taken, tasks }
+    }
+
+    /// The process that sends is about to end: what it has sent is on disk.
+    pub(super) async fn stop_sending(&self, from: &Channel) {
+        self.tasks[0].abort();
+        let _ = from.stored().await;
+    }
+
+    /// The process that receives is about to end.
+    pub(super) fn stop_receiving(&self) {
+        self.tasks[1].abort();
+    }
+
+    /// A new process sends.
+    pub(super) fn send_on(&mut self, from: Channel) {
+        self.tasks[0] = tokio::spawn(send(from, self.interval, self.record.clone()));
+    }
+
+    /// A new process receives.
+    pub(super) fn receive_on(&mut self, to: Channel) {
+        self.tasks[1] = tokio::spawn(receive(to, self.record.clone(), self.taken.clone()));
     }
 
     /// Begins an act with number 0.
@@ -92,14 +128,21 @@ impl Record {
         gaps.max().unwrap_or(Duration::MAX)
     }
 
+    /// What 99 of 100 delays do not exceed.
+    pub(super) fn p99(&self) -> Option<Duration> {
+        let mut delays = self.delays.clone();
+        delays.sort_unstable();
+        delays.get((delays.len() * 99).div_ceil(100).checked_sub(1)?).copied()
+    }
+
     /// When the first message after `since` came.
     pub(super) fn first_after(&self, since: Instant) -> Option<Instant> {
         self.received.iter().map(|r| r.0).find(|t| *t > since)
     }
 }
 
-async fn send(channel: Channel, record: Arc<Mutex<Record>>) {
-    let mut interval = tokio::time::interval(INTERVAL);
+async fn send(channel: Channel, interval: Duration, record: Arc<Mutex<Record>>) {
+    let mut interval = tokio::time::interval(interval);
     loop {
         interval.tick().await;
         let (act, number) = {
@@ -118,8 +161,12 @@ async fn send(channel: Channel, record: Arc<Mutex<Record>>) {
     }
 }
 
-async fn receive(channel: Channel, record: Arc<Mutex<Record>>) {
+async fn receive(channel: Channel, record: Arc<Mutex<Record>>, taken: Arc<AtomicU64>) {
+    let durable = channel.mode() == Mode::Durable;
     while let Some(message) = channel.recv().await {
+        if durable && taken.fetch_max(message.number, Ordering::Relaxed) >= message.number {
+            continue;
+        }
         let Ok(payload) = Payload::decode(&message.data) else { continue }; // the hub's status
         let (Some(act), Some(number)) = (payload.data.first(), payload.data.get(1..9)) else {
             continue;
@@ -129,6 +176,8 @@ async fn receive(channel: Channel, record: Arc<Mutex<Record>>) {
             && let Ok(number) = number.try_into()
         {
             record.received.push((clock::now(), u64::from_le_bytes(number)));
+            let delay = clock::unix_nanos().saturating_sub(payload.timestamp);
+            record.delays.push(Duration::from_nanos(delay.try_into().unwrap_or_default()));
         }
     }
 }

@@ -15,14 +15,13 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-pub use options::{IceServers, PeerOptions};
+pub use options::{ConnectOptions, IceServers, PeerOptions};
 
 use super::{Channel, Peer, PeerLink};
 use crate::error::WebrtcError;
 use crate::event::Event;
 use crate::link::Message;
 use crate::model::payload::Payload;
-use crate::signal::client::is_reachable;
 use crate::util::{clock, stop_requested};
 use meter::Meter;
 use output::Output;
@@ -40,12 +39,12 @@ pub async fn main(options: PeerOptions) -> Result<(), WebrtcError> {
     let stop = stop_requested();
     let mut out = Output::new(&options);
     out.line("Starting modern str0m peer...");
-    let config = options.config(server(&options).await)?;
+    let config = options.connect.config().await?;
     let kept = config.state.is_some();
     let peer = Arc::new(Peer::connect(config)?);
-    if let (Some(name), Some(key)) = (&options.name, peer.fingerprint()) {
+    if let (Some(name), Some(key)) = (&options.connect.name, peer.fingerprint()) {
         out.line(&format!("Rover {name}, key {key}"));
-        if !kept && !options.no_state {
+        if !kept && !options.connect.no_state {
             out.line("There is no home directory to keep this key in: the next start has another");
         }
     }
@@ -93,7 +92,7 @@ impl Session {
         let every = if calls { 0 } else { self.options.every };
         let mut sender = pin!(send_payloads(channel.clone(), every));
         let mut stop = pin!(stop);
-        let named = self.options.name.is_some();
+        let named = self.options.connect.name.is_some();
         let shows = self.options.status.is_some();
         let mut status =
             tokio::time::interval(self.options.status.unwrap_or(Duration::from_secs(1)));
@@ -216,19 +215,6 @@ async fn next(channel: Option<&Channel>) -> Option<Message> {
     }
 }
 
-/// The hub that was named, or the first of the usual places where one answers.
-async fn server(options: &PeerOptions) -> String {
-    if let Some(server) = &options.server {
-        return server.clone();
-    }
-    for server in USUAL_SERVERS {
-        if is_reachable(server).await {
-            return server.to_owned();
-        }
-    }
-    USUAL_SERVERS[0].to_owned()
-}
-
 /// Sends one payload per interval for good.
 async fn send_payloads(channel: Channel, every: u64) {
     if every == 0 {
@@ -245,9 +231,6 @@ async fn send_payloads(channel: Channel, every: u64) {
         }
     }
 }
-
-/// A hub on this machine, and the one of the seed: the host of a Docker container.
-const USUAL_SERVERS: [&str; 2] = ["http://127.0.0.1:3000", "http://172.17.0.1:3000"];
 
 /// Before a rover that said good-bye is called again.
 const CALL_PAUSE: Duration = Duration::from_secs(1);

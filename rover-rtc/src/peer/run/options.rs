@@ -13,6 +13,7 @@ use crate::error::WebrtcError;
 use crate::identity::valid_name;
 use crate::net::FaultRule;
 use crate::path::Redundancy;
+use crate::signal::client::is_reachable;
 use crate::turn::{IceServer, IceServerError};
 use crate::util::state_dir;
 
@@ -31,12 +32,9 @@ use crate::util::state_dir;
   rover-rtc peer --interface 'wlan*' --interface wwan0
   rover-rtc peer --loss 2      (plays a network that loses 2 % each way)")]
 pub struct PeerOptions {
-    /// The hub. Default: the first of 127.0.0.1:3000 and 172.17.0.1:3000 that answers
-    #[arg(long, value_name = "URL", env = "ROVER_RTC_SERVER")]
-    pub server: Option<String>,
-    /// Name under which others find this peer at the hub; with one it can call and be called
-    #[arg(long, value_parser = name)]
-    pub name: Option<String>,
+    /// The hub, and this rover.
+    #[command(flatten)]
+    pub connect: ConnectOptions,
     /// Rover to call: payloads go to it, peer to peer, and not to the hub's clients; repeat it for
     /// several. One that says good-bye is called again
     #[arg(long, value_name = "NAME", requires = "name", value_parser = name)]
@@ -45,6 +43,32 @@ pub struct PeerOptions {
     #[arg(long, value_name = "SECONDS", default_value = "30", requires = "to",
         value_parser = seconds)]
     pub wait: Duration,
+    /// Milliseconds between the payloads sent; 0 sends none
+    #[arg(long, value_name = "MS", default_value_t = 1000)]
+    pub every: u64,
+    /// Show all links and their paths: on a terminal a table in place, else a line for each link.
+    /// `--status=5` does so every 5 s
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true,
+        default_missing_value = "1", value_parser = interval)]
+    pub status: Option<Duration>,
+    /// Print the status as JSON, one object for each link in each line, and nothing else
+    #[arg(long, requires = "status")]
+    pub json: bool,
+    /// Prints no message, only events
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// How a rover gets to its hub and to others: the options that all rovers of the command line
+/// share.
+#[derive(Debug, Clone, Args)]
+pub struct ConnectOptions {
+    /// The hub. Default: the first of 127.0.0.1:3000 and 172.17.0.1:3000 that answers
+    #[arg(long, value_name = "URL", env = "ROVER_RTC_SERVER")]
+    pub server: Option<String>,
+    /// Name under which others find this peer at the hub; with one it can call and be called
+    #[arg(long, value_parser = name)]
+    pub name: Option<String>,
     /// Directory of this rover's key and of the keys that it knows. Default:
     /// $XDG_STATE_HOME/rover-rtc/NAME or ~/.local/state/rover-rtc/NAME
     #[arg(long, value_name = "DIR", requires = "name")]
@@ -71,9 +95,6 @@ pub struct PeerOptions {
     /// arguments: prefer the environment, where white space separates several
     #[arg(long, value_name = "URL", env = "ROVER_RTC_ICE_SERVERS", hide_env_values = true)]
     pub ice_server: Vec<IceServers>,
-    /// Milliseconds between the payloads sent; 0 sends none
-    #[arg(long, value_name = "MS", default_value_t = 1000)]
-    pub every: u64,
     /// Local address to use; repeat it for several. Default: those of all usable interfaces
     #[arg(long, value_name = "ADDRESS")]
     pub bind: Vec<std::net::IpAddr>,
@@ -89,17 +110,6 @@ pub struct PeerOptions {
     /// Fault to play: percent of packets lost each way
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
     pub loss: f64,
-    /// Show all links and their paths: on a terminal a table in place, else a line for each link.
-    /// `--status=5` does so every 5 s
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true,
-        default_missing_value = "1", value_parser = interval)]
-    pub status: Option<Duration>,
-    /// Print the status as JSON, one object for each link in each line, and nothing else
-    #[arg(long, requires = "status")]
-    pub json: bool,
-    /// Prints no message, only events
-    #[arg(long)]
-    pub quiet: bool,
 }
 
 impl PeerOptions {
@@ -110,9 +120,21 @@ impl PeerOptions {
         self.status.is_some() && !self.json && !dumb && std::io::stdout().is_terminal()
     }
 
-    /// The settings of the peer, for this hub.
-    pub(super) fn config(&self, server: String) -> Result<PeerConfig, WebrtcError> {
-        let mut config = PeerConfig::new(server);
+    /// How long a rover may take to be reached.
+    pub(super) fn patience(&self) -> Duration {
+        if self.wait.is_zero() { FOR_EVER } else { self.wait }
+    }
+}
+
+impl ConnectOptions {
+    /// The settings of the peer. If no hub was named, the usual places are asked.
+    ///
+    /// # Errors
+    ///
+    /// [`WebrtcError::IceServer`] if one cannot be used, [`WebrtcError::Network`] if the machine's
+    /// addresses are needed and cannot be read.
+    pub async fn config(&self) -> Result<PeerConfig, WebrtcError> {
+        let mut config = PeerConfig::new(self.hub().await);
         config.name.clone_from(&self.name);
         config.state = self.state_dir();
         config.roster.clone_from(&self.roster);
@@ -134,9 +156,17 @@ impl PeerOptions {
         Ok(config)
     }
 
-    /// How long a rover may take to be reached.
-    pub(super) fn patience(&self) -> Duration {
-        if self.wait.is_zero() { FOR_EVER } else { self.wait }
+    /// The hub that was named, or the first of the usual places where one answers.
+    async fn hub(&self) -> String {
+        if let Some(server) = &self.server {
+            return server.clone();
+        }
+        for server in USUAL_SERVERS {
+            if is_reachable(server).await {
+                return server.to_owned();
+            }
+        }
+        USUAL_SERVERS[0].to_owned()
     }
 
     fn state_dir(&self) -> Option<PathBuf> {
@@ -183,6 +213,9 @@ fn interval(text: &str) -> Result<Duration, String> {
         _ => Err("a number from 0.1 to 3600 is needed".to_owned()),
     }
 }
+
+/// A hub on this machine, and the one of the seed: the host of a Docker container.
+const USUAL_SERVERS: [&str; 2] = ["http://127.0.0.1:3000", "http://172.17.0.1:3000"];
 
 /// A hundred years: long enough, and far from what the clock can count to.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
