@@ -1,4 +1,5 @@
-//! The command line: a hub, a peer and its key, a demonstration, and the driver of the benchmarks.
+//! The command line: a hub, a peer and its key, files from peer to peer, a demonstration, and the
+//! driver of the benchmarks.
 
 #![forbid(unsafe_code)]
 
@@ -35,6 +36,10 @@ enum Command {
     Server(server::ServerOptions),
     /// Run a peer of a hub
     Peer(peer::PeerOptions),
+    /// Send files to another rover
+    Send(cli::files::SendOptions),
+    /// Receive files of other rovers
+    Receive(cli::files::ReceiveOptions),
     /// Show the fingerprint of a rover's key
     Key(cli::key::KeyOptions),
     /// Forget the key of another rover
@@ -48,8 +53,8 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let level = match &cli.command {
-        // The demonstration tells its own story, and a table is spoiled by other lines.
-        Command::Demo(_) => "error",
+        // These tell their own story, and a table or a bar is spoiled by other lines.
+        Command::Demo(_) | Command::Send(_) | Command::Receive(_) => "error",
         Command::Peer(options) if options.takes_screen() => "error",
         _ => "info",
     };
@@ -65,6 +70,8 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
     match command {
         Command::Server(options) => runtime()?.block_on(server::main(options))?,
         Command::Peer(options) => runtime()?.block_on(peer::main(options))?,
+        Command::Send(options) => return runtime()?.block_on(cli::files::send(options)),
+        Command::Receive(options) => return runtime()?.block_on(cli::files::receive(options)),
         Command::Key(options) => return cli::key::show(&options),
         Command::Forget(options) => return cli::key::forget(&options),
         Command::Demo(options) => return runtime()?.block_on(cli::demo::main(options)),

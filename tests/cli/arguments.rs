@@ -42,8 +42,19 @@ fn bad_arguments_are_explained() {
         "bench answer --dir . --mode setup --hub 127.0.0.1:9",
         "bench answer --dir . --mode hold --hub 127.0.0.1:9 --name a",
         "bench offer --dir . --mode setup --to a",
+        "bench offer --dir . --mode setup --channel certain",
+        "bench offer --dir . --mode setup --channel latest --unordered",
         "forget",
         "forget a",
+        "send --to a --name b",
+        "send file --name b",
+        "send file --to a",
+        "send file --to a/b --name b",
+        "send file --to a --name b --wait 1",
+        "receive --name a",
+        "receive dir",
+        "receive dir --name a --count many",
+        "receive dir --name a --from a/b",
     ] {
         let (code, lines) = run(args);
         assert_eq!(code, Some(2), "{args}");
@@ -86,6 +97,8 @@ fn help_has_examples() {
         ("server --help", "rover-rtc server --listen"),
         ("peer --help", "rover-rtc peer --server"),
         ("peer --help", "rover-rtc peer --name rover-2 --to rover-1 --status"),
+        ("send --help", "rover-rtc send *.mcap --to station"),
+        ("receive --help", "rover-rtc receive . --name station --from"),
         ("key --help", "rover-rtc key --name"),
         ("forget --help", "rover-rtc forget rover-2 --name"),
         ("bench --help", "rover-rtc bench offer"),
