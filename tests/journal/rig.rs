@@ -96,7 +96,9 @@ pub fn text(seq: u64) -> Message {
         other => 40 * other as usize,
     };
     let data: Vec<u8> = (0..length).map(|i| (seq * 31 + i as u64) as u8).collect();
-    Message { binary: seq.is_multiple_of(2), data: data.into() }
+    let mut message = Message::binary(data);
+    message.binary = seq.is_multiple_of(2);
+    message
 }
 
 pub fn append(seq: u64) -> Record {
