@@ -130,7 +130,7 @@ fn a_killed_sender_goes_on() {
 /// Where the last attempt began.
 fn goes_on_at(lines: &[String]) -> u64 {
     let events = lines.iter().filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok());
-    let begun = events.filter(|event| event["event"] == "begin").last().unwrap();
+    let begun = events.rev().find(|event| event["event"] == "begin").unwrap();
     begun["bytes"].as_u64().unwrap()
 }
 
@@ -236,8 +236,9 @@ fn who_may_not_send_does_not() {
     let station = scene.receive("--from another");
     let file = scene.file("a.txt", 100, 1);
     let rover = scene.send(&file, "");
-    station.after("rover may not send files");
-    drop(rover);
+    let lines = ends(rover, 1);
+    assert!(lines.iter().any(|l| l.contains("station refuses: ")), "{lines:?}");
+    station.after("\"a.txt\": rover may not send files");
     assert!(scene.names().is_empty());
 }
 

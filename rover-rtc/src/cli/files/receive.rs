@@ -9,7 +9,7 @@ use rover_rtc::util::{clock, stop_requested};
 use rover_rtc::{Channel, Event, Message, PeerLink};
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, block_in_place};
-use tokio::time::sleep_until;
+use tokio::time::{sleep_until, timeout};
 
 use super::protocol::{Heard, LABEL, Part, Say};
 use super::show::{Progress, Show};
@@ -34,13 +34,9 @@ pub(crate) async fn receive(
         tokio::select! {
             link = peer.accept() => {
                 let Some(link) = link else { break };
-                if !options.from.is_empty() && !options.from.iter().any(|from| from == link.name()) {
-                    show.note(&format!("{} may not send files: see --from", link.name()));
-                    links.spawn(async move { link.close().await });
-                    continue;
-                }
+                let welcome = options.from.is_empty() || options.from.iter().any(|f| f == link.name());
                 let (dir, show, counter) = (dir.clone(), show.clone(), counter.clone());
-                links.spawn(Desk::serve(link, dir, show, counter));
+                links.spawn(Desk::serve(link, welcome, dir, show, counter));
             }
             Some(()) = counted.recv() => files += 1,
             Some(_) = links.join_next() => {}
@@ -58,6 +54,8 @@ pub(crate) async fn receive(
 /// What is received on one link.
 struct Desk {
     name: String,
+    /// Whether this rover may send.
+    welcome: bool,
     dir: PathBuf,
     channel: Channel,
     show: Arc<Show>,
@@ -78,12 +76,19 @@ struct Current {
 }
 
 impl Desk {
-    async fn serve(link: PeerLink, dir: PathBuf, show: Arc<Show>, counter: mpsc::Sender<()>) {
+    async fn serve(
+        link: PeerLink,
+        welcome: bool,
+        dir: PathBuf,
+        show: Arc<Show>,
+        counter: mpsc::Sender<()>,
+    ) {
         let mut events = link.events();
         let name = link.name().to_owned();
         let Some(channel) = link.channel(LABEL) else { return };
         let mut desk = Self {
             name: name.clone(),
+            welcome,
             dir,
             channel: channel.clone(),
             show,
@@ -171,6 +176,11 @@ impl Desk {
     }
 
     async fn on_offer(&mut self, id: u64, name: &str, origin: Origin) {
+        if !self.welcome {
+            let why = format!("{} may not send files", self.name);
+            self.show.failed(&format!("{name:?}"), &why);
+            return self.refuse(id, &why).await;
+        }
         let mut tries = 0;
         let opened = loop {
             let opened = block_in_place(|| Incoming::open(&self.dir, name, origin.clone()));
@@ -232,7 +242,7 @@ impl Desk {
                 self.show.done(&progress, &name, sha256);
                 self.say(Say::Done { id, name }).await;
                 // Who counts may end this process.
-                self.channel.acknowledged().await;
+                let _ = timeout(LAST_WORD, self.channel.acknowledged()).await;
                 let _ = self.counter.send(()).await;
             }
             Err(error) => {
@@ -249,13 +259,13 @@ impl Desk {
             Some(current) if !self.written.is_empty() => block_in_place(|| current.file.sync()),
             _ => Ok(()),
         };
-        match (synced, self.current.as_ref().map(|current| current.id)) {
-            (Err(error), Some(id)) => {
-                self.refuse(id, &error).await;
-            }
-            _ => self.written.iter().for_each(Message::ack),
+        if let Err(error) = synced
+            && let Some(current) = &self.current
+        {
+            self.refuse(current.id, &error).await;
         }
-        self.written.clear();
+        // What was refused is done with, too: what is behind it has to get through.
+        self.written.drain(..).for_each(|message| message.ack());
     }
 
     /// Tells the sender, once, that what it sends is not known to go with an offer.
@@ -265,11 +275,11 @@ impl Desk {
         }
     }
 
-    async fn refuse(&mut self, id: u64, error: &StoreError) {
+    async fn refuse(&mut self, id: u64, why: &(impl ToString + Sync)) {
         // What still comes of it is not told.
         self.unknown = Some(id);
         self.current = None;
-        self.say(Say::Refused { id, why: error.to_string() }).await;
+        self.say(Say::Refused { id, why: why.to_string() }).await;
     }
 
     async fn say(&self, say: Say) {
@@ -280,6 +290,9 @@ impl Desk {
 
 /// Bytes after which a sync is worth its time.
 const SYNC_BYTES: usize = 1024 * 1024;
+
+/// How long the sender may take to hear that a file is done.
+const LAST_WORD: Duration = Duration::from_secs(5);
 
 const BUSY_TRIES: u32 = 50;
 const BUSY_PAUSE: Duration = Duration::from_millis(100);

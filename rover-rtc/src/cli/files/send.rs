@@ -169,9 +169,8 @@ impl Attempt<'_> {
         let (name, size) = (source.name.clone(), source.size);
         let modified = source.modified;
         self.say(Say::Offer { id, name: name.clone(), size, modified }).await?;
-        let (bytes, sha256) = match self.hear().await? {
-            Say::Have { bytes, sha256, .. } => (bytes, sha256),
-            _ => return Err(Failure::Again),
+        let Say::Have { bytes, sha256, .. } = self.hear().await? else {
+            return Err(Failure::Again);
         };
         let offset = source.skip(bytes, &sha256)?;
         if offset < bytes {
