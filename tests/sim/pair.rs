@@ -3,9 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use rover_rtc::link::{ChannelConfig, Link, LinkEvent, Message, Outbox, OutboxConfig, Transport};
+use rover_rtc::link::{
+    ChannelConfig, ChannelId, Link, LinkEvent, Message, Outbox, OutboxConfig, Transport,
+};
 use rover_rtc::path::{LocalAddress, PathConfig, PathEvent};
-use rover_rtc::session::SessionConfig;
+use rover_rtc::session::{SessionConfig, is_record};
 use rover_rtc::util::{clock, random};
 
 use crate::net::{Edge, Net};
@@ -21,6 +23,9 @@ pub struct End {
     outbox: Option<Outbox>,
     pub received: Vec<(Instant, u64)>,
     pub events: Vec<(Instant, PathEvent)>,
+    /// Messages of all channels but the first, which are counted.
+    pub messages: Vec<(Instant, ChannelId, Message)>,
+    pub link_events: Vec<(Instant, LinkEvent)>,
     /// Sends back what it gets.
     pub echo: bool,
     pub closed: bool,
@@ -34,6 +39,8 @@ pub struct Pair {
     pub sent: Vec<Instant>,
     /// Bytes of a message, at least 8.
     pub size: usize,
+    /// STUN passes, and no record.
+    pub deaf: bool,
     every: Option<Duration>,
     next_send: Instant,
     seed: u64,
@@ -75,6 +82,8 @@ impl Pair {
                 outbox: None,
                 received: Vec::new(),
                 events: Vec::new(),
+                messages: Vec::new(),
+                link_events: Vec::new(),
                 echo: false,
                 closed: false,
             }
@@ -84,7 +93,8 @@ impl Pair {
             net.join(a, b, edge.clone());
         }
         let (sent, every) = (Vec::new(), None);
-        Self { now: start, net, ends, sent, size: 100, every, next_send: start, seed }
+        let (size, deaf) = (100, false);
+        Self { now: start, net, ends, sent, size, deaf, every, next_send: start, seed }
     }
 
     pub fn negotiate(&mut self) {
@@ -98,6 +108,21 @@ impl Pair {
         let [offerer, answerer] = &mut self.ends;
         let offer = offerer.link.dial(now, offerer.transport.take().unwrap()).unwrap();
         answerer.link.answer(now, answerer.transport.take().unwrap(), &offer).unwrap()
+    }
+
+    /// Both ends go over to a new transport, at new addresses.
+    pub fn replace(&mut self) {
+        for (side, end) in self.ends.iter_mut().enumerate() {
+            let session = SessionConfig::new(random::ice_credentials());
+            let config = PathConfig { keeps_alive: side == 0, ..PathConfig::default() };
+            let mut transport = Transport::new(self.now, session, config, side == 0, self.seed);
+            for address in &mut end.addresses {
+                address.set_port(address.port() + 1);
+                transport.add_local(self.now, LocalAddress::host(*address));
+            }
+            end.transport = Some(transport);
+        }
+        self.negotiate();
     }
 
     pub fn accept(&mut self, answer: &str) {
@@ -165,6 +190,9 @@ impl Pair {
     fn turn(&mut self) {
         let now = self.now;
         while let Some(packet) = self.net.pop(now) {
+            if self.deaf && is_record(&packet.data) {
+                continue;
+            }
             let to = self.ends.iter_mut().find(|e| e.addresses.contains(&packet.to));
             if let Some(end) = to {
                 end.link.handle_datagram(now, packet.to, packet.from, &packet.data);
@@ -211,6 +239,9 @@ impl End {
         self.link.pump(now);
         while let Some(event) = self.link.poll_event() {
             match event {
+                LinkEvent::Message(id, message) if id.index() > 0 => {
+                    self.messages.push((now, id, message));
+                }
                 LinkEvent::Message(id, message) => {
                     let number = u64::from_le_bytes(message.data[..8].try_into().unwrap());
                     self.received.push((now, number));
@@ -218,12 +249,12 @@ impl End {
                         self.link.outbox(id).unwrap().try_push(now, message).unwrap();
                     }
                 }
-                LinkEvent::ChannelOpen { id, .. } => {
+                LinkEvent::ChannelOpen { id, .. } if id.index() == 0 => {
                     self.outbox = self.link.outbox(id).cloned();
                 }
                 LinkEvent::Path(event) => self.events.push((now, event)),
                 LinkEvent::TransportClosed(_) => self.closed = true,
-                _ => {}
+                event => self.link_events.push((now, event)),
             }
         }
         self.link.pump(now);

@@ -303,15 +303,19 @@ impl Mux {
     }
 
     fn ask_journal(&mut self, index: usize, record: Record) {
-        self.asked.push_back(match &record {
-            Record::Append { .. } => Asked::Append(index),
-            Record::Received { epoch, through, .. } => Asked::Received(index, *epoch, *through),
-            Record::Acked { .. } => Asked::Acked,
-        });
         if self.journaled {
+            self.asked.push_back(match &record {
+                Record::Append { .. } => Asked::Append(index),
+                Record::Received { epoch, through, .. } => Asked::Received(index, *epoch, *through),
+                Record::Acked { .. } => Asked::Acked,
+            });
             self.records.push_back(record);
-        } else {
-            self.asked.pop_back();
+        } else if let Record::Append { .. } = record
+            && let Channel { framed: Some(framed), outbox, .. } = &mut self.channels[index]
+        {
+            // The other side has opened it. Without a journal it is as good as a reliable one.
+            framed.sender.stored(true, outbox);
+            outbox.note_stored(Ok(()));
         }
     }
 

@@ -67,6 +67,8 @@ pub(super) struct Receiver {
     /// Bytes that the application takes.
     room: usize,
     told: Told,
+    /// What has come since then.
+    beyond: usize,
     /// Pieces since the other side was told.
     fresh: u32,
     due: Option<Instant>,
@@ -125,6 +127,7 @@ impl Receiver {
             max_message,
             room: max_message,
             told: Told::default(),
+            beyond: 0,
             fresh: 0,
             due: None,
             recorded: 0,
@@ -184,6 +187,7 @@ impl Receiver {
         (entry.theirs, entry.received, entry.acked) = (self.epoch, self.received, self.acked);
         entry.window = u32::try_from(window).unwrap_or(u32::MAX);
         self.told = Told { serial: 0, acked: self.acked, window };
+        self.beyond = self.early_bytes;
     }
 
     /// Whether nothing is waited for.
@@ -204,6 +208,11 @@ impl Receiver {
             return;
         }
         let cost = piece.data.len() + PIECE_COST;
+        if self.beyond + cost > self.told.window + SLACK {
+            // Nobody who keeps to the window gets here.
+            return arrived(Arrival::Violation);
+        }
+        self.beyond += cost;
         if number == self.received + 1 {
             self.received = number;
             self.take(number, piece, &mut arrived);
@@ -511,6 +520,7 @@ impl Receiver {
         let serial = self.told.serial.saturating_add(1);
         let (received, acked) = (self.received, self.acked);
         self.told = Told { serial, acked, window };
+        self.beyond = self.early_bytes;
         let window = u32::try_from(window).unwrap_or(u32::MAX);
         Some(Frame::Ack { channel, serial, received, acked, window })
     }
