@@ -95,10 +95,8 @@ async fn durable_needs_a_journal() {
 async fn durable_messages_survive_both_processes() {
     let scratch = Scratch::new();
     let hub = Hub::start(|_| ()).await;
-    let channels = [ChannelConfig {
-        manual_ack: true,
-        ..ChannelConfig::of_mode("mission", Mode::Durable)
-    }];
+    let channels =
+        [ChannelConfig { manual_ack: true, ..ChannelConfig::of_mode("mission", Mode::Durable) }];
     let mut next = 0;
     let mut received = Vec::new();
     for round in 0..3 {

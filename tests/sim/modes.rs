@@ -13,7 +13,8 @@ fn commands_beside_bulk(edge: &Edge) -> (Duration, f64) {
     let mut pair = Pair::connected(7, 1, &PathConfig::default(), edge);
     let limits = OutboxConfig { max_bytes: 1 << 20, ..OutboxConfig::default() };
     let link = &mut pair.ends[OFFERER].link;
-    let bulk = ChannelConfig { priority: Priority::Low, outbox: limits, ..ChannelConfig::new("bulk") };
+    let bulk =
+        ChannelConfig { priority: Priority::Low, outbox: limits, ..ChannelConfig::new("bulk") };
     let (_, bulk) = link.open(pair.now, bulk);
     let commands = ChannelConfig { priority: Priority::High, ..ChannelConfig::new("commands") };
     let (command, commands) = link.open(pair.now, commands);
@@ -48,7 +49,10 @@ fn commands_do_not_wait_for_bulk() {
     for (delay, rate) in [(50 * MS, 2_500_000.0), (MS / 5, 2_500_000.0), (20 * MS, 250_000.0)] {
         let edge = Edge { delay, rate, ..Edge::default() };
         let (p99, share) = commands_beside_bulk(&edge);
-        println!("{delay:?} each way, {rate} B/s: command p99 {p99:?}, bulk {:.0} %", share * 100.0);
+        println!(
+            "{delay:?} each way, {rate} B/s: command p99 {p99:?}, bulk {:.0} %",
+            share * 100.0
+        );
         // Three round trips and 20 ms more than the way itself takes.
         assert!(p99 <= delay + 2 * delay + 20 * MS, "{p99:?}");
         assert!(share >= 0.85, "{share}");

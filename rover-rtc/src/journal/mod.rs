@@ -229,8 +229,8 @@ impl Journal {
     }
 
     fn send(&self, ask: Ask) -> Result<(), JournalError> {
-        let sent = self.asks.as_ref().map(|asks| asks.send(ask));
-        sent.and_then(Result::ok).ok_or_else(ended)
+        let asks = self.asks.as_ref().ok_or_else(ended)?;
+        asks.send(ask).map_err(|_| ended())
     }
 }
 

@@ -61,9 +61,11 @@ pub(super) fn message_value(key: &[u8], message: &Message) -> Vec<u8> {
 
 pub(super) fn read_message(key: &[u8], value: &[u8]) -> Result<Message, JournalError> {
     match unseal(key, value)? {
-        [binary @ (0 | 1), data @ ..] => {
-            Ok(Message { binary: *binary == 1, data: Bytes::copy_from_slice(data), ..Message::default() })
-        }
+        [binary @ (0 | 1), data @ ..] => Ok(Message {
+            binary: *binary == 1,
+            data: Bytes::copy_from_slice(data),
+            ..Message::default()
+        }),
         _ => Err(damaged("a message is neither text nor binary")),
     }
 }

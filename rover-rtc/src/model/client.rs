@@ -381,7 +381,7 @@ impl Client {
     /// Queues a message that the hub passes on. If this client lags, its writer need not wait for
     /// it.
     pub(crate) fn pass(
-        &mut self,
+        &self,
         now: Instant,
         label: &str,
         mut message: Message,

@@ -145,6 +145,12 @@ impl Channel {
         self.outbox.len()
     }
 
+    /// Messages that are kept until the other side has acknowledged them, beside those that wait.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.outbox.held().0
+    }
+
     /// Waits until at most `bytes` are queued.
     pub async fn queued_at_most(&self, bytes: usize) {
         poll_fn(|cx| {

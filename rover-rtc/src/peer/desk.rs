@@ -1,7 +1,7 @@
 //! The journal of a peer, shared by all of its links.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
@@ -26,7 +26,10 @@ struct Inner {
 impl Desk {
     /// Opens the journal in the state directory, if there is one, and reads all of it: what is
     /// damaged is found before anything is sent.
-    pub(super) fn open(config: &PeerConfig, wake: &Arc<Notify>) -> Result<Option<Self>, WebrtcError> {
+    pub(super) fn open(
+        config: &PeerConfig,
+        wake: &Arc<Notify>,
+    ) -> Result<Option<Self>, WebrtcError> {
         let Some(dir) = &config.state else { return Ok(None) };
         let wake = wake.clone();
         let wake = Box::new(move || wake.notify_one());
@@ -61,13 +64,24 @@ impl Desk {
         inner.done.pop_front()
     }
 
-    pub(super) fn stats(&self) -> JournalStats {
-        self.lock().journal.stats()
+    /// A handle that does not keep the journal open.
+    pub(super) fn downgrade(&self) -> WeakDesk {
+        WeakDesk(Arc::downgrade(&self.inner))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // No code under the lock leaves anything half done.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// As long as the peer runs, what its journal has counted.
+#[derive(Debug, Clone)]
+pub(super) struct WeakDesk(Weak<Mutex<Inner>>);
+
+impl WeakDesk {
+    pub(super) fn stats(&self) -> Option<JournalStats> {
+        Some(Desk { inner: self.0.upgrade()? }.lock().journal.stats())
     }
 }
 

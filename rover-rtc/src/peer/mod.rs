@@ -43,13 +43,14 @@ pub use run::{ConnectOptions, IceServers, PeerOptions, main};
 use crate::config::PeerConfig;
 use crate::error::{DialError, WebrtcError};
 use crate::identity::{Fingerprint, Identity, KnownPeers, valid_name};
+use crate::journal::JournalStats;
 use crate::link::{ChannelConfig, Mode, STATUS};
 use crate::recovery::Ladder;
 use crate::rendezvous::{Rendezvous, RendezvousConfig};
 use crate::stats::LinkStats;
 use crate::util::{clock, random};
 use bonds::Bonds;
-use desk::Desk;
+use desk::{Desk, WeakDesk};
 use driver::{Driver, Owner, Request};
 use home::Route;
 use signaling::Signaling;
@@ -61,6 +62,7 @@ pub struct Peer {
     home: PeerLink,
     called: Mutex<mpsc::Receiver<PeerLink>>,
     fingerprint: Option<Fingerprint>,
+    journal: Option<WeakDesk>,
 }
 
 impl Peer {
@@ -187,6 +189,12 @@ impl Peer {
         self.fingerprint
     }
 
+    /// What the journal has counted; `None` without a state directory, and when the peer is closed.
+    #[must_use]
+    pub fn journal(&self) -> Option<JournalStats> {
+        self.journal.as_ref()?.stats()
+    }
+
     /// A channel of the link with the hub, by its label.
     #[must_use]
     pub fn channel(&self, label: &str) -> Option<Channel> {
@@ -237,6 +245,7 @@ impl Peer {
     ) -> Result<(Self, Driver), WebrtcError> {
         let wake = Arc::new(Notify::new());
         let desk = Desk::open(&config, &wake)?;
+        let journal = desk.as_ref().map(Desk::downgrade);
         config.channels.iter().try_for_each(ChannelConfig::check)?;
         let durable = |c: &&ChannelConfig| c.mode == Mode::Durable && desk.is_none();
         if let Some(channel) = config.channels.iter().find(durable) {
@@ -260,7 +269,7 @@ impl Peer {
             directory,
             _held: held,
         };
-        Ok((Self { home, called: Mutex::new(called), fingerprint }, driver))
+        Ok((Self { home, called: Mutex::new(called), fingerprint, journal }, driver))
     }
 }
 

@@ -85,7 +85,9 @@ pub enum TieEvent {
 }
 
 /// Who knows what the journal has.
-struct Memory(Box<dyn FnMut(&str) -> Vec<Saved> + Send>);
+struct Memory(Box<Remember>);
+
+type Remember = dyn FnMut(&str) -> Vec<Saved> + Send;
 
 impl std::fmt::Debug for Memory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

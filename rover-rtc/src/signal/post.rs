@@ -7,8 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::letter::Sealed;
-use crate::link::{ChannelConfig, Priority};
 pub use crate::link::RESERVED;
+use crate::link::{ChannelConfig, Priority};
 
 /// The channel for that, on either side.
 pub(crate) fn channel() -> ChannelConfig {

@@ -30,7 +30,9 @@ pub(super) use frame::{DATAGRAMS, PIECE_HEAD, PROTOCOL, STREAM};
 pub(super) use outgoing::{Out, Room};
 pub use record::{Record, Saved, SavedOutgoing};
 
-use super::{ChannelConfig, ChannelId, LinkEvent, MAX_MESSAGE, Mode, Outbox, OutboxConfig, WhenFull};
+use super::{
+    ChannelConfig, ChannelId, LinkEvent, MAX_MESSAGE, Mode, Outbox, OutboxConfig, WhenFull,
+};
 use crate::error::SendError;
 use crate::stats::{ChannelCounters, ChannelStats, LinkStats};
 use crate::util::random;
@@ -361,7 +363,6 @@ impl Channel {
         }
     }
 }
-
 
 /// Bytes of a channel that may be on their way through a hub.
 const PASSING_ROOM: usize = 1024 * 1024;
