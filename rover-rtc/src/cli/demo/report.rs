@@ -17,6 +17,8 @@ pub(super) struct Report {
     lost: u64,
     duplicated: u64,
     reordered: u64,
+    /// Messages that came once more after a crash, and were known by their number.
+    known: u64,
     /// From the end of the fault to the first message.
     back_after: Option<Duration>,
     /// What went beside the messages, and how late the latest of 100 messages was meanwhile.
@@ -59,6 +61,7 @@ impl Report {
             lost: sum(Record::lost),
             duplicated: sum(Record::duplicated),
             reordered: sum(Record::reordered),
+            known: sum(Record::known),
             back_after,
             bulk: None,
         }
@@ -122,6 +125,7 @@ impl Report {
             "lost": self.lost,
             "duplicated": self.duplicated,
             "reordered": self.reordered,
+            "known": self.known,
         })
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Record {
     sending: bool,
     sent: u64,
     received: Vec<(Instant, u64)>,
+    /// Messages that the application knew by their number, and did not take once more.
+    known: u64,
     /// From the sender's call to the receiver's, of each that was received.
     delays: Vec<Duration>,
 }
@@ -113,6 +115,10 @@ impl Record {
         self.received.len() as u64 - (self.sent - self.lost())
     }
 
+    pub(super) fn known(&self) -> u64 {
+        self.known
+    }
+
     /// First deliveries that came after a higher number.
     pub(super) fn reordered(&self) -> u64 {
         let highest_before = self.received.iter().scan(None, |highest, (_, number)| {
@@ -165,6 +171,7 @@ async fn receive(channel: Channel, record: Arc<Mutex<Record>>, taken: Arc<Atomic
     let durable = channel.mode() == Mode::Durable;
     while let Some(message) = channel.recv().await {
         if durable && taken.fetch_max(message.number, Ordering::Relaxed) >= message.number {
+            lock(&record).known += 1;
             continue;
         }
         let Ok(payload) = Payload::decode(&message.data) else { continue }; // the hub's status

@@ -34,7 +34,8 @@ pub(crate) async fn receive(
         tokio::select! {
             link = peer.accept() => {
                 let Some(link) = link else { break };
-                let welcome = options.from.is_empty() || options.from.iter().any(|f| f == link.name());
+                let mut may = options.from.iter();
+                let welcome = options.from.is_empty() || may.any(|from| from == link.name());
                 let (dir, show, counter) = (dir.clone(), show.clone(), counter.clone());
                 links.spawn(Desk::serve(link, welcome, dir, show, counter));
             }
