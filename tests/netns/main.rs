@@ -15,6 +15,7 @@
 )]
 
 mod call;
+mod chaos;
 #[path = "../support/coturn.rs"]
 mod coturn;
 mod count;

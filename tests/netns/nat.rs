@@ -127,7 +127,13 @@ impl World {
         self.spoil(host, uplink, &format!("numgen random mod 100 < {percent} drop"));
     }
 
-    /// Ends [`World::cut`] and [`World::lose`].
+    /// As [`World::cut`], but only what comes in, or only what goes out.
+    pub fn cut_one_way(&self, host: Host, uplink: usize, inbound: bool) {
+        let device = if inbound { "wan" } else { "lan" };
+        self.spoil(host, uplink, &format!("iifname \"{device}\" drop"));
+    }
+
+    /// Ends [`World::cut`], [`World::cut_one_way`] and [`World::lose`].
     pub fn restore(&self, host: Host, uplink: usize) {
         self.router(host, uplink).0.uninstall("losses");
     }

@@ -146,7 +146,7 @@ fn paths(stats: &LinkStats) -> String {
 }
 
 /// The lines of standard input.
-fn commands() -> mpsc::UnboundedReceiver<String> {
+pub fn commands() -> mpsc::UnboundedReceiver<String> {
     let (sender, receiver) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
         std::io::stdin().lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
