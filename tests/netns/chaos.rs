@@ -2,7 +2,9 @@
 //! again; no durable or reliable message may be lost, come twice or in another order.
 //!
 //! `ROVER_RTC_LONG=1` makes it ten minutes, `ROVER_RTC_CHAOS_MINUTES` as many as one likes.
-//! `ROVER_RTC_CHAOS_SEED` repeats the faults of an earlier run, though not their exact times.
+//! `ROVER_RTC_CHAOS_SEED` repeats the faults of an earlier run, though not their exact times;
+//! `ROVER_RTC_CHAOS_FAULT_MS` and `ROVER_RTC_CHAOS_KILL_MS` change the time from one fault or kill
+//! to the next.
 
 mod check;
 mod faults;
@@ -31,7 +33,10 @@ fn chaos() {
     say("chaos", &format!("seed {seed}, {length:?}"));
 
     let mut rig = Rig::start();
-    let mut faults = Faults::new(seed);
+    let pause = |name, ms| Duration::from_millis(number(name).unwrap_or(ms));
+    let pauses =
+        (pause("ROVER_RTC_CHAOS_FAULT_MS", 2500), pause("ROVER_RTC_CHAOS_KILL_MS", 15_000));
+    let mut faults = Faults::new(seed, pauses);
     let end = Instant::now() + length;
     while Instant::now() < end {
         faults.turn(&mut rig);

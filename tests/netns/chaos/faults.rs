@@ -12,6 +12,8 @@ pub struct Faults {
     began: Instant,
     next: Instant,
     next_kill: Instant,
+    /// Between two faults, and between two kills of rovers, on average.
+    pauses: (Duration, Duration),
     /// What is broken and when it is mended.
     broken: Vec<(Instant, Thing)>,
     counts: [u32; KINDS.len()],
@@ -30,12 +32,18 @@ enum Thing {
 }
 
 impl Faults {
-    pub fn new(seed: u64) -> Self {
-        let began = Instant::now();
-        let next_kill = began + Duration::from_secs(5);
-        let (counts, kills) = (Default::default(), [0; 2]);
-        let broken = Vec::new();
-        Self { random: seed, began, next: began, next_kill, broken, counts, kills }
+    pub fn new(seed: u64, pauses: (Duration, Duration)) -> Self {
+        let now = Instant::now();
+        Self {
+            random: seed,
+            began: now,
+            next: now,
+            next_kill: now + pauses.1 / 3,
+            pauses,
+            broken: Vec::new(),
+            counts: Default::default(),
+            kills: [0; 2],
+        }
     }
 
     /// Does what is due.
@@ -46,11 +54,11 @@ impl Faults {
             mend(rig, thing);
         }
         if self.next <= now {
-            self.next = now + self.millis(1000, 4000);
+            self.next = now + self.about(self.pauses.0);
             self.fault(rig, now);
         }
         if self.next_kill <= now {
-            self.next_kill = now + self.millis(10_000, 20_000);
+            self.next_kill = now + self.about(self.pauses.1);
             let (rover, pause) = (self.below(2) as usize, self.millis(0, 3000));
             if self.is_whole(Thing::Rover(rover)) {
                 self.tell(&format!("kills {}, for {pause:?}", NAMES[rover]));
@@ -133,6 +141,12 @@ impl Faults {
             let (at, time) = (self.began.elapsed(), crate::role::time());
             say("chaos", &format!("{:.2} ({time}): {what}", at.as_secs_f64()));
         }
+    }
+
+    /// From half to one and a half of it.
+    fn about(&mut self, pause: Duration) -> Duration {
+        let pause = pause.as_millis() as u64;
+        self.millis(pause / 2, pause * 3 / 2)
     }
 
     fn millis(&mut self, from: u64, to: u64) -> Duration {
