@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use rover_rtc::{Channel, ChannelConfig, Message, Mode, Peer, PeerConfig, PeerLink};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::role::{commands, time};
 
@@ -183,11 +184,22 @@ async fn send_reliable(channel: &Channel, log: &Log, order: watch::Receiver<Orde
 }
 
 async fn receive_durable(channel: &Channel, log: &Log, mut had: HashSet<u64>) {
-    while let Some(message) = channel.recv().await {
-        let (from, number) = sender(&message);
-        let kind = if had.insert(message.number) { 'd' } else { 'x' };
-        log.line(kind, time(), format!("{from} {number} {}", message.number));
-        message.ack();
+    // Some at a time, so that a kill nearly always meets messages that are logged and not
+    // acknowledged.
+    let mut held = Vec::new();
+    loop {
+        let received = timeout(ACK_PAUSE, channel.recv()).await;
+        if let Ok(Some(message)) = &received {
+            let (from, number) = sender(message);
+            let kind = if had.insert(message.number) { 'd' } else { 'x' };
+            log.line(kind, time(), format!("{from} {number} {}", message.number));
+        }
+        match received {
+            Ok(Some(message)) if held.len() < ACK_COUNT => held.push(message),
+            Ok(Some(message)) => held.drain(..).chain([message]).for_each(|m| m.ack()),
+            Ok(None) => break,
+            Err(_) => held.drain(..).for_each(|m| m.ack()),
+        }
     }
     log.event(format!("Over {MISSION}"));
 }
@@ -234,3 +246,7 @@ const COMMANDS: &str = "commands";
 
 /// Between two messages of a channel.
 const INTERVAL: Duration = Duration::from_millis(20);
+
+/// A durable message is acknowledged when so many more have come, or none for so long.
+const ACK_COUNT: usize = 10;
+const ACK_PAUSE: Duration = Duration::from_millis(200);
