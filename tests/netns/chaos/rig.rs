@@ -117,9 +117,16 @@ impl Rig {
     /// Ends all programs, which must have been well.
     pub fn end(&mut self) {
         for (rover, name) in self.rovers.iter_mut().zip(NAMES) {
-            let mut rover = rover.take().unwrap();
+            let rover = rover.as_mut().unwrap();
             drop(rover.stdin.take());
-            let status = rover.wait().unwrap();
+            let limit = Instant::now() + Duration::from_secs(10);
+            let status = loop {
+                if let Some(status) = rover.try_wait().unwrap() {
+                    break status;
+                }
+                assert!(Instant::now() < limit, "{name} does not end: see {:?}", self.directory);
+                pause(20);
+            };
             assert!(status.success(), "{name}: {status}, see {:?}", self.directory);
         }
         let mut hub = self.hub.take().unwrap();
