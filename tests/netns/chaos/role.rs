@@ -184,21 +184,27 @@ async fn send_reliable(channel: &Channel, log: &Log, order: watch::Receiver<Orde
 }
 
 async fn receive_durable(channel: &Channel, log: &Log, mut had: HashSet<u64>) {
-    // Some at a time, so that a kill nearly always meets messages that are logged and not
-    // acknowledged.
-    let mut held = Vec::new();
+    // Late and some at a time, so that a kill meets messages that are here and not logged, and
+    // others that are logged and not acknowledged.
+    let (mut fresh, mut logged) = (Vec::<Message>::new(), Vec::<Message>::new());
     loop {
-        let received = timeout(ACK_PAUSE, channel.recv()).await;
-        if let Ok(Some(message)) = &received {
-            let (from, number) = sender(message);
+        let idle = match timeout(PAUSE, channel.recv()).await {
+            Ok(Some(message)) => {
+                fresh.push(message);
+                false
+            }
+            Ok(None) => break,
+            Err(_) => true,
+        };
+        if !idle && fresh.len() < COUNT {
+            continue;
+        }
+        logged.drain(..).for_each(|message| message.ack());
+        for message in fresh.drain(..) {
+            let (from, number) = sender(&message);
             let kind = if had.insert(message.number) { 'd' } else { 'x' };
             log.line(kind, time(), format!("{from} {number} {}", message.number));
-        }
-        match received {
-            Ok(Some(message)) if held.len() < ACK_COUNT => held.push(message),
-            Ok(Some(message)) => held.drain(..).chain([message]).for_each(|m| m.ack()),
-            Ok(None) => break,
-            Err(_) => held.drain(..).for_each(|m| m.ack()),
+            logged.push(message);
         }
     }
     log.event(format!("Over {MISSION}"));
@@ -247,6 +253,7 @@ const COMMANDS: &str = "commands";
 /// Between two messages of a channel.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// A durable message is acknowledged when so many more have come, or none for so long.
-const ACK_COUNT: usize = 10;
-const ACK_PAUSE: Duration = Duration::from_millis(200);
+/// Durable messages are logged when there are so many, or none has come for so long; and
+/// acknowledged with the next ones.
+const COUNT: usize = 10;
+const PAUSE: Duration = Duration::from_millis(200);
