@@ -163,6 +163,9 @@ pub struct ServerConfig {
     pub outbox: OutboxConfig,
     /// Channels that one client can open. Default 16.
     pub max_channels: usize,
+    /// Largest message in bytes that the hub takes, and passes on, on a framed channel. Default
+    /// 1 MiB: each channel of each client may have one that is half there.
+    pub max_message: usize,
     /// Clients in all. Default 10,000; more are told 503.
     pub max_clients: usize,
     /// Clients that have an answer but no connection yet. Default 64; more are told 503 with
@@ -212,6 +215,7 @@ impl Default for ServerConfig {
             pace: Pace::OURS,
             outbox,
             max_channels: 16,
+            max_message: 1024 * 1024,
             max_clients: 10_000,
             max_half_open: 64,
             half_open_time: Duration::from_secs(15),

@@ -38,6 +38,10 @@ pub enum WebrtcError {
     /// A channel's label is empty or too long: choose another.
     #[error("{0:?} is no label: 1 to 255 bytes")]
     Label(String),
+    /// The other side has opened the channel first, and what it sends is acknowledged in another way
+    /// than asked for: put the channel into the settings (`channels`), so that it is there before.
+    #[error("the channel {0:?} is open with another manual_ack: put it into the settings")]
+    Opened(String),
     /// A durable channel needs a journal: set a state directory.
     #[error("the channel {0:?} is durable, and there is no journal: set a state directory")]
     NoJournal(String),
@@ -81,6 +85,10 @@ pub enum DialError {
     /// somebody between, is not to be trusted.
     #[error("{0}")]
     Distrusted(String),
+    /// What the journal knows of the other peer cannot be read: caused by the disk. Try again when it
+    /// is well.
+    #[error("journal: {0}")]
+    Journal(String),
     /// The other peer has ended the link.
     #[error("{0} said good-bye")]
     Bye(String),

@@ -143,11 +143,10 @@ async fn a_new_process_is_told_and_gets_what_waits() {
     assert_eq!(timeout(PATIENCE, to.recv()).await.unwrap().unwrap().data, "first");
     assert!(timeout(PATIENCE, from.acknowledged()).await.unwrap());
     let mut events = there.events();
-    // It says no good-bye.
-    drop((here, to));
+    // It says no good-bye: what the handles say when they are dropped, nobody hears.
     let ended = tokio::task::spawn_blocking(|| process.shutdown_timeout(PATIENCE));
     ended.await.unwrap();
-    drop(two);
+    drop((here, to, two));
     for number in 0..100u64 {
         from.send_message(message(number, 5000)).await.unwrap();
     }

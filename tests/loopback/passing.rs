@@ -4,7 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use rover_rtc::{Channel, ChannelConfig, Mode, Peer, PeerConfig};
+use rover_rtc::net::{FaultRule, Faults};
+use rover_rtc::{Channel, ChannelConfig, Message, Mode, Peer, PeerConfig};
 use tokio::time::{sleep, timeout};
 
 use crate::named::Hub;
@@ -12,10 +13,20 @@ use crate::named::Hub;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn client(hub: SocketAddr, name: &str, channel: &ChannelConfig) -> (Peer, Channel) {
+    client_with(hub, name, channel, Faults::default())
+}
+
+fn client_with(
+    hub: SocketAddr,
+    name: &str,
+    channel: &ChannelConfig,
+    faults: Faults,
+) -> (Peer, Channel) {
     let mut config = PeerConfig::new(format!("http://{hub}"));
     config.name = Some(name.to_owned());
     config.bind = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
     config.channels = vec![channel.clone()];
+    config.faults = faults;
     let peer = Peer::connect(config).unwrap();
     let channel = peer.channel(&channel.label).unwrap();
     (peer, channel)
@@ -90,4 +101,73 @@ async fn the_status_is_the_latest() {
     let latest = status.try_recv().unwrap();
     assert!(std::str::from_utf8(&latest.data).unwrap().contains("\"type\":\"status\""));
     assert!(status.try_recv().is_none());
+}
+
+/// One of three is cut off: the other two go on, and it gets the newest when it is back.
+#[tokio::test]
+async fn who_is_away_holds_up_nobody() {
+    let hub = Hub::start(|_| ()).await;
+    let commands = ChannelConfig::new("commands");
+    let faults = Faults::new(1);
+    let (_away, away) = client_with(hub.http, "away", &commands, faults.clone());
+    let (_one, from) = client(hub.http, "one", &commands);
+    let (_two, to) = client(hub.http, "two", &commands);
+    let send = async |number: u64| {
+        let mut data = number.to_le_bytes().to_vec();
+        data.resize(1000, 0);
+        timeout(PATIENCE, from.send(data)).await.unwrap().unwrap();
+    };
+    send(0).await;
+    assert_eq!((number(&away).await, number(&to).await), (0, 0));
+    faults.set(IpAddr::V4(Ipv4Addr::LOCALHOST), FaultRule::cut());
+    for number in 1..10_000 {
+        send(number).await;
+    }
+    for expected in 1..10_000 {
+        assert_eq!(number(&to).await, expected);
+    }
+    assert!(timeout(PATIENCE, from.acknowledged()).await.unwrap());
+    faults.clear_all();
+    // What its outbox at the hub had no room for is gone, and the rest comes in order.
+    let mut last = 0;
+    while last < 9_999 {
+        let next = number(&away).await;
+        assert!(next > last);
+        last = next;
+    }
+}
+
+#[tokio::test]
+async fn the_newest_of_each_key_goes_through() {
+    let hub = Hub::start(|_| ()).await;
+    let pose = ChannelConfig::of_mode("pose", Mode::Latest);
+    let (_one, from) = client(hub.http, "one", &pose);
+    let (_two, to) = client(hub.http, "two", &pose);
+    let value = |number: u64, key: &str| {
+        Message::binary(number.to_le_bytes().to_vec()).with_key(key.to_owned())
+    };
+    // Until it is there.
+    while timeout(Duration::from_millis(100), to.recv()).await.is_err() {
+        from.send_message(value(0, "ready")).await.unwrap();
+    }
+    for number in 1..=500 {
+        for key in ["a", "b", "c"] {
+            // Some keys stand still while others change.
+            if key == "a" || number % 7 == 0 || number == 500 {
+                from.send_message(value(number, key)).await.unwrap();
+            }
+        }
+        if number % 10 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let mut newest = [0; 3];
+    while newest != [500; 3] {
+        let message = timeout(PATIENCE, to.recv()).await.unwrap().unwrap();
+        let number = u64::from_le_bytes(message.data[..8].try_into().unwrap());
+        if let Some(key) = ["a", "b", "c"].iter().position(|k| message.key == *k) {
+            assert!(number > newest[key]);
+            newest[key] = number;
+        }
+    }
 }

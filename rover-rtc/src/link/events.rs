@@ -151,6 +151,10 @@ impl Link {
         if self.current.as_mut()?.ways.opened(id, &label, protocol) {
             return None;
         }
+        if self.mux.is_needed() {
+            // Those of frames come first, if the other side offers them.
+            self.current.as_mut()?.open_ways(now);
+        }
         let streams = &self.current.as_ref()?.streams;
         let free = |(c, s): (&Channel, &Stream)| {
             s.id.is_none() && c.config.label == label && c.config.mode == Mode::Plain

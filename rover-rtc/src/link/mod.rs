@@ -192,6 +192,11 @@ impl Link {
         }
     }
 
+    /// Waits no more for what a channel has to send before its writers are told that it has arrived.
+    pub(crate) fn release_guards(&mut self, id: ChannelId) {
+        self.mux.release_guards(id);
+    }
+
     /// Limits the messages that this side takes on framed channels. Default 16 MiB.
     pub fn set_max_message(&mut self, bytes: usize) {
         self.mux.max_message = bytes;
@@ -390,7 +395,8 @@ impl Link {
         let can_send = |a: &Attached| {
             a.ways.sending().0.is_some() && a.transport.paths().dead_since().is_none()
         };
-        let mux = self.mux.poll_timeout(self.current.as_ref().is_some_and(can_send));
+        let can_send = self.unsent.is_none() && self.current.as_ref().is_some_and(can_send);
+        let mux = self.mux.poll_timeout(can_send);
         self.attached().filter_map(|a| a.transport.poll_timeout(now)).chain(mux).min()
     }
 

@@ -25,9 +25,11 @@ pub enum WhenFull {
     Wait,
     /// Both refuse with [`SendError::Full`].
     Refuse,
-    /// The oldest messages that have not been sent make room; they are counted as dropped.
+    /// The oldest messages that have not been sent make room; they are counted as dropped. A durable
+    /// channel drops nothing: it refuses.
     DropOldest,
-    /// The new message takes the place of all that have not been sent; they are counted as dropped.
+    /// The new message takes the place of all that have not been sent; they are counted as dropped. A
+    /// durable channel refuses.
     KeepLatest,
 }
 
@@ -115,8 +117,13 @@ impl Outbox {
     #[must_use]
     pub fn new(config: &ChannelConfig) -> Self {
         let mut limits = config.outbox;
-        if config.mode == Mode::Datagram {
-            limits.max_message = limits.max_message.min(MAX_DATAGRAM);
+        match (config.mode, limits.when_full) {
+            (Mode::Datagram, _) => limits.max_message = limits.max_message.min(MAX_DATAGRAM),
+            // What `send` has promised to keep is not dropped.
+            (Mode::Durable, WhenFull::DropOldest | WhenFull::KeepLatest) => {
+                limits.when_full = WhenFull::Refuse;
+            }
+            _ => {}
         }
         let queue = Queue {
             config: limits,
@@ -273,7 +280,9 @@ impl Outbox {
     pub(super) fn set_their_limit(&self, bytes: usize) {
         let mut queue = self.lock();
         queue.their_limit = bytes;
-        if queue.messages.iter().any(|q| q.message.data.len() > bytes) {
+        if queue.mode != Mode::Durable
+            && queue.messages.iter().any(|q| q.message.data.len() > bytes)
+        {
             let before = queue.messages.len();
             queue.messages.retain(|q| q.message.data.len() <= bytes);
             queue.drops.too_large += (before - queue.messages.len()) as u64;
@@ -281,6 +290,11 @@ impl Outbox {
             queue.index();
             queue.wake();
         }
+    }
+
+    /// Waits no more for what is queued before its writer is told that it has arrived.
+    pub(super) fn release_guards(&self) {
+        self.lock().messages.iter_mut().for_each(|q| q.message.guard = None);
     }
 
     /// Takes the oldest message if it has at most `max_bytes`.
@@ -412,7 +426,13 @@ impl Queue {
         while !self.has_room(size) {
             match self.config.when_full {
                 WhenFull::Wait | WhenFull::Refuse => return Err(SendError::Full),
-                WhenFull::DropOldest | WhenFull::KeepLatest if self.messages.is_empty() => break,
+                WhenFull::DropOldest | WhenFull::KeepLatest if self.messages.is_empty() => {
+                    // All of it is on its way: what is left to drop is the new one.
+                    self.drops.full += 1;
+                    self.missing += 1;
+                    self.pushed += 1;
+                    return Ok(Pushed { wake: true, ordinal: self.pushed });
+                }
                 WhenFull::DropOldest => self.drop_oldest(),
                 WhenFull::KeepLatest => {
                     while !self.messages.is_empty() {
@@ -490,7 +510,8 @@ impl Queue {
     fn wake(&mut self) {
         let (bytes, closed) = (self.bytes, self.closed);
         // Waking for every message would wake a thousand times for one full queue.
-        let (messages, held) = (self.messages.len() + self.held.0, bytes + self.held.1);
+        let kept = if self.mode == Mode::Latest { (0, 0) } else { self.held };
+        let (messages, held) = (self.messages.len() + kept.0, bytes + kept.1);
         let roomy = held <= self.config.max_bytes / 2 && messages <= self.config.max_messages / 2;
         if roomy || closed {
             self.waiting.drain(..).for_each(Waker::wake);

@@ -1,6 +1,6 @@
 //! One client of a hub.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -77,6 +77,8 @@ pub struct Client {
     received: u64,
     /// The channel for what is said to the hub itself has opened, and nobody has asked yet.
     opened: bool,
+    /// Channels on which it has more to take than others wait for.
+    lagging: HashSet<ChannelId>,
 }
 
 impl Client {
@@ -105,6 +107,7 @@ impl Client {
         }
         let mut link = Link::new(config.outbox, config.max_channels);
         link.set_passes_on();
+        link.set_max_message(config.max_message);
         let answer = link.answer(now, transport, &offer.sdp)?;
         let client = Self {
             id: ClientId::next(),
@@ -121,6 +124,7 @@ impl Client {
             outputs: VecDeque::new(),
             received: 0,
             opened: false,
+            lagging: HashSet::new(),
         };
         Ok((client, answer))
     }
@@ -379,19 +383,24 @@ impl Client {
     }
 
     /// Queues a message that the hub passes on. If this client lags, its writer need not wait for
-    /// it.
+    /// it, nor for what it has not got yet.
     pub(crate) fn pass(
-        &self,
+        &mut self,
         now: Instant,
         label: &str,
         mut message: Message,
     ) -> Result<(), SendError> {
         let Some(id) = self.channel(label) else { return Ok(()) };
-        let outbox = self.link.outbox(id).ok_or(SendError::Closed)?;
+        let outbox = self.link.outbox(id).ok_or(SendError::Closed)?.clone();
         let ((messages, bytes), (held, held_bytes)) = (outbox.len(), outbox.held());
-        let lags = messages + held > LAG_MESSAGES || bytes + held_bytes > LAG_BYTES;
-        if lags || !self.link.is_alive() {
+        let (messages, bytes) = (messages + held, bytes + held_bytes);
+        if messages > LAG_MESSAGES || bytes > LAG_BYTES {
+            if self.lagging.insert(id) {
+                self.link.release_guards(id);
+            }
             message.guard = None;
+        } else if messages < LAG_MESSAGES / 2 && bytes < LAG_BYTES / 2 {
+            self.lagging.remove(&id);
         }
         outbox.try_push(now, message).map(drop)
     }
@@ -469,7 +478,7 @@ impl Client {
 
 /// A client with more than this under way lags.
 const LAG_MESSAGES: usize = 1024;
-const LAG_BYTES: usize = 1024 * 1024;
+const LAG_BYTES: usize = 256 * 1024;
 
 /// Of the transport's credentials and those before a restart that may still be in use: each side
 /// may begin three restarts in an outage, and the answers to all of them may be lost.

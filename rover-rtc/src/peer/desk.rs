@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use crate::config::PeerConfig;
 use crate::error::{SendError, WebrtcError};
-use crate::journal::{Journal, JournalStats};
+use crate::journal::{Journal, JournalError, JournalStats};
 use crate::link::{Record, Saved};
 
 /// Where links hand in records, and get what is known of their past. Clones share it.
@@ -43,15 +43,12 @@ impl Desk {
 
     /// What is known of a link of this name. Blocks while the journal writes what was handed in
     /// before, the answers to which were for an earlier link.
-    pub(super) fn saved(&self, link: &str) -> Vec<Saved> {
+    pub(super) fn saved(&self, link: &str) -> Result<Vec<Saved>, JournalError> {
         let mut inner = self.lock();
-        let saved = inner.journal.saved(link).unwrap_or_else(|error| {
-            tracing::error!(link, %error, "what the journal knows of the link cannot be read");
-            Vec::new()
-        });
+        let saved = inner.journal.saved(link)?;
         inner.collect();
         inner.done.retain(|(name, _)| **name != *link);
-        saved
+        Ok(saved)
     }
 
     pub(super) fn submit(&self, link: &str, record: Record) {

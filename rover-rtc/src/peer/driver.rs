@@ -26,7 +26,7 @@ use super::signaling::Done;
 use crate::config::PeerConfig;
 use crate::error::{DialError, NetworkError, SdpError, WebrtcError};
 use crate::identity::Identity;
-use crate::link::{ChannelConfig, Link, LinkEvent, Mode, Priority, STATUS, Transport};
+use crate::link::{ChannelConfig, Link, LinkEvent, Mode, Priority, STATUS, Saved, Transport};
 use crate::net::{InterfaceWatch, RecvBatch};
 use crate::path::demux::Demux;
 use crate::path::{LocalAddress, PathEvent, frame};
@@ -91,15 +91,16 @@ impl Driver {
         ties: Option<Rendezvous>,
         commands: mpsc::Receiver<Command>,
         bonds: Bonds,
-        (wake, desk): (Arc<Notify>, Option<Desk>),
+        (wake, desk): (Arc<Notify>, Option<(Vec<Saved>, Desk)>),
     ) -> Self {
         let now = clock::now();
         let defaults = config.channels.first().map(|c| c.outbox).unwrap_or_default();
         let mut link = Link::new(defaults, config.max_channels);
         link.set_waker(waker(&wake));
-        if let Some(desk) = &desk {
-            link.set_journal(desk.saved(HOME));
-        }
+        let desk = desk.map(|(saved, desk)| {
+            link.set_journal(saved);
+            desk
+        });
         for channel in &config.channels {
             link.open(now, channel.clone());
         }
@@ -296,10 +297,8 @@ impl Driver {
         while let Some(record) = self.home.link.poll_record() {
             desk.submit(HOME, record);
         }
-        for tie in self.ties.iter_mut().flat_map(Rendezvous::ties) {
-            while let Some(record) = tie.link().poll_record() {
-                desk.submit(tie.name(), record);
-            }
+        while let Some((name, record)) = self.ties.as_mut().and_then(Rendezvous::poll_record) {
+            desk.submit(&name, record);
         }
     }
 

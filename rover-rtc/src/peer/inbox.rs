@@ -113,6 +113,13 @@ impl Inbox {
         queue.pop()
     }
 
+    /// Forgets what is in it.
+    pub(super) fn clear(&self) {
+        let mut queue = self.lock();
+        queue.messages.clear();
+        queue.bytes = 0;
+    }
+
     /// Ends it: what is in it can still be taken.
     pub(super) fn close(&self) {
         let mut queue = self.lock();

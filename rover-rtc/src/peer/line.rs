@@ -183,8 +183,17 @@ impl Line {
         config: ChannelConfig,
         journaled: bool,
     ) -> Result<Channel, WebrtcError> {
+        // The other side may have opened some that this one has not heard of.
+        let fresh = link.channels().skip(self.channels.len());
+        let fresh: Vec<_> = fresh.map(|(id, _, outbox)| (id, outbox.clone())).collect();
+        for (id, outbox) in fresh {
+            self.add_channel(link, id, outbox);
+        }
         // Labels are unique within a link.
         if let Some(known) = link.channel(&config.label) {
+            if link.config(known).is_some_and(|c| c.manual_ack != config.manual_ack) {
+                return Err(WebrtcError::Opened(config.label));
+            }
             let known = self.channels.get(known.index()).cloned().flatten();
             return known.ok_or(WebrtcError::Reserved(config.label));
         }
@@ -261,6 +270,10 @@ impl Line {
 
     fn close_channels(&self) {
         self.channels.iter().flatten().for_each(|c| {
+            if c.mode == Mode::Durable {
+                // Its sender has all of it: it comes again on the next link.
+                c.inbox.clear();
+            }
             c.inbox.close();
             c.outbox.close();
         });

@@ -43,14 +43,14 @@ pub use run::{ConnectOptions, IceServers, PeerOptions, main};
 use crate::config::PeerConfig;
 use crate::error::{DialError, WebrtcError};
 use crate::identity::{Fingerprint, Identity, KnownPeers, valid_name};
-use crate::journal::JournalStats;
+use crate::journal::{JournalError, JournalStats};
 use crate::link::{ChannelConfig, Mode, STATUS};
 use crate::recovery::Ladder;
 use crate::rendezvous::{Rendezvous, RendezvousConfig};
 use crate::stats::LinkStats;
 use crate::util::{clock, random};
 use bonds::Bonds;
-use desk::{Desk, WeakDesk};
+use desk::{Desk, HOME, WeakDesk};
 use driver::{Driver, Owner, Request};
 use home::Route;
 use signaling::Signaling;
@@ -252,12 +252,13 @@ impl Peer {
             return Err(WebrtcError::NoJournal(channel.label.clone()));
         }
         if let (Some(ties), Some(desk)) = (&mut ties, desk.clone()) {
-            ties.set_memory(move |name| desk.saved(name));
+            ties.set_memory(move |name| desk.saved(name).map_err(|e| e.to_string()));
         }
         let (sender, receiver) = mpsc::channel(COMMANDS);
         let (calls, called) = mpsc::channel(CALLS);
         let bonds = Bonds::new(calls, sender.downgrade());
         let fingerprint = identity.as_ref().map(|i| i.fingerprint());
+        let desk = desk.map(|desk| Ok::<_, JournalError>((desk.saved(HOME)?, desk))).transpose()?;
         let mut driver = Driver::new(config, identity, route, ties, receiver, bonds, (wake, desk));
         let (held, directory, events) = driver.home.line.hold();
         let home = PeerLink {

@@ -243,7 +243,14 @@ impl Rendezvous {
             self.reply(now, letter, Content::Declined { reason });
             return None;
         }
-        Some(self.add_tie(now, &letter.from, false).id)
+        match self.add_tie(now, &letter.from, false).map(|tie| tie.id) {
+            Ok(id) => Some(id),
+            Err(error) => {
+                // The caller asks again, and perhaps the disk is well then.
+                self.refuse(format!("a call of {} was not taken: {error}", letter.from));
+                None
+            }
+        }
     }
 
     fn on_answer(&mut self, now: Instant, id: TieId, call: &str, sdp: &str, key: Fingerprint) {

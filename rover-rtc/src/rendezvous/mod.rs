@@ -29,7 +29,7 @@ pub use tie::{Tie, TieId};
 
 use crate::error::{DialError, SendError};
 use crate::identity::{Identity, KnownPeers, valid_name};
-use crate::link::{ChannelConfig, LinkEvent, Outgoing, Saved};
+use crate::link::{ChannelConfig, LinkEvent, Outgoing, Record, Saved};
 use crate::path::{LocalAddress, PathConfig, frame, is_relay, relay_addresses};
 use crate::recovery::RecoveryConfig;
 use crate::session::Pace;
@@ -87,7 +87,7 @@ pub enum TieEvent {
 /// Who knows what the journal has.
 struct Memory(Box<Remember>);
 
-type Remember = dyn FnMut(&str) -> Vec<Saved> + Send;
+type Remember = dyn FnMut(&str) -> Result<Vec<Saved>, String> + Send;
 
 impl std::fmt::Debug for Memory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -137,6 +137,8 @@ pub struct Rendezvous {
     refusals: VecDeque<String>,
     /// What is known of an earlier link with the peer of a name; absent without a journal.
     memory: Option<Memory>,
+    /// Records of links that are over.
+    records: VecDeque<(String, Record)>,
     /// The system's time when this began, and then, in nanoseconds since the epoch.
     epoch: (Instant, u64),
 }
@@ -171,14 +173,26 @@ impl Rendezvous {
             events: VecDeque::new(),
             refusals: VecDeque::new(),
             memory: None,
+            records: VecDeque::new(),
             epoch: (now, unix_nanos),
         }
     }
 
     /// Says that there is a journal, and who knows what it has of a peer of a name. Links have
     /// records for it from now on, which are answered by [`Rendezvous::recorded`].
-    pub fn set_memory(&mut self, memory: impl FnMut(&str) -> Vec<Saved> + Send + 'static) {
+    pub fn set_memory(
+        &mut self,
+        memory: impl FnMut(&str) -> Result<Vec<Saved>, String> + Send + 'static,
+    ) {
         self.memory = Some(Memory(Box::new(memory)));
+    }
+
+    /// What the journal is to keep: the peer of a link, and a record.
+    pub fn poll_record(&mut self) -> Option<(String, Record)> {
+        if let Some(last) = self.records.pop_front() {
+            return Some(last);
+        }
+        self.ties.iter_mut().find_map(|t| Some((t.name.clone(), t.link.poll_record()?)))
     }
 
     /// The journal has kept the oldest record of the link with a peer, or could not.
@@ -215,7 +229,7 @@ impl Rendezvous {
         if !self.make_room(now) {
             return Err(DialError::TooMany(self.config.max_links));
         }
-        let tie = self.add_tie(now, name, true);
+        let tie = self.add_tie(now, name, true)?;
         tie.dialed(now, patience);
         Ok(tie.id)
     }
@@ -406,18 +420,25 @@ impl Rendezvous {
         true
     }
 
-    fn add_tie(&mut self, now: Instant, name: &str, ours: bool) -> &mut Tie {
+    fn add_tie(&mut self, now: Instant, name: &str, ours: bool) -> Result<&mut Tie, DialError> {
         let id = TieId(self.next_id);
         self.next_id += 1;
-        let saved = self.memory.as_mut().map(|memory| (memory.0)(name));
+        // Without what is known of it a link would take and give numbers that are taken.
+        let saved = self.memory.as_mut().map(|memory| (memory.0)(name)).transpose();
+        let saved = saved.map_err(DialError::Journal)?;
         self.ties.push(Tie::new(now, id, name, ours, &self.config, saved));
-        self.ties.last_mut().expect("one has just been pushed")
+        Ok(self.ties.last_mut().expect("one has just been pushed"))
     }
 
     /// Forgets a link. `why` is told to the driver.
     fn remove(&mut self, now: Instant, id: TieId, why: Option<DialError>) {
         let Some(position) = self.ties.iter().position(|t| t.id == id) else { return };
         let mut tie = self.ties.swap_remove(position);
+        // What was taken at the last moment must not come again.
+        tie.link.pump(now);
+        while let Some(record) = tie.link.poll_record() {
+            self.records.push_back((tie.name.clone(), record));
+        }
         let calls: Vec<_> = tie.link.transports().map(|t| t.call().to_owned()).collect();
         tie.link.close(now);
         while let Some(out) = tie.link.poll_transmit() {

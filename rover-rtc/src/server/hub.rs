@@ -283,6 +283,13 @@ impl Hub {
             new.inherit(old);
         }
         self.passing.inherit(id, old);
+        for event in &mut self.propagated {
+            if let Propagated::Data { from, .. } = event
+                && *from == old
+            {
+                *from = id;
+            }
+        }
         self.end(now, old);
     }
 

@@ -87,7 +87,11 @@ impl Hub {
         let has = |c: &crate::model::client::Client| c.has_channel(&label);
         let others = self.clients.iter().filter(|(id, c)| **id != from && has(c));
         let others: Vec<_> = others.map(|(id, _)| *id).collect();
-        if message.is_kept() && (others.is_empty() || self.passing.waiting.contains_key(&label)) {
+        let here = self.clients.contains_key(&from);
+        if here
+            && message.is_kept()
+            && (others.is_empty() || self.passing.waiting.contains_key(&label))
+        {
             // In the order sent, when somebody comes.
             self.passing.waiting.entry(label).or_default().push_back((from, message));
             return;

@@ -250,7 +250,7 @@ impl Mux {
 
     /// Adds a channel, and tells the other side of it if it was told of the others.
     pub(super) fn open(&mut self, now: Instant, config: ChannelConfig) -> (ChannelId, Outbox) {
-        let outbox = Outbox::new(&config);
+        let outbox = Outbox::new(&ChannelConfig { mode: self.sends_as(&config), ..config.clone() });
         let index = self.channels.len();
         let framed = config.mode.is_framed();
         let framed = framed.then(|| Box::new(self.framed_channel(now, &config, &outbox)));
@@ -312,18 +312,27 @@ impl Mux {
                 Record::Acked { .. } => Asked::Acked,
             });
             self.records.push_back(record);
-        } else if let Record::Append { .. } = record
-            && let Channel { framed: Some(framed), outbox, .. } = &mut self.channels[index]
-        {
-            // The other side has opened it. Without a journal it is as good as a reliable one.
-            framed.sender.stored(true, outbox);
-            outbox.note_stored(Ok(()));
         }
+    }
+
+    /// Without a journal what is durable, as the other side has opened it, is as good as reliable.
+    fn sends_as(&self, config: &ChannelConfig) -> Mode {
+        match config.mode {
+            Mode::Durable if !self.journaled => Mode::Reliable,
+            mode => mode,
+        }
+    }
+
+    /// Waits no more for a channel's messages before their writers are told that they have arrived.
+    pub(super) fn release_guards(&mut self, id: ChannelId) {
+        let Some(Channel { framed, outbox, .. }) = self.channels.get_mut(id.0) else { return };
+        outbox.release_guards();
+        framed.iter_mut().for_each(|f| f.sender.release_guards());
     }
 
     fn framed_channel(&mut self, now: Instant, config: &ChannelConfig, outbox: &Outbox) -> Framed {
         let label: Arc<str> = config.label.as_str().into();
-        let mut sender = Sender::new(config.mode, random::number().max(1));
+        let mut sender = Sender::new(self.sends_as(config), random::number().max(1));
         let mut receiver =
             Receiver::new(config.mode, config.manual_ack, self.journaled, self.max_message);
         receiver.acks().set_waker(self.waker.clone());

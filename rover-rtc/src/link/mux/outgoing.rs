@@ -186,7 +186,7 @@ impl Mux {
             if let Some((epoch, through)) = framed.receiver.poll_record() {
                 records.push(Record::Received { label: label.clone(), epoch, through });
             }
-            if config.mode == Mode::Durable && !outbox.is_empty() {
+            if config.mode == Mode::Durable && self.journaled && !outbox.is_empty() {
                 let epoch = framed.sender.epoch();
                 framed.sender.journal(now, outbox, |seq, message| {
                     let (label, message) = (label.clone(), message.clone());

@@ -49,8 +49,8 @@ pub(super) struct Receiver {
     early: BTreeMap<u64, Early>,
     early_bytes: usize,
     partial: Option<Partial>,
-    /// Messages handed on and not acknowledged: number, bytes, whether they are out of turn.
-    unacked: VecDeque<(u64, usize, bool)>,
+    /// Messages handed on and not acknowledged.
+    unacked: VecDeque<Unacked>,
     unacked_bytes: usize,
     /// All messages up to this one have been acknowledged by the application.
     taken: u64,
@@ -62,6 +62,8 @@ pub(super) struct Receiver {
     /// the writers were first seen.
     origins: HashMap<u64, u64>,
     origin_order: VecDeque<u64>,
+    /// What the application had not acknowledged when the hub that had passed it on was restarted.
+    former: Vec<(Acks, Vec<(u64, Origin)>)>,
     acks: Acks,
     max_message: usize,
     /// Bytes that the application takes.
@@ -82,6 +84,15 @@ struct Told {
     serial: u32,
     acked: u64,
     window: usize,
+}
+
+/// A message that the application has, and has not acknowledged in its turn.
+#[derive(Debug)]
+struct Unacked {
+    number: u64,
+    cost: usize,
+    acked: bool,
+    origin: Option<Origin>,
 }
 
 #[derive(Debug)]
@@ -123,6 +134,7 @@ impl Receiver {
             most_keys: MAX_KEYS,
             origins: HashMap::new(),
             origin_order: VecDeque::new(),
+            former: Vec::new(),
             acks: Acks::default(),
             max_message,
             room: max_message,
@@ -170,6 +182,11 @@ impl Receiver {
             self.forget_early();
             self.partial = None;
             // Acknowledgements of what came before mean nothing now.
+            let open = self.unacked.iter().filter(|u| !u.acked);
+            let open: Vec<_> = open.filter_map(|u| Some((u.number, u.origin?))).collect();
+            if !open.is_empty() && self.former.len() < MAX_FORMER {
+                self.former.push((self.acks.clone(), open));
+            }
             self.acks = self.acks.renewed();
             self.unacked.clear();
             (self.unacked_bytes, self.taken) = (0, 0);
@@ -365,14 +382,18 @@ impl Receiver {
         if self.mode == Mode::Latest && !self.is_newest(&message.key, number) {
             return;
         }
-        if let Some(origin) = message.origin
-            && !self.is_first(origin)
-        {
+        let origin = message.origin.filter(|_| self.mode.is_kept());
+        if let Some(known) = origin.filter(|origin| !self.is_first(*origin)) {
+            // The application has it, and may not have acknowledged it.
+            if self.manual && self.former.iter().any(|(_, o)| o.iter().any(|o| o.1 == known)) {
+                self.unacked.push_back(Unacked { number, cost: PIECE_COST, acked: false, origin });
+                self.unacked_bytes += PIECE_COST;
+            }
             return self.settle();
         }
         if self.manual {
             let cost = message.data.len() + PIECE_COST;
-            self.unacked.push_back((number, cost, false));
+            self.unacked.push_back(Unacked { number, cost, acked: false, origin });
             self.unacked_bytes += cost;
             message.receipt = Some(Receipt::new(self.acks.clone(), number));
         }
@@ -420,14 +441,23 @@ impl Receiver {
             return;
         }
         let given = self.acks.take();
-        if given.is_empty() {
+        if given.is_empty() && self.former.is_empty() {
             return;
         }
         for number in given {
-            if let Ok(position) = self.unacked.binary_search_by_key(&number, |u| u.0) {
-                self.unacked[position].2 = true;
+            if let Ok(position) = self.unacked.binary_search_by_key(&number, |u| u.number) {
+                self.unacked[position].acked = true;
             }
         }
+        for (acks, open) in &mut self.former {
+            for number in acks.take() {
+                let Some(position) = open.iter().position(|o| o.0 == number) else { continue };
+                let (_, origin) = open.swap_remove(position);
+                let copies = self.unacked.iter_mut().filter(|u| u.origin == Some(origin));
+                copies.for_each(|copy| copy.acked = true);
+            }
+        }
+        self.former.retain(|(_, open)| !open.is_empty());
         self.settle();
         if self.acked > self.told.acked {
             self.due = Some(now);
@@ -440,10 +470,10 @@ impl Receiver {
             self.acked = self.received;
             return;
         }
-        while let Some((number, cost, true)) = self.unacked.front().copied() {
-            self.unacked.pop_front();
+        while let Some(Unacked { number, cost, acked: true, .. }) = self.unacked.front() {
             self.unacked_bytes -= cost;
-            self.taken = self.taken.max(number);
+            self.taken = self.taken.max(*number);
+            self.unacked.pop_front();
         }
         if self.unacked.is_empty() && self.partial.is_none() {
             self.taken = self.received;
@@ -577,6 +607,9 @@ const SLACK: usize = 1024 * 1024;
 
 /// Keys of which the newest number is remembered.
 const MAX_KEYS: usize = 4096;
+
+/// Restarts of a hub within the time that an application takes to acknowledge.
+const MAX_FORMER: usize = 8;
 
 /// Writers whose messages a hub passes on.
 const MAX_ORIGINS: usize = 1024;

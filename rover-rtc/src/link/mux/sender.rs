@@ -399,6 +399,11 @@ impl Sender {
         any
     }
 
+    /// Waits no more for what is kept before its writer is told that it has arrived.
+    pub(super) fn release_guards(&mut self) {
+        self.flight.iter_mut().flat_map(|h| &mut h.message).for_each(|m| m.guard = None);
+    }
+
     /// Up to where everything has been acknowledged.
     pub(super) fn acked(&self) -> u64 {
         self.base() - 1
