@@ -54,7 +54,13 @@ impl Pair {
     pub fn connected(seed: u64, networks: usize, config: &PathConfig, edge: &Edge) -> Self {
         let mut pair = Self::unconnected(seed, networks, config, edge);
         pair.negotiate();
-        pair.run(20 * SECOND, |p| p.ends.iter_mut().all(|e| e.outbox_is_open()));
+        // A handshake may fail in weather that is bad enough; what a ladder does then is done here.
+        for _ in 0..3 {
+            if pair.run(20 * SECOND, |p| p.ends.iter_mut().all(|e| e.outbox_is_open())) {
+                break;
+            }
+            pair.replace();
+        }
         assert!(pair.is_open(), "no connection, seed {seed}");
         pair
     }
