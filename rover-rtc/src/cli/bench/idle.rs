@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use clap::Args;
 use rover_rtc::util::{clock, stop_requested};
-use rover_rtc::{Channel, Event, Peer, PeerConfig};
+use rover_rtc::{Channel, ChannelConfig, Event, Peer, PeerConfig};
+
+use super::ChannelMode;
 
 /// Options of `bench idle`.
 #[derive(Debug, Clone, Args)]
@@ -16,6 +18,9 @@ pub(crate) struct IdleOptions {
     /// How many peers
     #[arg(long, default_value_t = 1000)]
     num: usize,
+    /// What the channel of each promises
+    #[arg(long, value_name = "MODE", value_enum, default_value_t)]
+    channel: ChannelMode,
     /// Local address of all of them
     #[arg(long, default_value = "127.0.0.1")]
     bind: IpAddr,
@@ -44,6 +49,7 @@ pub(super) async fn main(options: &IdleOptions) -> Result<(), Box<dyn Error>> {
 async fn connect(options: IdleOptions) -> Result<Peer, rover_rtc::WebrtcError> {
     let mut config = PeerConfig::new(&options.server);
     config.bind = vec![options.bind];
+    config.channels = vec![ChannelConfig::of_mode("test", options.channel.promise())];
     let peer = Peer::connect(config)?;
     let mut events = peer.events();
     while !matches!(events.recv().await, Some(Event::ChannelOpen(..)) | None) {}
