@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::health::HealthConfig;
 use crate::journal::JournalConfig;
-use crate::link::{ChannelConfig, OutboxConfig, WhenFull};
+use crate::link::{ChannelConfig, MAX_MESSAGE, OutboxConfig, WhenFull};
 use crate::net::Faults;
 use crate::path::PathConfig;
 use crate::recovery::RecoveryConfig;
@@ -100,6 +100,9 @@ pub struct PeerConfig {
     pub inbox_bytes: usize,
     /// Channels that the link can have, whoever opens them. Default 16.
     pub max_channels: usize,
+    /// Largest message in bytes that is taken on a framed channel; the other side is told. Default
+    /// 16 MiB.
+    pub max_message: usize,
     /// Faults to be played on this peer's networks; for tests and demonstrations.
     pub faults: Faults,
 }
@@ -134,6 +137,7 @@ impl Default for PeerConfig {
             pace: Pace::OURS,
             inbox_bytes: 16 * 1024 * 1024,
             max_channels: 16,
+            max_message: MAX_MESSAGE,
             faults: Faults::default(),
         }
     }

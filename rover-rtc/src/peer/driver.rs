@@ -97,6 +97,7 @@ impl Driver {
         let defaults = config.channels.first().map(|c| c.outbox).unwrap_or_default();
         let mut link = Link::new(defaults, config.max_channels);
         link.set_waker(waker(&wake));
+        link.set_max_message(config.max_message);
         let desk = desk.map(|(saved, desk)| {
             link.set_journal(saved);
             desk

@@ -306,6 +306,7 @@ impl Who {
             pace: config.pace,
             channels: config.channels.clone(),
             max_channels: config.max_channels,
+            max_message: config.max_message,
             max_links: config.max_links,
             relay: config.relay,
             relay_only: config.relay_only,

@@ -50,6 +50,8 @@ pub struct RendezvousConfig {
     pub channels: Vec<ChannelConfig>,
     /// Channels that a link can have, whoever opens them.
     pub max_channels: usize,
+    /// Largest message that is taken on a framed channel.
+    pub max_message: usize,
     /// Links in all.
     pub max_links: usize,
     /// Whether the hub may relay between this peer and others.

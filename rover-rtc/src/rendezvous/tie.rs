@@ -93,6 +93,7 @@ impl Tie {
         let defaults = config.channels.first().map(|c| c.outbox).unwrap_or_default();
         let mut link = Link::new(defaults, config.max_channels);
         link.set_framed();
+        link.set_max_message(config.max_message);
         if let Some(saved) = saved {
             link.set_journal(saved);
         }

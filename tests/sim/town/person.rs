@@ -65,6 +65,7 @@ pub fn config(name: &str) -> RendezvousConfig {
         recovery: RecoveryConfig::default(),
         pace: Pace::OURS,
         channels: vec![ChannelConfig::new("test")],
+        max_message: rover_rtc::link::MAX_MESSAGE,
         max_channels: 8,
         max_links: 8,
         relay: true,

@@ -124,6 +124,25 @@ impl Row {
                 })
             })
             .collect();
+        let channels: Vec<_> = stats
+            .channels
+            .iter()
+            .map(|c| {
+                json!({
+                    "label": c.label,
+                    "mode": format!("{:?}", c.mode).to_lowercase(),
+                    "queued": c.queued,
+                    "in_flight": c.in_flight,
+                    "sent": c.counters.sent,
+                    "acked": c.counters.acked,
+                    "replayed": c.counters.replayed,
+                    "received": c.counters.received,
+                    "dropped": c.drops.total(),
+                    "ack_p50_ms": millis(c.counters.ack_latency.quantile(0.5)),
+                    "ack_p99_ms": millis(c.counters.ack_latency.quantile(0.99)),
+                })
+            })
+            .collect();
         let carrying = self.paths.first().filter(|p| p.stats.carrying);
         let outage = stats.outage;
         json!({
@@ -144,6 +163,7 @@ impl Row {
             "outage": outage.map(|t| t.as_secs_f64()),
             "last_outage": stats.last_outage.map(|t| t.as_secs_f64()),
             "longest_outage": stats.longest_outage.as_secs_f64(),
+            "channels": channels,
             "paths": paths,
         })
     }
