@@ -19,10 +19,10 @@ async fn main() -> Result<(), WebrtcError> {
 }
 
 async fn play(dir: &Path) -> Result<(), WebrtcError> {
-    let (rover, station) = (peer("rover", dir)?, peer("station", dir)?);
-    let link = rover.dial("station").await?;
+    let rover = peer("rover", dir)?;
+    // Waits for nothing, while `dial` waits until the link is up.
+    let link = rover.call("station").await?;
     let mission = link.channel("mission").expect("it is in the settings");
-    station.close().await;
     for sample in ["sample 1", "sample 2", "sample 3"] {
         // On disk when this returns, wherever the station is.
         mission.send(sample).await?;

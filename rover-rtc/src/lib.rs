@@ -9,7 +9,8 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`peer`], [`server`] | drivers: the only places where sockets, clock and state meet |
-//! | [`link`] | channels with bounded outboxes, over one transport after another |
+//! | [`link`] | channels, what they promise, and their queues, over one transport after another |
+//! | [`journal`] | what durable channels must not forget, on disk |
 //! | [`session`] | sole owner of `str0m::Rtc`: ICE, DTLS, SCTP, on a clock of our own pace |
 //! | [`path`] | probes, liveness, selection and duplication of paths |
 //! | [`health`], [`recovery`] | the hub's rule and the peer's ladder, as data |

@@ -165,3 +165,34 @@ async fn a_new_process_is_told_and_gets_what_waits() {
     }
     one.close().await;
 }
+
+/// What is queued before the other side was ever there, by a process that has ended since.
+#[tokio::test]
+async fn a_call_does_not_wait() {
+    let scratch = Scratch::new();
+    let hub = Hub::start(|_| ()).await;
+    let channels = [ChannelConfig::of_mode("mission", Mode::Durable)];
+    let one = Peer::connect(config(&hub, "one", &scratch, &channels)).unwrap();
+    let link = one.call("two").await.unwrap();
+    let mission = link.channel("mission").unwrap();
+    for number in 0..10 {
+        mission.send_message(message(number, 100)).await.unwrap();
+    }
+    one.close().await;
+    drop(link);
+    let one = Peer::connect(config(&hub, "one", &scratch, &channels)).unwrap();
+    let link = one.call("two").await.unwrap();
+    let mission = link.channel("mission").unwrap();
+    assert_eq!(mission.held(), 10);
+    mission.send_message(message(10, 100)).await.unwrap();
+    // Who waits as well, and gives up, does not take the link away.
+    assert!(timeout(Duration::from_millis(50), one.dial("two")).await.is_err());
+    let two = Peer::connect(config(&hub, "two", &scratch, &channels)).unwrap();
+    let here = accept(&two).await;
+    let inbox = here.channel("mission").unwrap();
+    for expected in 0..=10 {
+        let got = timeout(PATIENCE, inbox.recv()).await.unwrap().unwrap();
+        assert_eq!(number(&got), expected);
+    }
+    assert!(timeout(PATIENCE, mission.acknowledged()).await.unwrap());
+}

@@ -78,7 +78,7 @@ impl Driver {
         &mut self,
         now: Instant,
         name: &str,
-        patience: Duration,
+        patience: Option<Duration>,
         reply: oneshot::Sender<Result<PeerLink, DialError>>,
     ) {
         let Some(mut ties) = self.ties.take() else {
@@ -90,13 +90,13 @@ impl Driver {
         while let Some((name, record)) = ties.poll_record() {
             self.desk.iter().for_each(|desk| desk.submit(&name, record.clone()));
         }
-        match ties.dial(now, name, patience) {
+        match ties.dial(now, name, patience.unwrap_or(Duration::MAX)) {
             Err(error) => {
                 let _ = reply.send(Err(error));
             }
             Ok(id) => {
                 self.line_of(&mut ties, id);
-                let up = ties.tie(id).is_some_and(|t| t.is_up());
+                let up = ties.tie(id).is_some_and(|t| t.is_up()) || patience.is_none();
                 // A handle that is made and dropped would close the link.
                 match up.then(|| self.bonds.handle(&mut ties, id)).flatten() {
                     Some(link) => {
@@ -345,8 +345,11 @@ impl Driver {
         let given_up = self.bonds.dialing.extract_if(|_, replies| replies.is_empty());
         let given_up: Vec<_> = given_up.collect();
         for (id, _) in &given_up {
-            ties.hang_up(now, *id);
-            self.forget(*id);
+            // Who has called without waiting has the link still.
+            if !self.bonds.lines.get(id).is_some_and(Line::is_held) {
+                ties.hang_up(now, *id);
+                self.forget(*id);
+            }
         }
         !given_up.is_empty()
     }

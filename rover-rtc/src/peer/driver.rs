@@ -57,7 +57,8 @@ pub(super) enum Request {
     Stats(oneshot::Sender<LinkStats>),
     AcceptAnswer(String, oneshot::Sender<Result<(), SdpError>>),
     Close(oneshot::Sender<()>),
-    Dial(String, Duration, oneshot::Sender<Result<PeerLink, DialError>>),
+    /// Without patience the link is given out before it is up.
+    Dial(String, Option<Duration>, oneshot::Sender<Result<PeerLink, DialError>>),
     Links(oneshot::Sender<Vec<(String, LinkStats)>>),
 }
 
@@ -502,6 +503,8 @@ impl Driver {
     async fn end(mut self) {
         let now = clock::now();
         self.end_bonds(now);
+        self.home.link.pump(now);
+        self.keep_journal();
         self.home.link.close(now);
         self.network.turn.close(now);
         self.flush(now);
@@ -513,7 +516,11 @@ impl Driver {
             // The hub has heard the good-bye; the call is for one that has not.
             let _ = tokio::time::timeout(CLOSE_PATIENCE, signaling.finish()).await;
         }
-        self.home.line.end();
+        // Whoever waits for the end may open the state directory again.
+        let Self { home, identity, ties, desk, .. } = self;
+        let Home { mut line, route, .. } = home;
+        drop((ties, route, identity, desk));
+        line.end();
     }
 }
 

@@ -89,6 +89,11 @@ impl Line {
         (held, self.directory.clone(), self.events.clone())
     }
 
+    /// Whether the application has a handle on it.
+    pub(super) fn is_held(&self) -> bool {
+        self.held.as_ref().is_some_and(|h| h.strong_count() > 0)
+    }
+
     /// Whether the application has let go of it.
     pub(super) fn is_dropped(&self) -> bool {
         self.closing.is_none() && self.held.as_ref().is_some_and(|h| h.strong_count() == 0)

@@ -163,7 +163,20 @@ impl Peer {
         patience: Duration,
     ) -> Result<PeerLink, WebrtcError> {
         let name = name.to_owned();
-        Ok(self.home.ask(|reply| Request::Dial(name, patience, reply)).await??)
+        Ok(self.home.ask(|reply| Request::Dial(name, Some(patience), reply)).await??)
+    }
+
+    /// Calls another peer by its name and waits for nothing: the link is there at once, and comes up
+    /// when the other peer is there. What is sent meanwhile waits in the outboxes, on a durable channel
+    /// on disk. [`PeerLink::events`] tell when it is up.
+    ///
+    /// # Errors
+    ///
+    /// [`WebrtcError::Dial`] if the name cannot be one or there are too many links;
+    /// [`WebrtcError::Closed`].
+    pub async fn call(&self, name: &str) -> Result<PeerLink, WebrtcError> {
+        let name = name.to_owned();
+        Ok(self.home.ask(|reply| Request::Dial(name, None, reply)).await??)
     }
 
     /// The next link that another peer has called; `None` when the peer has been closed. Links
