@@ -42,6 +42,14 @@ impl Scene {
         std::fs::read(self.dir.path(&format!("in/{name}"))).ok()
     }
 
+    /// Its process is killed when a quarter is there.
+    fn kill_a_sender(&self, big: &str) {
+        let mut rover = self.send(big, "");
+        self.wait_for_part("big.bin", SIZE as u64 / 4);
+        rover.kill();
+        assert!(self.received("big.bin").is_none(), "it was too late");
+    }
+
     /// Waits until so much of a file is there, and not all.
     fn wait_for_part(&self, name: &str, bytes: u64) {
         let part = self.dir.path(&format!("in/{name}.part"));
@@ -116,10 +124,7 @@ fn a_killed_sender_goes_on() {
     let scene = Scene::new();
     let big = scene.file("big.bin", SIZE, 1);
     let station = scene.receive("--count 1");
-    let mut rover = scene.send(&big, "");
-    scene.wait_for_part("big.bin", SIZE as u64 / 4);
-    rover.kill();
-    assert!(scene.received("big.bin").is_none(), "it was too late");
+    scene.kill_a_sender(&big);
     let lines = ends(scene.send(&big, "--json"), 0);
     ends(station, 0);
     assert!(scene.received("big.bin") == Some(content(SIZE, 1)));
@@ -139,10 +144,7 @@ fn a_changed_file_is_noticed() {
     let scene = Scene::new();
     let big = scene.file("big.bin", SIZE, 1);
     let station = scene.receive("--count 1");
-    let mut rover = scene.send(&big, "");
-    scene.wait_for_part("big.bin", SIZE as u64 / 4);
-    rover.kill();
-    assert!(scene.received("big.bin").is_none(), "it was too late");
+    scene.kill_a_sender(&big);
     scene.file("big.bin", SIZE, 2);
     let lines = ends(scene.send(&big, "--json"), 0);
     ends(station, 0);

@@ -48,7 +48,7 @@ pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
         let _ = fs::remove_file(&new);
         return written;
     }
-    sync_dir(path)
+    sync_dir(path.parent().unwrap_or(Path::new("")))
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {
@@ -61,11 +61,11 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Puts the renaming on disk, where the system can do that.
+/// Puts the names in a directory on disk, where the system can do that.
 #[cfg(unix)]
-fn sync_dir(path: &Path) -> io::Result<()> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    match File::open(dir.unwrap_or(Path::new("."))).and_then(|dir| dir.sync_all()) {
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    match File::open(dir).and_then(|dir| dir.sync_all()) {
         // What network and FUSE file systems say that have no such call.
         Err(e) if e.kind() == io::ErrorKind::InvalidInput => Ok(()),
         Err(e) if e.kind() == io::ErrorKind::Unsupported => Ok(()),
@@ -74,7 +74,7 @@ fn sync_dir(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn sync_dir(_: &Path) -> io::Result<()> {
+pub(crate) fn sync_dir(_: &Path) -> io::Result<()> {
     Ok(())
 }
 

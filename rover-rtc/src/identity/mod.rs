@@ -22,7 +22,7 @@ mod table;
 mod trust;
 mod verify;
 
-pub(crate) use file::create_dir;
+pub(crate) use file::{create_dir, sync_dir};
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use keys::{Identity, IdentityError};
 pub use known::KnownPeers;

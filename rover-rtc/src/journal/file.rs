@@ -8,7 +8,7 @@ use redb::backends::FileBackend;
 
 use super::JournalError;
 use super::store::Store;
-use crate::identity::create_dir;
+use crate::identity::{create_dir, sync_dir};
 
 /// Opens the journal of a directory, and makes both if they are not there. After a failure (`again`)
 /// nothing is made: a file that has vanished took messages along.
@@ -79,23 +79,6 @@ fn reopen(path: &Path) -> io::Result<File> {
     #[cfg(target_os = "linux")]
     let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
     Ok(file)
-}
-
-/// Puts the file's name on disk, where the system can do that.
-#[cfg(unix)]
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-    match File::open(dir).and_then(|dir| dir.sync_all()) {
-        // What network and FUSE file systems say that have no such call.
-        Err(e) if e.kind() == io::ErrorKind::InvalidInput => Ok(()),
-        Err(e) if e.kind() == io::ErrorKind::Unsupported => Ok(()),
-        done => done,
-    }
-}
-
-#[cfg(not(unix))]
-fn sync_dir(_: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 /// In the state directory.

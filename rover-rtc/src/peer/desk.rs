@@ -24,7 +24,7 @@ struct Inner {
 }
 
 impl Desk {
-    /// Opens the journal in the state directory, if there is one, and reads all of it: what is
+    /// Opens the journal in the state directory, if there is one. That reads all of it: what is
     /// damaged is found before anything is sent.
     pub(super) fn open(
         config: &PeerConfig,
@@ -34,9 +34,6 @@ impl Desk {
         let wake = wake.clone();
         let wake = Box::new(move || wake.notify_one());
         let journal = Journal::open(dir, config.journal.clone(), wake)?;
-        for link in journal.links()? {
-            journal.saved(&link)?;
-        }
         let inner = Inner { journal, done: VecDeque::new() };
         Ok(Some(Self { inner: Arc::new(Mutex::new(inner)) }))
     }

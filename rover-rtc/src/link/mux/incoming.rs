@@ -11,6 +11,7 @@ use super::{Channel, ChannelConfig, ChannelId, LinkEvent, Mux, Record};
 use crate::link::channel::{Mode, Priority};
 use crate::link::message::Origin;
 use crate::link::{RESERVED, STATUS};
+use crate::stats::ChannelCounters;
 
 impl Mux {
     /// Takes a container of frames.
@@ -59,7 +60,7 @@ impl Mux {
             (Frame::Data(data), Some(index)) => self.on_data(now, index, &data),
             (Frame::Skip { from, through, lost, .. }, Some(index)) => {
                 let when = When { now, ack_by: now + self.ack_delay };
-                self.with_receiver(index, |receiver, arrived| {
+                self.with_receiver(index, |receiver, _, arrived| {
                     receiver.on_skip(when, from, through, lost, arrived);
                 });
             }
@@ -162,35 +163,18 @@ impl Mux {
     }
 
     fn on_data(&mut self, now: Instant, index: usize, data: &Data) {
-        let Channel { framed: Some(framed), counters, .. } = &mut self.channels[index] else {
-            return;
-        };
         let when = When { now, ack_by: now + self.ack_delay };
-        let (events, stats, mut wrong) = (&mut self.events, &mut self.stats, false);
-        let writer = self.passes_on.then(|| framed.receiver.epoch());
-        for (number, piece) in data.pieces() {
-            let mut arrived = |mut arrival: Arrival| {
-                if let (Arrival::Message(message), Some(epoch)) = (&mut arrival, writer) {
-                    // Whatever it says itself.
-                    message.origin = Some(Origin { epoch, number: message.number });
+        self.with_receiver(index, |receiver, counters, arrived| {
+            for (number, piece) in data.pieces() {
+                if receiver.is_datagrams() {
+                    let (message, missed) = receiver.on_datagram(number, &piece);
+                    message.into_iter().for_each(|m| arrived(Arrival::Message(m)));
+                    counters.missed += missed;
+                } else {
+                    receiver.on_piece(when, number, piece, &mut *arrived);
                 }
-                let message = u64::from(matches!(arrival, Arrival::Message(_)));
-                counters.received += message;
-                stats.messages_received += message;
-                wrong |= arrival == Arrival::Violation;
-                events.extend(event_of(index, arrival));
-            };
-            if framed.receiver.is_datagrams() {
-                let (message, missed) = framed.receiver.on_datagram(number, &piece);
-                message.into_iter().for_each(|m| arrived(Arrival::Message(m)));
-                counters.missed += missed;
-            } else {
-                framed.receiver.on_piece(when, number, piece, arrived);
             }
-        }
-        if wrong {
-            self.distrust("more, or other pieces than were agreed");
-        }
+        });
     }
 
     fn on_ack(&mut self, now: Instant, index: usize, ack: (u32, u64, u64, u32)) {
@@ -212,21 +196,33 @@ impl Mux {
         }
     }
 
+    /// Lets a receiver take something; what comes of it is counted and told.
     fn with_receiver(
         &mut self,
         index: usize,
-        act: impl FnOnce(&mut Receiver, &mut dyn FnMut(Arrival)),
+        act: impl FnOnce(&mut Receiver, &mut ChannelCounters, &mut dyn FnMut(Arrival)),
     ) {
         let Channel { framed: Some(framed), counters, .. } = &mut self.channels[index] else {
             return;
         };
-        let (events, stats) = (&mut self.events, &mut self.stats);
-        act(&mut framed.receiver, &mut |arrival| {
-            let message = u64::from(matches!(arrival, Arrival::Message(_)));
-            counters.received += message;
-            stats.messages_received += message;
+        let (events, mut messages, mut wrong) = (&mut self.events, 0, false);
+        let writer = self.passes_on.then(|| framed.receiver.epoch());
+        act(&mut framed.receiver, counters, &mut |mut arrival| {
+            if let Arrival::Message(message) = &mut arrival {
+                messages += 1;
+                if let Some(epoch) = writer {
+                    // Whatever it says itself.
+                    message.origin = Some(Origin { epoch, number: message.number });
+                }
+            }
+            wrong |= arrival == Arrival::Violation;
             events.extend(event_of(index, arrival));
         });
+        counters.received += messages;
+        self.stats.messages_received += messages;
+        if wrong {
+            self.distrust("more, or other pieces than were agreed");
+        }
     }
 
     /// The other side has sent what makes no sense. What it may not do has no effect; the first

@@ -137,13 +137,8 @@ impl Mux {
             if container.len() == before || limit.saturating_sub(container.len()) < WORTHWHILE {
                 break;
             }
-            let (channels, exchange) = (&self.channels, self.exchange.as_ref());
-            next = self.scheduler.pick(channels.len(), |index| {
-                let channel = &channels[index];
-                let pieces = !matches!(channel.config.mode, Mode::Plain | Mode::Datagram);
-                let ready = pieces && channel.is_ready(index, exchange, room.open);
-                ready.then_some(channel.config.priority)
-            });
+            let frames_only = Room { open: (room.open.0, false), ..room };
+            next = self.pick(frames_only, &|_, _| false);
         }
         (!container.is_empty()).then_some(container)
     }

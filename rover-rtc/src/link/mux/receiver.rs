@@ -117,10 +117,10 @@ struct Partial {
 
 impl Receiver {
     pub(super) fn new(mode: Mode, manual: bool, keeps: bool, max_message: usize) -> Self {
-        Self {
+        let mut receiver = Self {
             mode,
-            manual: (manual || mode == Mode::Durable) && mode.is_kept(),
-            keeps: keeps && mode == Mode::Durable,
+            manual: false,
+            keeps: false,
             epoch: 0,
             received: 0,
             acked: 0,
@@ -144,7 +144,9 @@ impl Receiver {
             due: None,
             recorded: 0,
             recording: false,
-        }
+        };
+        receiver.set_mode(mode, manual, keeps);
+        receiver
     }
 
     /// Goes on where an earlier process was.
@@ -200,11 +202,16 @@ impl Receiver {
 
     /// Its part of what the other side is told of the channel.
     pub(super) fn describe(&mut self, entry: &mut Entry) {
-        let window = self.window();
         (entry.theirs, entry.received, entry.acked) = (self.epoch, self.received, self.acked);
-        entry.window = u32::try_from(window).unwrap_or(u32::MAX);
-        self.told = Told { serial: 0, acked: self.acked, window };
+        entry.window = self.tell(0);
+    }
+
+    /// Notes what the other side is being told, and returns the window.
+    fn tell(&mut self, serial: u32) -> u32 {
+        let window = self.window();
+        self.told = Told { serial, acked: self.acked, window };
         self.beyond = self.early_bytes;
+        u32::try_from(window).unwrap_or(u32::MAX)
     }
 
     /// Whether nothing is waited for.
@@ -386,19 +393,22 @@ impl Receiver {
         if let Some(known) = origin.filter(|origin| !self.is_first(*origin)) {
             // The application has it, and may not have acknowledged it.
             if self.manual && self.former.iter().any(|(_, o)| o.iter().any(|o| o.1 == known)) {
-                self.unacked.push_back(Unacked { number, cost: PIECE_COST, acked: false, origin });
-                self.unacked_bytes += PIECE_COST;
+                self.owe(number, PIECE_COST, origin);
             }
             return self.settle();
         }
         if self.manual {
-            let cost = message.data.len() + PIECE_COST;
-            self.unacked.push_back(Unacked { number, cost, acked: false, origin });
-            self.unacked_bytes += cost;
+            self.owe(number, message.data.len() + PIECE_COST, origin);
             message.receipt = Some(Receipt::new(self.acks.clone(), number));
         }
         self.settle();
         arrived(Arrival::Message(message));
+    }
+
+    /// Notes that the application has to acknowledge this.
+    fn owe(&mut self, number: u64, cost: usize, origin: Option<Origin>) {
+        self.unacked.push_back(Unacked { number, cost, acked: false, origin });
+        self.unacked_bytes += cost;
     }
 
     fn is_newest(&mut self, key: &Bytes, number: u64) -> bool {
@@ -545,13 +555,10 @@ impl Receiver {
         if self.is_datagrams() {
             return None;
         }
-        let window = self.window();
         self.fresh = 0;
         let serial = self.told.serial.saturating_add(1);
+        let window = self.tell(serial);
         let (received, acked) = (self.received, self.acked);
-        self.told = Told { serial, acked, window };
-        self.beyond = self.early_bytes;
-        let window = u32::try_from(window).unwrap_or(u32::MAX);
         Some(Frame::Ack { channel, serial, received, acked, window })
     }
 

@@ -61,8 +61,7 @@ impl Held {
     /// What the pieces before this one count for in the window.
     fn cost_before(&self, number: u64) -> usize {
         let pieces = (number - self.first) as usize;
-        let size = self.message.as_ref().map_or(0, |m| m.data.len());
-        (pieces * PIECE).min(size) + pieces * PIECE_COST
+        (pieces * PIECE).min(self.size()) + pieces * PIECE_COST
     }
 }
 
@@ -103,9 +102,9 @@ impl Sender {
         for (first, message) in messages {
             if first > self.next {
                 // What could not be stored has left its numbers.
-                self.keep(first - self.next, None, now);
+                self.leave_out(first - self.next, false, now);
             }
-            self.keep(pieces(message.data.len()), Some(message), now);
+            self.keep(message, now);
         }
         let base = self.base();
         (self.send, self.received, self.unstored) = (base, base - 1, self.next);
@@ -113,9 +112,15 @@ impl Sender {
         self.fresh = self.next;
     }
 
-    fn keep(&mut self, pieces: u64, message: Option<Message>, since: Instant) {
-        let lost = false;
-        self.flight.push_back(Held { first: self.next, pieces, message, lost, since });
+    fn keep(&mut self, message: Message, since: Instant) {
+        let (first, pieces) = (self.next, pieces(message.data.len()));
+        self.flight.push_back(Held { first, pieces, message: Some(message), lost: false, since });
+        self.next += pieces;
+    }
+
+    /// Numbers that no message has.
+    fn leave_out(&mut self, pieces: u64, lost: bool, since: Instant) {
+        self.flight.push_back(Held { first: self.next, pieces, message: None, lost, since });
         self.next += pieces;
     }
 
@@ -157,14 +162,9 @@ impl Sender {
         counters: &mut ChannelCounters,
     ) -> u64 {
         let knows = entry.theirs == self.epoch && entry.received < self.next;
-        if knows && entry.received >= self.received {
-            self.advance(entry.received);
-        } else if !knows || entry.received < self.base() - 1 {
-            // It has lost what it had, or never had any.
-            (self.received, self.mark) = (self.base() - 1, 0);
-        } else {
-            self.go_back(entry.received);
-        }
+        // If it knows nothing, or less than is kept, it has lost what it had, or never had any.
+        let least = self.base() - 1;
+        self.reach(if knows { entry.received.max(least) } else { least });
         if knows {
             self.release(now, entry.acked, outbox, counters);
         }
@@ -186,9 +186,8 @@ impl Sender {
         mut record: impl FnMut(u64, &Message),
     ) {
         outbox.take(now, usize::MAX, |queued| {
-            let first = self.next;
-            record(first, &queued.message);
-            self.keep(pieces(queued.message.data.len()), Some(queued.message), queued.since);
+            record(self.next, &queued.message);
+            self.keep(queued.message, queued.since);
         });
     }
 
@@ -250,18 +249,11 @@ impl Sender {
                 let missing = if self.mode.is_kept() { outbox.take_missing() } else { 0 };
                 if missing > 0 {
                     // Never silence: each has a number, which the other side is told to be lost.
-                    self.keep(missing, None, now);
-                    self.flight.back_mut().into_iter().for_each(|held| held.lost = true);
+                    self.leave_out(missing, true, now);
                     continue;
                 }
-                let (flight, next) = (&mut self.flight, &mut self.next);
-                outbox.take(now, room.min(self.window.saturating_sub(self.unreceived)), |queued| {
-                    let pieces = pieces(queued.message.data.len());
-                    let message = Some(queued.message);
-                    let (lost, since) = (false, queued.since);
-                    flight.push_back(Held { first: *next, pieces, message, lost, since });
-                    *next += pieces;
-                });
+                let bytes = room.min(self.window.saturating_sub(self.unreceived));
+                outbox.take(now, bytes, |queued| self.keep(queued.message, queued.since));
             }
             let Some(held) = self.flight.get(self.at).filter(|_| self.send < self.unstored) else {
                 return begun;
@@ -337,7 +329,7 @@ impl Sender {
         let mut unreceived = 0;
         if progress {
             unreceived = self.cost_through(received);
-            self.advance(received);
+            self.reach(received);
         }
         self.unreceived = self.unreceived.saturating_sub(unreceived);
         (self.serial, self.window) = (serial, window as usize);
@@ -360,14 +352,8 @@ impl Sender {
         cost
     }
 
-    fn advance(&mut self, received: u64) {
-        self.received = received;
-        while self.flight.get(self.mark).is_some_and(|h| h.last() <= received) {
-            self.mark += 1;
-        }
-    }
-
-    fn go_back(&mut self, received: u64) {
+    /// The other side has got to here, further than before or, on a new transport, less far.
+    fn reach(&mut self, received: u64) {
         self.received = received;
         self.mark = self.flight.partition_point(|h| h.last() <= received);
     }
