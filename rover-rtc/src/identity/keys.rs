@@ -85,7 +85,7 @@ impl Identity {
     ///
     /// [`IdentityError::Generate`].
     pub fn fresh() -> Result<Self, IdentityError> {
-        let provider = str0m::crypto::from_feature_flags().dtls_provider;
+        let provider = crate::util::crypto::provider().dtls_provider;
         let dtls = provider.generate_certificate().ok_or(IdentityError::Generate)?;
         Self::new(dtls).map_err(|_| IdentityError::Generate)
     }

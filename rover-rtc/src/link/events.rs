@@ -72,8 +72,9 @@ impl Link {
     }
 
     /// Forgets a transport, but not the good-bye that it may have ready.
-    fn let_go(&mut self, gone: Option<Attached>) {
-        let Some(Attached { mut transport, .. }) = gone else { return };
+    fn let_go(&mut self, gone: Option<Box<Attached>>) {
+        let Some(mut gone) = gone else { return };
+        let transport = &mut gone.transport;
         self.last_words.extend(std::iter::from_fn(|| transport.poll_transmit()));
     }
 
@@ -132,7 +133,7 @@ impl Link {
         if self.framed || self.mux.is_needed() {
             attached.open_ways(now);
         }
-        let Attached { transport, streams, .. } = attached;
+        let Attached { transport, streams, .. } = &mut **attached;
         for (channel, stream) in self.mux.channels().iter().zip(streams) {
             if stream.id.is_none() && !channel.config.mode.is_framed() {
                 stream.id = Some(transport.session().open(now, channel.config.sctp()));

@@ -114,9 +114,10 @@ pub enum LinkEvent {
 /// Channels over a transport.
 #[derive(Debug)]
 pub struct Link {
-    current: Option<Attached>,
+    /// Boxed, as the next one is: most links have one transport, and many are idle.
+    current: Option<Box<Attached>>,
     /// Being negotiated beside the current one, which goes on until this is up.
-    next: Option<Attached>,
+    next: Option<Box<Attached>>,
     mux: Mux,
     /// Good-byes of transports that are over.
     last_words: VecDeque<Outgoing>,
@@ -267,7 +268,7 @@ impl Link {
         for (i, id) in order.into_iter().zip(ids) {
             streams[i].id = Some(id);
         }
-        self.next = Some(Attached { transport, streams, ways });
+        self.next = Some(Box::new(Attached { transport, streams, ways }));
         Ok(offer)
     }
 
@@ -297,7 +298,7 @@ impl Link {
         let new = transport.session().credentials().clone();
         let answer = transport.answer(now, offer, new)?;
         let streams = vec![Stream::default(); self.mux.channels().len()];
-        self.next = Some(Attached { transport, streams, ways: Ways::default() });
+        self.next = Some(Box::new(Attached { transport, streams, ways: Ways::default() }));
         Ok(answer)
     }
 
@@ -392,7 +393,7 @@ impl Link {
     /// When [`Link::handle_timeout`] is due.
     pub fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
         // What cannot be sent now is due when it can.
-        let can_send = |a: &Attached| {
+        let can_send = |a: &Box<Attached>| {
             a.ways.sending().0.is_some() && a.transport.paths().dead_since().is_none()
         };
         let can_send = self.unsent.is_none() && self.current.as_ref().is_some_and(can_send);
@@ -532,7 +533,7 @@ impl Link {
         stats.channels = self.mux.channels().iter().map(Channel::stats).collect();
         stats.messages_dropped = stats.channels.iter().map(|c| c.drops.total()).sum();
         stats.messages_queued = stats.channels.iter().map(|c| c.queued).sum();
-        let Some(Attached { transport, .. }) = &self.current else { return stats };
+        let Some(Attached { transport, .. }) = self.current.as_deref() else { return stats };
         (stats.datagrams_refused, stats.warps) = transport.counters();
         stats.stun = transport.paths().stats();
         let carrying = transport.paths().carrying().map(Path::id);
@@ -555,7 +556,7 @@ impl Link {
     }
 
     fn attached(&mut self) -> impl Iterator<Item = &mut Attached> {
-        self.current.iter_mut().chain(&mut self.next)
+        self.current.iter_mut().chain(&mut self.next).map(|attached| &mut **attached)
     }
 }
 

@@ -11,7 +11,9 @@ impl Link {
     /// called after each turn of input, and after messages were queued.
     pub fn pump(&mut self, now: Instant) {
         self.mux.keep(now);
-        let Some(Attached { transport, streams, ways }) = &mut self.current else { return };
+        let Some(Attached { transport, streams, ways }) = self.current.as_deref_mut() else {
+            return;
+        };
         let (frames, datagrams) = ways.sending();
         let open = streams.iter().filter(|s| s.open).filter_map(|s| s.id);
         self.plain_buffered = open.map(|id| transport.session().buffered(id)).sum();
@@ -35,7 +37,7 @@ impl Link {
             self.fill(now, &mut buffered);
         }
         self.buffered = buffered;
-        let Some(Attached { transport, .. }) = &mut self.current else { return };
+        let Some(Attached { transport, .. }) = self.current.as_deref_mut() else { return };
         transport.drive_warp(now, buffered, progress);
         let rtt = transport.paths().carrying().and_then(Path::rtt).unwrap_or_default();
         transport.session().follow_rtt(now, rtt);
@@ -54,7 +56,7 @@ impl Link {
         let limit = self.admission.limit();
         loop {
             let bytes = if *buffered == 0 { usize::MAX } else { limit.saturating_sub(*buffered) };
-            let Some(Attached { streams, ways, .. }) = &self.current else { return };
+            let Some(Attached { streams, ways, .. }) = self.current.as_deref() else { return };
             let (frames, datagrams) = ways.sending();
             let room = Room { open: (frames.is_some(), datagrams.is_some()), bytes, limit };
             let Some(out) = self.mux.poll_out(now, room, |index, channel| {
@@ -75,7 +77,9 @@ impl Link {
 
     /// False if SCTP does not take it, so that nothing else can be written now.
     fn write(&mut self, now: Instant, out: Out, buffered: &mut usize) -> bool {
-        let Some(Attached { transport, streams, ways }) = &mut self.current else { return false };
+        let Some(Attached { transport, streams, ways }) = self.current.as_deref_mut() else {
+            return false;
+        };
         let (frames, datagrams) = ways.sending();
         let (stream, container) = match &out {
             Out::Frames(container) => (frames, container),

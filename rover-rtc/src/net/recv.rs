@@ -2,9 +2,9 @@
 //!
 //! The kernel may put up to 64 datagrams of one sender into one buffer (GRO), 65,535 bytes in
 //! all, so each buffer has 64 KiB: nothing is ever truncated. A driver has one batch for all of
-//! its sockets.
+//! its sockets, and drivers that share a thread may share one: [`RecvBatch::with`].
 
-use std::{array, fmt, io, io::IoSliceMut, net::SocketAddr};
+use std::{array, cell::RefCell, fmt, io, io::IoSliceMut, net::SocketAddr};
 
 use quinn_udp::RecvMeta;
 
@@ -29,6 +29,16 @@ impl RecvBatch {
             filled: 0,
             kept: Vec::new(),
         }
+    }
+
+    /// Does something with this thread's batch, which has its memory in the cache
+    pub fn with<T>(act: impl FnOnce(&mut Self) -> T) -> T {
+        thread_local!(static BATCH: RefCell<Option<RecvBatch>> = const { RefCell::new(None) });
+        BATCH.with(|shared| match shared.try_borrow_mut() {
+            Ok(mut batch) => act(batch.get_or_insert_with(Self::new)),
+            // Of a caller further up, who is not done with it.
+            Err(_) => act(&mut Self::new()),
+        })
     }
 
     /// The datagrams with their sources, in the order in which they arrived
@@ -105,6 +115,14 @@ mod tests {
         let batch = filled(&[(b"aabbc", 2), (b"", 0), (b"dd", 2)]);
         let datagrams: Vec<_> = batch.datagrams().map(|(_, datagram)| datagram).collect();
         assert_eq!(datagrams, [&b"aa"[..], b"bb", b"c", b"dd"]);
+    }
+
+    #[test]
+    fn a_thread_has_one_batch_but_nobody_meets_it_in_use() {
+        let address = |batch: &mut RecvBatch| batch.memory.as_ptr().addr();
+        let first = RecvBatch::with(address);
+        assert_eq!(RecvBatch::with(address), first);
+        RecvBatch::with(|_| assert_ne!(RecvBatch::with(address), first));
     }
 
     #[test]

@@ -97,6 +97,16 @@ impl SocketSet {
         future::poll_fn(|cx| self.poll_recv(cx, batch)).await
     }
 
+    /// Waits until [`poll_recv`](Self::poll_recv) is worth a call; without sockets, for ever
+    pub async fn readable(&self) {
+        future::poll_fn(|cx| {
+            // All of them, so that each will wake the caller.
+            let ready = self.sockets.iter().filter(|m| m.socket.poll_readable(cx).is_ready());
+            if ready.count() > 0 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
     /// Queues a datagram from the socket `local` for the next [`flush`](Self::flush)
     ///
     /// It is lost, and counted as [`unroutable`](Self::unroutable), when there is no such socket.

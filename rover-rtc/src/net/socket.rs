@@ -104,6 +104,11 @@ impl UdpSocket {
         }
     }
 
+    /// Whether something may have arrived; an error is something, too
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.io.poll_recv_ready(cx).map(drop)
+    }
+
     /// Sends `contents` to `dst` at once
     ///
     /// With `segment_size`, `contents` holds several datagrams of that size, of which the last

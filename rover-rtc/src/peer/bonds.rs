@@ -22,7 +22,7 @@ pub(super) struct Bonds {
     /// Who waits for a link to come up.
     dialing: HashMap<TieId, Vec<oneshot::Sender<Result<PeerLink, DialError>>>>,
     /// Links that others have called.
-    called: mpsc::Sender<PeerLink>,
+    called: mpsc::Sender<Box<PeerLink>>,
     commands: mpsc::WeakSender<Command>,
     /// Since when letters have no link to travel on.
     cut_off: Option<Instant>,
@@ -44,7 +44,10 @@ enum Way {
 }
 
 impl Bonds {
-    pub(super) fn new(called: mpsc::Sender<PeerLink>, commands: mpsc::WeakSender<Command>) -> Self {
+    pub(super) fn new(
+        called: mpsc::Sender<Box<PeerLink>>,
+        commands: mpsc::WeakSender<Command>,
+    ) -> Self {
         Self {
             lines: HashMap::new(),
             dialing: HashMap::new(),
@@ -254,7 +257,8 @@ impl Driver {
             TieEvent::Released => return true,
             TieEvent::Called => {
                 let link = self.bonds.handle(ties, id);
-                let taken = link.is_some_and(|link| self.bonds.called.try_send(link).is_ok());
+                let taken =
+                    link.map(Box::new).is_some_and(|l| self.bonds.called.try_send(l).is_ok());
                 if !taken {
                     tracing::warn!("a call was not taken: nobody asks for calls");
                     ties.say_bye(now, id);

@@ -10,7 +10,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Poll, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -53,7 +53,8 @@ pub(super) struct Command {
 
 #[derive(Debug)]
 pub(super) enum Request {
-    Open(ChannelConfig, oneshot::Sender<Result<Channel, WebrtcError>>),
+    /// Boxed, as room is kept for many requests.
+    Open(Box<ChannelConfig>, oneshot::Sender<Result<Channel, WebrtcError>>),
     Stats(oneshot::Sender<LinkStats>),
     AcceptAnswer(String, oneshot::Sender<Result<(), SdpError>>),
     Close(oneshot::Sender<()>),
@@ -147,9 +148,9 @@ impl Driver {
         Ok(self.home.answer(now, transport, offer)?)
     }
 
-    /// Runs until the peer is closed or its handle dropped.
-    pub(super) async fn run(mut self) {
-        let mut batch = RecvBatch::new();
+    /// Runs until the peer is closed or its handle dropped. Boxed: a task holds several copies of
+    /// what its function takes by value.
+    pub(super) async fn run(mut self: Box<Self>) {
         loop {
             let now = clock::now();
             self.turn(now);
@@ -166,8 +167,8 @@ impl Driver {
             // Sockets first: an answer that lies in one must be read before its time is up.
             tokio::select! {
                 biased;
-                (local, _) = self.network.sockets.recv(&mut batch) => {
-                    self.receive(&mut batch, local);
+                () = self.network.sockets.readable() => {
+                    RecvBatch::with(|batch| self.receive(batch));
                     // A flood must not keep the application out.
                     for _ in 0..COMMAND_TURNS {
                         let Ok(command) = self.commands.try_recv() else { break };
@@ -185,24 +186,22 @@ impl Driver {
         self.end().await;
     }
 
-    /// Feeds what a socket had, and what others have by now.
-    fn receive(&mut self, batch: &mut RecvBatch, mut local: SocketAddr) {
-        for turn in 0.. {
+    /// Feeds what the sockets have. Bounded: others have their turn after some batches.
+    fn receive(&mut self, batch: &mut RecvBatch) {
+        let mut cx = Context::from_waker(Waker::noop());
+        for turn in 0..=RECV_TURNS {
+            let Poll::Ready((local, _)) = self.network.sockets.poll_recv(&mut cx, batch) else {
+                return;
+            };
             let now = clock::now();
             for (remote, datagram) in batch.datagrams() {
                 if !self.network.turn.handle_datagram(now, local, remote, datagram) {
                     self.on_datagram(now, local, remote, datagram);
                 }
             }
-            if turn == RECV_TURNS {
-                return;
+            if turn < RECV_TURNS {
+                self.turn(now);
             }
-            let mut cx = std::task::Context::from_waker(Waker::noop());
-            match self.network.sockets.poll_recv(&mut cx, batch) {
-                Poll::Ready((next, _)) => local = next,
-                Poll::Pending => return,
-            }
-            self.turn(now);
         }
     }
 
@@ -453,7 +452,7 @@ impl Driver {
         };
         match request {
             Request::Open(config, reply) => {
-                let _ = reply.send(line.open(now, link, config, self.desk.is_some()));
+                let _ = reply.send(line.open(now, link, *config, self.desk.is_some()));
             }
             Request::Stats(reply) => {
                 let _ = reply.send(line.stats(now, link));
@@ -500,7 +499,7 @@ impl Driver {
         patience || (flushed && self.bonds.lines.is_empty())
     }
 
-    async fn end(mut self) {
+    async fn end(mut self: Box<Self>) {
         let now = clock::now();
         self.end_bonds(now);
         self.home.link.pump(now);
@@ -517,7 +516,7 @@ impl Driver {
             let _ = tokio::time::timeout(CLOSE_PATIENCE, signaling.finish()).await;
         }
         // Whoever waits for the end may open the state directory again.
-        let Self { home, identity, ties, desk, .. } = self;
+        let Self { home, identity, ties, desk, .. } = *self;
         let Home { mut line, route, .. } = home;
         drop((ties, route, identity, desk));
         line.end();

@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::channel::Channel;
 use super::driver::{Command, Owner, Request};
+use super::feed::{Missing, Reader, Subscription};
 use crate::error::WebrtcError;
 use crate::event::Event;
 use crate::identity::Fingerprint;
@@ -23,7 +24,7 @@ pub struct PeerLink {
     pub(super) name: Arc<str>,
     pub(super) fingerprint: Option<Fingerprint>,
     pub(super) commands: mpsc::Sender<Command>,
-    pub(super) events: broadcast::Sender<Event>,
+    pub(super) events: Subscription,
     pub(super) directory: Directory,
     /// Tells the driver when the last clone is gone.
     pub(super) _held: Arc<Held>,
@@ -55,14 +56,14 @@ impl PeerLink {
     /// [`WebrtcError::Reserved`] for a label of the library's own, [`WebrtcError::Closed`].
     pub async fn open(&self, config: ChannelConfig) -> Result<Channel, WebrtcError> {
         config.check()?;
-        self.ask(|reply| Request::Open(config, reply)).await?
+        self.ask(|reply| Request::Open(Box::new(config), reply)).await?
     }
 
     /// Events from now on; the first call gets them from the start. A reader that falls more than
     /// 1,024 events behind misses the oldest.
     #[must_use]
     pub fn events(&self) -> Events {
-        Events::new(self.directory.take_first().unwrap_or_else(|| self.events.subscribe()))
+        Events::new(self.directory.take_first().unwrap_or_else(|| self.events.reader()))
     }
 
     /// Counters and paths as of now.
@@ -94,28 +95,28 @@ impl PeerLink {
 /// Events of a link, from the time it was asked for.
 #[derive(Debug)]
 pub struct Events {
-    receiver: broadcast::Receiver<Event>,
+    reader: Reader,
     /// The last event has been given out.
     ended: bool,
 }
 
 impl Events {
-    pub(super) fn new(receiver: broadcast::Receiver<Event>) -> Self {
-        Self { receiver, ended: false }
+    pub(super) fn new(reader: Reader) -> Self {
+        Self { reader, ended: false }
     }
 
     /// The next event; `None` after [`Event::Closed`], or when the link is gone.
     pub async fn recv(&mut self) -> Option<Event> {
         while !self.ended {
-            match self.receiver.recv().await {
+            match self.reader.recv().await {
                 Ok(event) => {
                     self.ended = event == Event::Closed;
                     return Some(event);
                 }
-                Err(broadcast::error::RecvError::Lagged(missed)) => {
+                Err(Missing::Lagged(missed)) => {
                     tracing::warn!(missed, "events missed");
                 }
-                Err(broadcast::error::RecvError::Closed) => self.ended = true,
+                Err(Missing::Ended) => self.ended = true,
             }
         }
         None
@@ -142,11 +143,11 @@ pub(super) struct Directory {
 struct Shared {
     channels: Vec<Channel>,
     /// Subscribed before anything happened, so that nothing is missed.
-    first_events: Option<broadcast::Receiver<Event>>,
+    first_events: Option<Reader>,
 }
 
 impl Directory {
-    pub(super) fn new(first_events: broadcast::Receiver<Event>) -> Self {
+    pub(super) fn new(first_events: Reader) -> Self {
         let shared = Shared { channels: Vec::new(), first_events: Some(first_events) };
         Self { shared: Arc::new(Mutex::new(shared)) }
     }
@@ -159,7 +160,7 @@ impl Directory {
         self.lock().channels.iter().find(|c| c.label() == label).cloned()
     }
 
-    fn take_first(&self) -> Option<broadcast::Receiver<Event>> {
+    fn take_first(&self) -> Option<Reader> {
         self.lock().first_events.take()
     }
 

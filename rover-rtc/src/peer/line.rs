@@ -3,9 +3,10 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, broadcast, oneshot};
+use tokio::sync::{Notify, oneshot};
 
 use super::channel::Channel;
+use super::feed::{Feed, Subscription};
 use super::handle::{Directory, Held};
 use super::inbox::Inbox;
 use crate::error::WebrtcError;
@@ -20,7 +21,7 @@ pub(super) struct Line {
     /// By the link's channel; `None` for those of the library's own.
     channels: Vec<Option<Channel>>,
     directory: Directory,
-    events: broadcast::Sender<Event>,
+    events: Feed,
     wake: Arc<Notify>,
     inbox_bytes: usize,
     /// Messages that nobody has ever asked for may be dropped.
@@ -60,10 +61,10 @@ pub(super) struct Closing {
 impl Line {
     /// A line with a channel for each that the link has.
     pub(super) fn new(link: &Link, wake: Arc<Notify>, inbox_bytes: usize, forgetful: bool) -> Self {
-        let (events, first) = broadcast::channel(EVENTS);
+        let events = Feed::new();
         let mut line = Self {
             channels: Vec::new(),
-            directory: Directory::new(first),
+            directory: Directory::new(events.subscription().reader()),
             events,
             wake,
             inbox_bytes,
@@ -82,11 +83,11 @@ impl Line {
     }
 
     /// What a handle is made of. The link is closed when all are gone.
-    pub(super) fn hold(&mut self) -> (Arc<Held>, Directory, broadcast::Sender<Event>) {
+    pub(super) fn hold(&mut self) -> (Arc<Held>, Directory, Subscription) {
         let held = self.held.as_ref().and_then(Weak::upgrade);
         let held = held.unwrap_or_else(|| Arc::new(Held(self.wake.clone())));
         self.held = Some(Arc::downgrade(&held));
-        (held, self.directory.clone(), self.events.clone())
+        (held, self.directory.clone(), self.events.subscription())
     }
 
     /// Whether the application has a handle on it.
@@ -247,8 +248,7 @@ impl Line {
     }
 
     pub(super) fn emit(&self, event: Event) {
-        // Nobody may be listening.
-        let _ = self.events.send(event);
+        self.events.send(event);
     }
 
     /// Begins to close, unless that has begun.
@@ -328,8 +328,6 @@ impl Line {
         }
     }
 }
-
-const EVENTS: usize = 1024;
 
 impl Drop for Line {
     /// Whatever ended the driver: nobody waits on it for ever.

@@ -22,6 +22,7 @@ mod bonds;
 mod channel;
 mod desk;
 mod driver;
+mod feed;
 mod handle;
 mod home;
 mod inbox;
@@ -60,7 +61,8 @@ use signaling::Signaling;
 #[derive(Debug)]
 pub struct Peer {
     home: PeerLink,
-    called: Mutex<mpsc::Receiver<PeerLink>>,
+    /// Boxed, as room is kept for many.
+    called: Mutex<mpsc::Receiver<Box<PeerLink>>>,
     fingerprint: Option<Fingerprint>,
     journal: Option<WeakDesk>,
 }
@@ -89,7 +91,7 @@ impl Peer {
         let ties = named.map(|who| who.rendezvous(&config));
         let route = Some(Route { ladder, signaling });
         let (peer, driver) = Self::new(config, identity, route, ties)?;
-        tokio::spawn(driver.run());
+        tokio::spawn(Box::new(driver).run());
         Ok(peer)
     }
 
@@ -106,7 +108,7 @@ impl Peer {
     pub fn offer(config: PeerConfig) -> Result<(Self, String), WebrtcError> {
         let (peer, mut driver) = Self::new(config, None, None, None)?;
         let offer = driver.offer()?;
-        tokio::spawn(driver.run());
+        tokio::spawn(Box::new(driver).run());
         Ok((peer, offer))
     }
 
@@ -123,7 +125,7 @@ impl Peer {
     pub fn answer(config: PeerConfig, offer: &str) -> Result<(Self, String), WebrtcError> {
         let (peer, mut driver) = Self::new(config, None, None, None)?;
         let answer = driver.answer(offer)?;
-        tokio::spawn(driver.run());
+        tokio::spawn(Box::new(driver).run());
         Ok((peer, answer))
     }
 
@@ -184,7 +186,7 @@ impl Peer {
     ///
     /// Cancel safe.
     pub async fn accept(&self) -> Option<PeerLink> {
-        self.called.lock().await.recv().await
+        self.called.lock().await.recv().await.map(|link| *link)
     }
 
     /// All links with other peers: names and counters.

@@ -7,6 +7,7 @@
 //! The transport's time is the [`PaceClock`]'s; all arguments and results here are real time.
 
 mod clock;
+mod crypto;
 pub mod sdp;
 
 use std::collections::VecDeque;
@@ -138,6 +139,7 @@ impl Session {
         let pace = config.pace.ice;
         let stun = |d: Duration| d.mul_f64(pace);
         let mut rtc = Rtc::builder()
+            .set_crypto_provider(crypto::provider())
             .clear_codecs()
             .set_local_ice_credentials(config.credentials.clone())
             .set_sctp_max_message_size(config.max_message_size)
@@ -556,7 +558,7 @@ pub fn is_record(datagram: &[u8]) -> bool {
 /// each transport to make its own.
 #[must_use]
 pub fn certificate() -> Option<DtlsCert> {
-    str0m::crypto::from_feature_flags().dtls_provider.generate_certificate()
+    crate::util::crypto::provider().dtls_provider.generate_certificate()
 }
 
 fn invalid(error: impl std::fmt::Display) -> SdpError {

@@ -1,4 +1,4 @@
-//! The one hash that STUN needs, from the crypto that the transport already carries.
+//! The crypto that the transport carries, and the one hash of it that STUN needs.
 
 use std::sync::OnceLock;
 
@@ -7,9 +7,13 @@ use str0m::crypto::CryptoProvider;
 /// HMAC-SHA1 (RFC 2104) over the parts, one behind the other.
 #[must_use]
 pub fn sha1_hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
+    provider().sha1_hmac_provider.sha1_hmac(key, parts)
+}
+
+/// The process's crypto.
+pub(crate) fn provider() -> &'static CryptoProvider {
     static PROVIDER: OnceLock<CryptoProvider> = OnceLock::new();
-    let provider = PROVIDER.get_or_init(str0m::crypto::from_feature_flags);
-    provider.sha1_hmac_provider.sha1_hmac(key, parts)
+    PROVIDER.get_or_init(str0m::crypto::from_feature_flags)
 }
 
 #[cfg(test)]

@@ -1,0 +1,228 @@
+//! The events of a link, for any number of readers.
+//!
+//! Memory grows with what a reader has not read yet, and not before: most links are quiet, and a
+//! peer may have many.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::event::Event;
+
+/// Where the driver puts events. Readers see the end when it is dropped.
+#[derive(Debug)]
+pub(super) struct Feed {
+    subscription: Subscription,
+}
+
+/// Makes readers.
+#[derive(Debug, Clone)]
+pub(super) struct Subscription {
+    ring: Arc<Mutex<Ring>>,
+}
+
+/// Reads all events from when it was made.
+#[derive(Debug)]
+pub(super) struct Reader {
+    ring: Arc<Mutex<Ring>>,
+    id: u64,
+}
+
+/// Why there is no event.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// So many were dropped, for the reader was too slow.
+    Lagged(u64),
+    /// There will be no more.
+    Ended,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    events: VecDeque<Event>,
+    /// The number of the oldest of them.
+    first: u64,
+    readers: Vec<Place>,
+    next_reader: u64,
+    ended: bool,
+}
+
+#[derive(Debug)]
+struct Place {
+    id: u64,
+    /// The number of the event that it reads next.
+    next: u64,
+    waker: Option<Waker>,
+}
+
+impl Feed {
+    pub(super) fn new() -> Self {
+        Self { subscription: Subscription { ring: Arc::default() } }
+    }
+
+    pub(super) fn subscription(&self) -> Subscription {
+        self.subscription.clone()
+    }
+
+    /// Tells all readers; the oldest event makes room if one of them lags far behind.
+    pub(super) fn send(&self, event: Event) {
+        let mut ring = lock(&self.subscription.ring);
+        if ring.readers.is_empty() {
+            ring.first += 1;
+            return;
+        }
+        if ring.events.len() == MAX_EVENTS {
+            ring.events.pop_front();
+            ring.first += 1;
+        }
+        ring.events.push_back(event);
+        ring.wake();
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        let mut ring = lock(&self.subscription.ring);
+        ring.ended = true;
+        ring.wake();
+    }
+}
+
+impl Subscription {
+    /// A reader of the events from now on.
+    pub(super) fn reader(&self) -> Reader {
+        let mut ring = lock(&self.ring);
+        let id = ring.next_reader;
+        ring.next_reader += 1;
+        let next = ring.first + ring.events.len() as u64;
+        ring.readers.push(Place { id, next, waker: None });
+        Reader { ring: self.ring.clone(), id }
+    }
+}
+
+impl Reader {
+    /// The next event. May be dropped without loss.
+    pub(super) async fn recv(&mut self) -> Result<Event, Missing> {
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    fn poll_recv(&self, cx: &Context<'_>) -> Poll<Result<Event, Missing>> {
+        let mut guard = lock(&self.ring);
+        let Ring { events, first, readers, ended, .. } = &mut *guard;
+        let Some(place) = readers.iter_mut().find(|p| p.id == self.id) else {
+            return Poll::Ready(Err(Missing::Ended));
+        };
+        if place.next < *first {
+            let missed = *first - place.next;
+            place.next = *first;
+            return Poll::Ready(Err(Missing::Lagged(missed)));
+        }
+        let index = usize::try_from(place.next - *first).unwrap_or(usize::MAX);
+        let Some(event) = events.get(index).cloned() else {
+            if *ended {
+                return Poll::Ready(Err(Missing::Ended));
+            }
+            place.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        place.next += 1;
+        guard.forget_read();
+        Poll::Ready(Ok(event))
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut ring = lock(&self.ring);
+        ring.readers.retain(|place| place.id != self.id);
+        ring.forget_read();
+    }
+}
+
+impl Ring {
+    fn wake(&mut self) {
+        self.readers.iter_mut().filter_map(|place| place.waker.take()).for_each(Waker::wake);
+    }
+
+    /// Drops what all readers have read.
+    fn forget_read(&mut self) {
+        let end = self.first + self.events.len() as u64;
+        let oldest = self.readers.iter().map(|place| place.next).min().unwrap_or(end);
+        while self.first < oldest && self.events.pop_front().is_some() {
+            self.first += 1;
+        }
+        if self.events.is_empty() {
+            self.events.shrink_to(KEPT_EVENTS);
+        }
+    }
+}
+
+fn lock(ring: &Mutex<Ring>) -> MutexGuard<'_, Ring> {
+    // Nothing that is done under the lock leaves it half changed.
+    ring.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Events that the slowest reader may lag behind.
+const MAX_EVENTS: usize = 1024;
+
+/// Room for so many stays, so that a trickle of events does not allocate.
+const KEPT_EVENTS: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trouble(number: usize) -> Event {
+        Event::Trouble(number.to_string())
+    }
+
+    #[tokio::test]
+    async fn each_reader_gets_all_from_when_it_was_made() {
+        let feed = Feed::new();
+        let mut one = feed.subscription().reader();
+        feed.send(trouble(1));
+        let mut two = feed.subscription().reader();
+        feed.send(trouble(2));
+        drop(feed);
+        assert_eq!(two.recv().await, Ok(trouble(2)));
+        assert_eq!(two.recv().await, Err(Missing::Ended));
+        assert_eq!(one.recv().await, Ok(trouble(1)));
+        assert_eq!(one.recv().await, Ok(trouble(2)));
+        assert_eq!(one.recv().await, Err(Missing::Ended));
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_misses_the_oldest_and_is_told() {
+        let feed = Feed::new();
+        let mut reader = feed.subscription().reader();
+        (0..MAX_EVENTS + 3).for_each(|n| feed.send(trouble(n)));
+        assert_eq!(reader.recv().await, Err(Missing::Lagged(3)));
+        assert_eq!(reader.recv().await, Ok(trouble(3)));
+    }
+
+    #[tokio::test]
+    async fn what_all_have_read_is_forgotten() {
+        let feed = Feed::new();
+        let mut reader = feed.subscription().reader();
+        let lazy = feed.subscription().reader();
+        (0..100).for_each(|n| feed.send(trouble(n)));
+        for n in 0..100 {
+            assert_eq!(reader.recv().await, Ok(trouble(n)));
+        }
+        assert_eq!(lock(&feed.subscription.ring).events.len(), 100);
+        drop(lazy);
+        let ring = lock(&feed.subscription.ring);
+        assert!(ring.events.is_empty() && ring.events.capacity() <= 2 * KEPT_EVENTS);
+    }
+
+    #[tokio::test]
+    async fn a_reader_is_woken() {
+        let feed = Feed::new();
+        let mut reader = feed.subscription().reader();
+        let waiting = tokio::spawn(async move { reader.recv().await });
+        tokio::task::yield_now().await;
+        feed.send(trouble(7));
+        assert_eq!(waiting.await.unwrap(), Ok(trouble(7)));
+    }
+}
