@@ -42,6 +42,7 @@ pub use transport::{Outgoing, Transport, TransportEvent};
 use crate::error::{SdpError, SendError};
 use crate::path::{Path, PathEvent, PathId};
 use crate::stats::{LinkStats, PathStats};
+use crate::util::spare::spare;
 use mux::{Channel, Mux, Out};
 use ways::Ways;
 
@@ -399,6 +400,15 @@ impl Link {
         let can_send = self.unsent.is_none() && self.current.as_ref().is_some_and(can_send);
         let mux = self.mux.poll_timeout(can_send);
         self.attached().filter_map(|a| a.transport.poll_timeout(now)).chain(mux).min()
+    }
+
+    /// Gives back memory that an idle link has no use for. For a driver that is about to sleep.
+    pub fn rest(&mut self) {
+        self.attached().for_each(|a| a.transport.rest());
+        for queue in [&mut self.events, &mut self.mux.events] {
+            spare(queue);
+        }
+        spare(&mut self.last_words);
     }
 
     /// The next datagram to send.

@@ -16,6 +16,7 @@ use crate::path::stun::Generation;
 use crate::path::{LocalAddress, PathConfig, PathEvent, PathSet, StunVerdict, SwitchCause};
 use crate::session::sdp::read_candidate;
 use crate::session::{Negotiated, Session, SessionConfig, SessionEvent, is_record};
+use crate::util::spare::spare;
 
 /// A datagram to send.
 #[derive(Debug)]
@@ -336,6 +337,14 @@ impl Transport {
     /// Stops or resumes taking records; while stopped, the other side keeps what it sends.
     pub fn set_receiving(&mut self, receiving: bool) {
         self.receiving = receiving;
+    }
+
+    /// Gives back memory that is of no use while nothing happens.
+    pub fn rest(&mut self) {
+        spare(&mut self.outgoing);
+        spare(&mut self.events);
+        self.session.rest();
+        self.paths.rest();
     }
 
     /// The next datagram to send.

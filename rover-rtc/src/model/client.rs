@@ -17,6 +17,7 @@ use crate::session::{Pace, SessionConfig};
 use crate::signal::message::Description;
 use crate::signal::post::{CHANNEL, RESERVED};
 use crate::util::random;
+use crate::util::spare::{REST, spare};
 
 /// Names a client within its hub's process; never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -230,7 +231,12 @@ impl Client {
         if let Some(outgoing) = self.link.poll_transmit() {
             return ClientOutput::Transmit(outgoing);
         }
-        ClientOutput::Timeout(self.link.poll_timeout(now))
+        let deadline = self.link.poll_timeout(now);
+        if deadline.is_none_or(|t| t.saturating_duration_since(now) > REST) {
+            self.link.rest();
+            spare(&mut self.outputs);
+        }
+        ClientOutput::Timeout(deadline)
     }
 
     /// Queues a message on a channel. Nothing happens, and that is no error, if the client has no

@@ -96,6 +96,13 @@ impl SendBatch {
         *self.index.entry((socket, dst)).or_insert(self.flows.len())
     }
 
+    /// Gives back all memory of an empty batch
+    pub(super) fn rest(&mut self) {
+        if self.datagrams.is_empty() {
+            *self = Self::default();
+        }
+    }
+
     /// Empties the batch and gives back the memory of an unusually large turn
     pub(super) fn clear(&mut self) {
         self.bytes.clear();

@@ -14,6 +14,7 @@ use super::{
     batch::{SendBatch, Transmit},
     delay::DelayQueue,
 };
+use crate::util::spare::add;
 
 /// The sockets of a driver, each known by its public local address
 ///
@@ -51,7 +52,7 @@ impl SocketSet {
     ) -> Option<UdpSocket> {
         let local = advertised.unwrap_or(socket.local_addr());
         let replaced = self.remove(local);
-        self.sockets.push(Member::new(self.next_key, local, socket));
+        add(&mut self.sockets, Member::new(self.next_key, local, socket));
         self.next_key += 1;
         replaced
     }
@@ -137,6 +138,11 @@ impl SocketSet {
             }
         }
         failures
+    }
+
+    /// Gives back the memory of a turn that sent more than the next one is likely to
+    pub fn rest(&mut self) {
+        [&mut self.queued, &mut self.released].into_iter().for_each(SendBatch::rest);
     }
 
     /// When [`flush`](Self::flush) has to be called for a delayed datagram

@@ -35,6 +35,7 @@ pub use one::{Path, PathId, PathState};
 pub use select::SwitchCause;
 
 use crate::stats::StunStats;
+use crate::util::spare::{add, spare};
 use redundancy::Copies;
 use select::Selection;
 use stun::{Generation, Role};
@@ -379,6 +380,17 @@ impl PathSet {
         StunStats { copies: self.copies.sent(), ..self.stats }
     }
 
+    /// Gives back memory that is of no use while nothing happens.
+    pub fn rest(&mut self) {
+        spare(&mut self.transmits);
+        spare(&mut self.events);
+        spare(&mut self.checks);
+        self.copies.rest();
+        self.paths.iter_mut().for_each(Path::rest);
+        self.paths.shrink_to_fit();
+        self.generations.shrink_to_fit();
+    }
+
     /// The next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<PathTransmit> {
         self.transmits.pop_front()
@@ -412,7 +424,7 @@ impl PathSet {
         // Who is not announced was learned from a request, as behind a NAT.
         let far = via(&self.remotes, remote).unwrap_or(Via::Reflexive);
         let near = via(&self.locals, local).unwrap_or(Via::Host);
-        self.paths.push(Path::new(id, local, remote, near.max(far)));
+        add(&mut self.paths, Path::new(id, local, remote, near.max(far)));
         Some(id)
     }
 

@@ -8,6 +8,7 @@ use str0m::ice::TransId;
 
 use super::estimate::{Loss, Rtt};
 use super::kind::Via;
+use crate::util::spare::spare;
 
 /// Names a path within its transport; never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -204,6 +205,11 @@ impl Path {
         for probe in self.in_flight.iter_mut().filter(|p| !p.counted) {
             probe.due += lateness;
         }
+    }
+
+    /// Gives back memory that is of no use while nothing happens.
+    pub(super) fn rest(&mut self) {
+        spare(&mut self.in_flight);
     }
 
     /// When the next probe counts as missed.

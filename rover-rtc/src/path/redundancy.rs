@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::one::PathId;
+use crate::util::spare::spare;
 
 /// A token bucket in bytes, and the copies that leave a little later.
 #[derive(Debug)]
@@ -48,6 +49,11 @@ impl Copies {
             return None;
         }
         self.waiting.pop_front().map(|(_, path, record)| (path, record))
+    }
+
+    /// Gives back memory that is of no use while nothing happens.
+    pub(super) fn rest(&mut self) {
+        spare(&mut self.waiting);
     }
 
     pub(super) fn next_due(&self) -> Option<Instant> {

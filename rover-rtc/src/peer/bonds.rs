@@ -23,7 +23,7 @@ pub(super) struct Bonds {
     dialing: HashMap<TieId, Vec<oneshot::Sender<Result<PeerLink, DialError>>>>,
     /// Links that others have called.
     called: mpsc::Sender<Box<PeerLink>>,
-    commands: mpsc::WeakSender<Command>,
+    commands: mpsc::WeakSender<Box<Command>>,
     /// Since when letters have no link to travel on.
     cut_off: Option<Instant>,
     /// The way that letters had at the last turn.
@@ -46,7 +46,7 @@ enum Way {
 impl Bonds {
     pub(super) fn new(
         called: mpsc::Sender<Box<PeerLink>>,
-        commands: mpsc::WeakSender<Command>,
+        commands: mpsc::WeakSender<Box<Command>>,
     ) -> Self {
         Self {
             lines: HashMap::new(),

@@ -33,6 +33,7 @@ use crate::path::{LocalAddress, PathEvent, frame};
 use crate::rendezvous::{Rendezvous, TieId, Transmit};
 use crate::session::SessionConfig;
 use crate::stats::LinkStats;
+use crate::util::spare::REST;
 use crate::util::{clock, random};
 
 /// Whose a datagram or a command is.
@@ -53,8 +54,7 @@ pub(super) struct Command {
 
 #[derive(Debug)]
 pub(super) enum Request {
-    /// Boxed, as room is kept for many requests.
-    Open(Box<ChannelConfig>, oneshot::Sender<Result<Channel, WebrtcError>>),
+    Open(ChannelConfig, oneshot::Sender<Result<Channel, WebrtcError>>),
     Stats(oneshot::Sender<LinkStats>),
     AcceptAnswer(String, oneshot::Sender<Result<(), SdpError>>),
     Close(oneshot::Sender<()>),
@@ -72,9 +72,9 @@ pub(super) struct Driver {
     pub(super) demux: Demux<Owner>,
     pub(super) home: Home,
     /// Links with other peers, if this one has a name.
-    pub(super) ties: Option<Rendezvous>,
+    pub(super) ties: Option<Box<Rendezvous>>,
     pub(super) bonds: Bonds,
-    commands: mpsc::Receiver<Command>,
+    commands: mpsc::Receiver<Box<Command>>,
     watch: InterfaceWatch,
     /// The journal, if there is a state directory.
     pub(super) desk: Option<Desk>,
@@ -90,8 +90,8 @@ impl Driver {
         config: PeerConfig,
         identity: Option<Arc<Identity>>,
         route: Option<Route>,
-        ties: Option<Rendezvous>,
-        commands: mpsc::Receiver<Command>,
+        ties: Option<Box<Rendezvous>>,
+        commands: mpsc::Receiver<Box<Command>>,
         bonds: Bonds,
         (wake, desk): (Arc<Notify>, Option<(Vec<Saved>, Desk)>),
     ) -> Self {
@@ -158,6 +158,9 @@ impl Driver {
                 break;
             }
             let deadline = self.deadline(now);
+            if deadline.saturating_duration_since(now) > REST {
+                self.rest();
+            }
             let calls = async {
                 match &mut self.home.route {
                     Some(route) => route.signaling.done().await,
@@ -172,10 +175,10 @@ impl Driver {
                     // A flood must not keep the application out.
                     for _ in 0..COMMAND_TURNS {
                         let Ok(command) = self.commands.try_recv() else { break };
-                        self.on_command(command);
+                        self.on_command(*command);
                     }
                 }
-                Some(command) = self.commands.recv() => self.on_command(command),
+                Some(command) = self.commands.recv() => self.on_command(*command),
                 () = self.wake.notified() => {}
                 done = calls => self.on_call(done),
                 heard = self.watch.changed() => self.on_watch(clock::now(), heard),
@@ -298,7 +301,8 @@ impl Driver {
         while let Some(record) = self.home.link.poll_record() {
             desk.submit(HOME, record);
         }
-        while let Some((name, record)) = self.ties.as_mut().and_then(Rendezvous::poll_record) {
+        while let Some((name, record)) = self.ties.as_deref_mut().and_then(Rendezvous::poll_record)
+        {
             desk.submit(&name, record);
         }
     }
@@ -311,7 +315,7 @@ impl Driver {
             }
             network.sockets.send(out.local, out.remote, &out.datagram);
         }
-        while let Some(transmit) = self.ties.as_mut().and_then(Rendezvous::poll_transmit) {
+        while let Some(transmit) = self.ties.as_deref_mut().and_then(Rendezvous::poll_transmit) {
             match transmit {
                 Transmit::Datagram(id, out) => {
                     let source = (out.local, out.remote);
@@ -345,6 +349,15 @@ impl Driver {
         {
             transport.note_use(now);
         }
+    }
+
+    /// Gives back memory that is of no use while nothing happens.
+    fn rest(&mut self) {
+        self.home.link.rest();
+        if let Some(ties) = &mut self.ties {
+            ties.rest();
+        }
+        self.network.sockets.rest();
     }
 
     fn deadline(&mut self, now: Instant) -> Instant {
@@ -452,7 +465,7 @@ impl Driver {
         };
         match request {
             Request::Open(config, reply) => {
-                let _ = reply.send(line.open(now, link, *config, self.desk.is_some()));
+                let _ = reply.send(line.open(now, link, config, self.desk.is_some()));
             }
             Request::Stats(reply) => {
                 let _ = reply.send(line.stats(now, link));

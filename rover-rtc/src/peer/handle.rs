@@ -23,7 +23,8 @@ pub struct PeerLink {
     pub(super) owner: Owner,
     pub(super) name: Arc<str>,
     pub(super) fingerprint: Option<Fingerprint>,
-    pub(super) commands: mpsc::Sender<Command>,
+    /// Boxed, as room is kept for many.
+    pub(super) commands: mpsc::Sender<Box<Command>>,
     pub(super) events: Subscription,
     pub(super) directory: Directory,
     /// Tells the driver when the last clone is gone.
@@ -56,7 +57,7 @@ impl PeerLink {
     /// [`WebrtcError::Reserved`] for a label of the library's own, [`WebrtcError::Closed`].
     pub async fn open(&self, config: ChannelConfig) -> Result<Channel, WebrtcError> {
         config.check()?;
-        self.ask(|reply| Request::Open(Box::new(config), reply)).await?
+        self.ask(|reply| Request::Open(config, reply)).await?
     }
 
     /// Events from now on; the first call gets them from the start. A reader that falls more than
@@ -87,7 +88,7 @@ impl PeerLink {
     ) -> Result<T, WebrtcError> {
         let (reply, answer) = oneshot::channel();
         let command = Command { owner: self.owner, request: request(reply) };
-        self.commands.send(command).await.map_err(|_| WebrtcError::Closed)?;
+        self.commands.send(Box::new(command)).await.map_err(|_| WebrtcError::Closed)?;
         answer.await.map_err(|_| WebrtcError::Closed)
     }
 }

@@ -256,7 +256,7 @@ impl Peer {
         config: PeerConfig,
         identity: Option<Arc<Identity>>,
         route: Option<Route>,
-        mut ties: Option<Rendezvous>,
+        mut ties: Option<Box<Rendezvous>>,
     ) -> Result<(Self, Driver), WebrtcError> {
         let wake = Arc::new(Notify::new());
         let desk = Desk::open(&config, &wake)?;
@@ -312,7 +312,7 @@ impl Who {
         Ok(Self { name: name.to_owned(), identity: Arc::new(identity), known })
     }
 
-    fn rendezvous(self, config: &PeerConfig) -> Rendezvous {
+    fn rendezvous(self, config: &PeerConfig) -> Box<Rendezvous> {
         let Self { name, identity, known } = self;
         let settings = RendezvousConfig {
             name,
@@ -327,7 +327,7 @@ impl Who {
             relay_only: config.relay_only,
         };
         let unix_nanos = u64::try_from(clock::unix_nanos()).unwrap_or_default();
-        Rendezvous::new(clock::now(), unix_nanos, settings, identity, known)
+        Box::new(Rendezvous::new(clock::now(), unix_nanos, settings, identity, known))
     }
 }
 

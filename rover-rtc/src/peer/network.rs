@@ -12,6 +12,7 @@ use crate::net::SocketSet;
 use crate::path::{LocalAddress, PathState};
 use crate::rendezvous::Rendezvous;
 use crate::turn::{TurnSet, TurnSetEvent};
+use crate::util::spare::add;
 
 /// Sockets, and what is known of them.
 #[derive(Debug)]
@@ -121,7 +122,7 @@ impl Network {
         }
         self.mapped.retain(|(s, by, _)| (*s, *by) != (socket, seen_by));
         if self.mapped.len() < MAX_MAPPED {
-            self.mapped.push(known);
+            add(&mut self.mapped, known);
         }
         true
     }

@@ -266,6 +266,11 @@ impl Rendezvous {
         self.ties.iter_mut()
     }
 
+    /// Gives back memory that is of no use while nothing happens.
+    pub fn rest(&mut self) {
+        self.ties.iter_mut().for_each(|tie| tie.link.rest());
+    }
+
     /// Takes a datagram that came to a socket of this side; false if it was refused.
     pub fn handle_datagram(
         &mut self,

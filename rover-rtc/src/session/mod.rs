@@ -25,6 +25,7 @@ pub use clock::PaceClock;
 use crate::error::SdpError;
 use crate::identity::Fingerprint;
 use crate::path::Via;
+use crate::util::spare::spare;
 use sdp::{CandidatePolicy, RemoteSdp};
 
 /// How fast a transport's clock runs in each part of its life (`design.md` 4).
@@ -135,7 +136,7 @@ enum Stage {
 impl Session {
     /// A session that has no candidates and no channel yet.
     #[must_use]
-    pub fn new(now: Instant, config: SessionConfig) -> Self {
+    pub fn new(now: Instant, mut config: SessionConfig) -> Self {
         let pace = config.pace.ice;
         let stun = |d: Duration| d.mul_f64(pace);
         let mut rtc = Rtc::builder()
@@ -146,8 +147,8 @@ impl Session {
             // Admission is the outbox's: SCTP must only never refuse what it admits.
             .set_sctp_max_buffered_amount(SCTP_BUFFER + config.max_message_size as usize)
             .set_snap_enabled(true);
-        if let Some(certificate) = &config.certificate {
-            rtc = rtc.set_dtls_cert(certificate.clone());
+        if let Some(certificate) = config.certificate.take() {
+            rtc = rtc.set_dtls_cert(certificate);
         }
         rtc.set_initial_stun_rto(stun(STUN_INITIAL_RTO));
         rtc.set_max_stun_rto(stun(STUN_MAX_RTO));
@@ -342,6 +343,12 @@ impl Session {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         (self.stage != Stage::Closed).then(|| self.clock.real(self.deadline))
+    }
+
+    /// Gives back memory that is of no use while nothing happens.
+    pub fn rest(&mut self) {
+        spare(&mut self.transmits);
+        spare(&mut self.events);
     }
 
     /// The next datagram to send.

@@ -7,6 +7,7 @@ pub mod histogram;
 mod log;
 pub mod random;
 mod signal;
+pub(crate) mod spare;
 
 pub use dirs::state_dir;
 pub use log::init_log;

@@ -36,6 +36,7 @@ use super::{
 use crate::error::SendError;
 use crate::stats::{ChannelCounters, ChannelStats, LinkStats};
 use crate::util::random;
+use crate::util::spare::add;
 use exchange::Exchange;
 use frame::{Entry, Frame};
 use receiver::Receiver;
@@ -258,7 +259,8 @@ impl Mux {
             outbox.set_their_limit(self.their_limit);
         }
         let counters = Box::default();
-        self.channels.push(Channel { config, outbox: outbox.clone(), framed, counters });
+        let channel = Channel { config, outbox: outbox.clone(), framed, counters };
+        add(&mut self.channels, channel);
         self.announce(index);
         (ChannelId(index), outbox)
     }
