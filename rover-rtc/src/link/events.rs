@@ -86,13 +86,17 @@ impl Link {
                 return self.on_open(now, id, label, &protocol);
             }
             SessionEvent::Message(id, _, data) if self.carries_frames(id) => {
-                self.mux.on_container(now, data.into());
+                let messages = self.mux.on_container(now, data.into());
+                if messages && let Some(transport) = self.transport() {
+                    transport.message_received(now);
+                }
                 // It may have brought new channels.
                 self.line_up();
                 return None;
             }
             SessionEvent::Message(id, binary, data) => {
                 let index = self.stream_of(id)?;
+                self.transport()?.message_received(now);
                 self.mux.stats.messages_received += 1;
                 self.mux.channel(ChannelId(index)).counters.received += 1;
                 let message = Message { binary, data: data.into(), ..Message::default() };

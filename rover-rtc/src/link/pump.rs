@@ -82,7 +82,7 @@ impl Link {
         };
         let (frames, datagrams) = ways.sending();
         let (stream, container) = match &out {
-            Out::Frames(container) => (frames, container),
+            Out::Control(container) | Out::Frames(container) => (frames, container),
             Out::Datagrams(container) => (datagrams, container),
             Out::Plain(index) => {
                 let outbox = &self.mux.channel(ChannelId(*index)).outbox;
@@ -92,6 +92,7 @@ impl Link {
                 };
                 let written = transport.write(now, id, queued.message.binary, &queued.message.data);
                 if written {
+                    transport.note_use(now);
                     *buffered += queued.message.data.len();
                     self.mux.stats.messages_sent += 1;
                     self.mux.channel(ChannelId(*index)).counters.sent += 1;
@@ -104,6 +105,9 @@ impl Link {
         let written = stream.is_some_and(|id| transport.write(now, id, true, container));
         if written {
             *buffered += container.len();
+            if !matches!(out, Out::Control(_)) {
+                transport.note_use(now);
+            }
         } else {
             self.unsent = Some(out);
         }

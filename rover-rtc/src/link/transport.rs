@@ -309,18 +309,20 @@ impl Transport {
     /// Sends a message. False if SCTP did not take it.
     pub fn write(&mut self, now: Instant, id: ChannelId, binary: bool, data: &[u8]) -> bool {
         let written = self.session.write(now, id, binary, data);
-        if written {
-            self.paths.message_sent(now);
-        }
         self.collect(now);
         written
     }
 
-    /// Notes datagrams that go this way without being the transport's own, as those that a hub
-    /// relays: the carrying path must prove itself as for messages.
+    /// Notes that messages are sent, its own or such as a hub relays: the carrying path must prove
+    /// itself. Acknowledgements are none, or each message would look like a flow of two.
     pub fn note_use(&mut self, now: Instant) {
         self.paths.message_sent(now);
         self.collect(now);
+    }
+
+    /// Notes that a message came in.
+    pub fn message_received(&mut self, now: Instant) {
+        self.paths.message_received(now);
     }
 
     /// Takes note of a datagram that is not the transport's own, but comes by one of its paths.
@@ -428,14 +430,8 @@ impl Transport {
             self.outgoing.push_back(Outgoing { local, remote, datagram });
         }
         while let Some(event) = self.session.poll_event() {
-            match &event {
-                SessionEvent::Connected => {
-                    if let Some((local, remote)) = self.proposed {
-                        self.paths.connected(now, local, remote);
-                    }
-                }
-                SessionEvent::Message(..) => self.paths.message_received(now),
-                _ => {}
+            if let (SessionEvent::Connected, Some((local, remote))) = (&event, self.proposed) {
+                self.paths.connected(now, local, remote);
             }
             self.events.push_back(TransportEvent::Session(event));
         }

@@ -14,15 +14,20 @@ use crate::link::{RESERVED, STATUS};
 use crate::stats::ChannelCounters;
 
 impl Mux {
-    /// Takes a container of frames.
-    pub(in crate::link) fn on_container(&mut self, now: Instant, container: Bytes) {
+    /// Takes a container of frames; true if there were messages, or parts of them, in it.
+    pub(in crate::link) fn on_container(&mut self, now: Instant, container: Bytes) -> bool {
         let mut reader = Reader::new(container);
+        let mut messages = false;
         while let Some(frame) = reader.next() {
             match frame {
-                Ok(frame) => self.on_frame(now, frame),
+                Ok(frame) => {
+                    messages |= matches!(frame, Frame::Data(_));
+                    self.on_frame(now, frame);
+                }
                 Err(error) => self.distrust(&error.to_string()),
             }
         }
+        messages
     }
 
     fn on_frame(&mut self, now: Instant, frame: Frame) {

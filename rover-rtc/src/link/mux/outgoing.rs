@@ -11,6 +11,8 @@ use crate::link::channel::Mode;
 /// What is to be written next.
 #[derive(Debug)]
 pub(in crate::link) enum Out {
+    /// A container without messages, on the stream of frames.
+    Control(Vec<u8>),
     /// A container, on the stream of frames.
     Frames(Vec<u8>),
     /// A container, on the stream of datagrams.
@@ -42,7 +44,7 @@ impl Mux {
         if room.open.0
             && let Some(container) = self.hello().or_else(|| self.control(now))
         {
-            return Some(Out::Frames(container));
+            return Some(Out::Control(container));
         }
         if room.bytes < LEAST.min(room.limit) {
             return None;

@@ -47,7 +47,7 @@ impl Pair {
         let mux = &mut self.muxes[side];
         let out = std::iter::from_fn(|| mux.poll_out(self.now, room, |_, _| false));
         out.map(|out| match out {
-            Out::Frames(bytes) | Out::Datagrams(bytes) => bytes.into(),
+            Out::Control(bytes) | Out::Frames(bytes) | Out::Datagrams(bytes) => bytes.into(),
             Out::Plain(_) => Bytes::new(),
         })
         .collect()
@@ -55,7 +55,9 @@ impl Pair {
 
     /// Hands over what a side has written.
     pub(super) fn hand(&mut self, to: usize, containers: impl IntoIterator<Item = Bytes>) {
-        containers.into_iter().for_each(|c| self.muxes[to].on_container(self.now, c));
+        for container in containers {
+            self.muxes[to].on_container(self.now, container);
+        }
     }
 
     /// Carries everything both ways until both are silent.

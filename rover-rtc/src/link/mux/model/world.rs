@@ -337,7 +337,7 @@ impl World {
             let bytes = if flying == 0 { usize::MAX } else { limit.saturating_sub(flying) };
             let room = Room { open: (open, open), bytes, limit };
             let (frames, bytes) = match self.sides[at].mux.poll_out(self.now, room, |_, _| false) {
-                Some(Out::Frames(bytes)) => (true, bytes),
+                Some(Out::Control(bytes) | Out::Frames(bytes)) => (true, bytes),
                 Some(Out::Datagrams(bytes)) => (false, bytes),
                 _ => return Ok(()),
             };
