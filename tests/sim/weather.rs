@@ -227,3 +227,26 @@ fn a_restart_whose_answer_is_lost_hurts_nothing() {
     pair.settle(5 * SECOND);
     pair.check().assert_whole().assert_gap(300 * MS);
 }
+
+#[test]
+fn an_idle_link_is_quiet_however_long_the_round_trip() {
+    for delay in [1, 30, 150] {
+        let edge = Edge { delay: delay * MS, ..Edge::default() };
+        let mut pair = Pair::connected(1, 1, &PathConfig::default(), &edge);
+        pair.run_for(20 * SECOND);
+        let probes = |p: &Pair| p.ends.iter().map(|e| e.link.stats().stun.probes).sum::<u64>();
+        let before = probes(&pair);
+        pair.run_for(60 * SECOND);
+        let idle = probes(&pair) - before;
+        // As a hub tells its status.
+        for _ in 0..12 {
+            pair.say(ANSWERER, 0);
+            pair.run_for(5 * SECOND);
+        }
+        let told = probes(&pair) - before - idle;
+        println!("{delay} ms: {idle} probes in an idle minute, {told} with a message every 5 s");
+        // What waits for its acknowledgement is watched closely, from both sides.
+        let watched = 2 * (2 * u64::from(delay) + 100) / 50 + 2;
+        assert!(idle <= 6 && told <= 6 + 12 * watched, "{delay} ms: {idle} probes, then {told}");
+    }
+}

@@ -153,10 +153,6 @@ impl Path {
         self.missed > 0 || self.state != PathState::Alive
     }
 
-    pub(super) fn has_unanswered(&self) -> bool {
-        !self.in_flight.is_empty()
-    }
-
     /// Notes a probe sent.
     pub(super) fn probe_sent(&mut self, now: Instant, id: TransId) {
         let due = now + self.rtt.patience().max(MIN_PATIENCE);

@@ -124,7 +124,9 @@ impl PathSet {
         if path.state == PathState::Unproven && path.probes < UNPROVEN_PROBES {
             return Some(fast * (1 << path.probes.min(6)));
         }
-        if carrying && (active || path.has_unanswered()) {
+        // An answer that is on its way is no reason to ask again: where the round trip is longer
+        // than the interval there always is one.
+        if carrying && (active || path.is_suspect()) {
             return Some(fast);
         }
         let doubtful = self.carrying().is_some_and(Path::is_suspect);
