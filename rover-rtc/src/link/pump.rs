@@ -10,9 +10,15 @@ impl Link {
     /// Hands queued messages to SCTP as far as it is to have any, and follows its progress. To be
     /// called after each turn of input, and after messages were queued.
     pub fn pump(&mut self, now: Instant) {
+        while self.pump_some(now) {}
+    }
+
+    /// [`Link::pump`] in portions: true if there is more to hand over, but what is ready had better
+    /// be sent first, so that the other side can work on it meanwhile.
+    pub fn pump_some(&mut self, now: Instant) -> bool {
         self.mux.keep(now);
         let Some(Attached { transport, streams, ways }) = self.current.as_deref_mut() else {
-            return;
+            return false;
         };
         let (frames, datagrams) = ways.sending();
         let open = streams.iter().filter(|s| s.open).filter_map(|s| s.id);
@@ -33,30 +39,36 @@ impl Link {
         // What SCTP holds when a transport is replaced has to be sent again, or is lost; without a
         // path it stays with us.
         let live = transport.paths().dead_since().is_none();
-        if live {
-            self.fill(now, &mut buffered);
-        }
+        let more = live && self.fill(now, &mut buffered);
         self.buffered = buffered;
-        let Some(Attached { transport, .. }) = self.current.as_deref_mut() else { return };
+        let Some(Attached { transport, .. }) = self.current.as_deref_mut() else { return false };
         transport.drive_warp(now, buffered, progress);
         let rtt = transport.paths().carrying().and_then(Path::rtt).unwrap_or_default();
         transport.session().follow_rtt(now, rtt);
         // A plain channel that nobody reads stops the transport, and that is as it should be.
         self.mux.watch_progress(now, live && self.plain_buffered == 0, rtt);
         self.collect(now);
+        more
     }
 
-    /// Writes until SCTP has enough, or there is nothing left.
-    fn fill(&mut self, now: Instant, buffered: &mut usize) {
+    /// Writes until SCTP has enough, there is nothing left, or it was much for one go, which it
+    /// returns.
+    fn fill(&mut self, now: Instant, buffered: &mut usize) -> bool {
         if let Some(out) = self.unsent.take()
             && !self.write(now, out, buffered)
         {
-            return;
+            return false;
         }
         let limit = self.admission.limit();
+        let before = *buffered;
         loop {
+            if *buffered - before >= GO {
+                return true;
+            }
             let bytes = if *buffered == 0 { usize::MAX } else { limit.saturating_sub(*buffered) };
-            let Some(Attached { streams, ways, .. }) = self.current.as_deref() else { return };
+            let Some(Attached { streams, ways, .. }) = self.current.as_deref() else {
+                return false;
+            };
             let (frames, datagrams) = ways.sending();
             let room = Room { open: (frames.is_some(), datagrams.is_some()), bytes, limit };
             let Some(out) = self.mux.poll_out(now, room, |index, channel| {
@@ -67,10 +79,10 @@ impl Link {
                 if bytes < limit / 2 {
                     self.admission.reached();
                 }
-                return;
+                return false;
             };
             if !self.write(now, out, buffered) {
-                return;
+                return false;
             }
         }
     }
@@ -114,3 +126,7 @@ impl Link {
         written
     }
 }
+
+/// Bytes written in one go: a container. Both sides have work at the same time then, and a system
+/// call for so much costs little.
+const GO: usize = 16 * 1024;

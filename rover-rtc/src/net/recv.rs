@@ -51,6 +51,21 @@ impl RecvBatch {
             .map(|(_, datagram)| datagram)
     }
 
+    /// [`datagrams`](Self::datagrams), but DTLS records of one sender that lie side by side come as
+    /// one datagram of several records (RFC 6347 section 4.1.1)
+    ///
+    /// That is one look-up, one turn of the transport and one acknowledgement of SCTP for up to
+    /// eight of them.
+    pub fn arrivals(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
+        let whole = self.kept.is_empty();
+        let buffers = self.memory.chunks_exact(BUFFER_LEN).zip(&self.meta[..self.filled]);
+        let joined = buffers.filter(move |_| whole).flat_map(|(buffer, meta)| {
+            let received = &buffer[..meta.len.min(BUFFER_LEN)];
+            Joined { received, stride: meta.stride.max(1) }.map(|datagram| (meta.addr, datagram))
+        });
+        joined.chain(self.datagrams().filter(move |_| !whole))
+    }
+
     /// Forgets the datagrams for which `keep` says no; returns how many are left
     pub(super) fn retain(&mut self, mut keep: impl FnMut(SocketAddr, &[u8]) -> bool) -> usize {
         let filled = &self.meta[..self.filled];
@@ -100,6 +115,39 @@ fn split<'a>(
     })
 }
 
+/// What is received of one sender, cut into datagrams, but for records that go together
+struct Joined<'a> {
+    received: &'a [u8],
+    stride: usize,
+}
+
+impl<'a> Iterator for Joined<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let datagrams = self.received.chunks(self.stride).take(MAX_JOINED);
+        let records = datagrams.take_while(|datagram| is_data_record(datagram)).count().max(1);
+        let end = self.received.len().min(records * self.stride);
+        let (next, rest) = self.received.split_at(end);
+        self.received = rest;
+        (!next.is_empty()).then_some(next)
+    }
+}
+
+/// Whether a datagram is one DTLS 1.2 record of application data (RFC 6347 section 4.1)
+fn is_data_record(datagram: &[u8]) -> bool {
+    let [23, 0xfe, 0xfd, .., high, low] = datagram[..datagram.len().min(RECORD_HEADER)] else {
+        return false;
+    };
+    datagram.len() == RECORD_HEADER + usize::from(u16::from_be_bytes([high, low]))
+}
+
+/// Bytes of a DTLS 1.2 record header
+const RECORD_HEADER: usize = 13;
+
+/// Records that the transport takes in one datagram (dimpl, `Records`)
+const MAX_JOINED: usize = 8;
+
 /// Bytes of one buffer: the largest GRO result (`GRO_LEGACY_MAX_SIZE` of Linux)
 const BUFFER_LEN: usize = 1 << 16;
 
@@ -131,6 +179,38 @@ mod tests {
         assert_eq!(batch.retain(|_, datagram| datagram != b"bb"), 3);
         let datagrams: Vec<_> = batch.datagrams().map(|(_, datagram)| datagram).collect();
         assert_eq!(datagrams, [&b"aa"[..], b"c", b"dd"]);
+    }
+
+    #[test]
+    fn records_that_lie_side_by_side_arrive_together() {
+        let record = |size: u8| {
+            let mut record = vec![size; RECORD_HEADER + usize::from(size)];
+            record[..3].copy_from_slice(&[23, 0xfe, 0xfd]);
+            record[11..13].copy_from_slice(&[0, size]);
+            record
+        };
+        let sizes = |contents: &[(&[u8], usize)]| {
+            let batch = filled(contents);
+            batch.arrivals().map(|(_, datagram)| datagram.len()).collect::<Vec<_>>()
+        };
+        let full = record(87);
+        let ten = [full.repeat(10), record(20)].concat();
+        assert_eq!(sizes(&[(&ten, 100), (b"xyz", 2)]), [800, 233, 2, 1]);
+        // A handshake record, or a datagram that is more or less than one record, goes alone.
+        let mut other = full.clone();
+        other[0] = 22;
+        assert_eq!(sizes(&[(&[&full[..], &full, &other, &full].concat(), 100)]), [200, 100, 100]);
+        let mut short = full.clone();
+        short[12] = 80;
+        assert_eq!(sizes(&[(&[&short[..], &full, &full].concat(), 100)]), [100, 200]);
+        // What is left by the faults goes one by one.
+        let mut batch = filled(&[(&full.repeat(3), 100)]);
+        let mut number = 0;
+        batch.retain(|_, _| {
+            number += 1;
+            number != 2
+        });
+        assert_eq!(batch.arrivals().map(|(_, d)| d.len()).collect::<Vec<_>>(), [100, 100]);
     }
 
     #[test]

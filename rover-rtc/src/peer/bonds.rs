@@ -163,13 +163,14 @@ impl Driver {
     }
 
     /// Lets time pass on the links with other peers, and moves letters.
-    pub(super) fn turn_bonds(&mut self, now: Instant) {
-        let Some(mut ties) = self.ties.take() else { return };
+    /// True if there is more to hand over to the transports.
+    pub(super) fn turn_bonds(&mut self, now: Instant) -> bool {
+        let Some(mut ties) = self.ties.take() else { return false };
         self.choose_way(now, &mut ties);
         if ties.poll_timeout(now).is_some_and(|t| t <= now) {
             ties.handle_timeout(now);
         }
-        ties.pump(now);
+        let more = ties.pump_some(now);
         let mut pruned = false;
         while let Some((id, event)) = ties.poll_event() {
             pruned |= self.on_tie_event(now, &mut ties, id, event);
@@ -202,6 +203,7 @@ impl Driver {
         if pruned {
             self.prune_sockets(now);
         }
+        more
     }
 
     /// Ends all links at once.

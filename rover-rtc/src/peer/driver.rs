@@ -197,7 +197,7 @@ impl Driver {
                 return;
             };
             let now = clock::now();
-            for (remote, datagram) in batch.datagrams() {
+            for (remote, datagram) in batch.arrivals() {
                 if !self.network.turn.handle_datagram(now, local, remote, datagram) {
                     self.on_datagram(now, local, remote, datagram);
                 }
@@ -263,7 +263,7 @@ impl Driver {
         if self.home.link.poll_timeout(now).is_some_and(|t| t <= now) {
             self.home.link.handle_timeout(now);
         }
-        self.home.link.pump(now);
+        let mut more = self.home.link.pump_some(now);
         match self.home.climb(now) {
             Some(Need::Scan) => {
                 self.follow_interfaces(now);
@@ -277,10 +277,15 @@ impl Driver {
             self.network.turn.handle_timeout(now);
         }
         self.on_turn_events(now);
-        self.turn_bonds(now);
+        more |= self.turn_bonds(now);
         self.register();
         self.keep_journal();
         self.flush(now);
+        while more {
+            more = self.home.link.pump_some(now);
+            more |= self.ties.as_mut().is_some_and(|ties| ties.pump_some(now));
+            self.flush(now);
+        }
     }
 
     /// Tells the links what the journal has kept.

@@ -315,12 +315,19 @@ impl Rendezvous {
 
     /// Hands queued messages to the transports.
     pub fn pump(&mut self, now: Instant) {
+        while self.pump_some(now) {}
+    }
+
+    /// [`Rendezvous::pump`] in portions: true if what is ready had better be sent first.
+    pub fn pump_some(&mut self, now: Instant) -> bool {
+        let mut more = false;
         for position in 0.. {
             let Some(tie) = self.ties.get_mut(position) else { break };
             let id = tie.id;
-            tie.link.pump(now);
+            more |= tie.link.pump_some(now);
             self.collect(now, id);
         }
+        more
     }
 
     /// When [`Rendezvous::handle_timeout`] is due.

@@ -143,7 +143,7 @@ pub async fn read_socket_input(
     };
     for turn in 1.. {
         let now = clock::now();
-        for (remote, datagram) in batch.datagrams() {
+        for (remote, datagram) in batch.arrivals() {
             hub.handle_datagram(now, local, remote, datagram);
         }
         if turn == RECV_TURNS {
