@@ -44,6 +44,19 @@ fn bad_arguments_are_explained() {
         "bench offer --dir . --mode setup --to a",
         "bench offer --dir . --mode setup --channel certain",
         "bench offer --dir . --mode setup --channel latest --unordered",
+        "bench load --server 127.0.0.1:9",
+        "bench load --clients 2",
+        "bench load --server 127.0.0.1:9 --clients 0",
+        "bench load --server 127.0.0.1:9 --clients 3",
+        "bench load --server 127.0.0.1:9 --clients 2 --rate 0",
+        "bench load --server 127.0.0.1:9 --clients 2 --rate NaN",
+        "bench load --server 127.0.0.1:9 --clients 2 --size 15",
+        "bench load --server 127.0.0.1:9 --clients 2 --size 262145",
+        "bench load --server 127.0.0.1:9 --clients 2 --seconds -1",
+        "bench load --server 127.0.0.1:9 --clients 2 --threads 0",
+        "bench load --server 127.0.0.1:9 --clients 2 --channel latest",
+        "bench load --server 127.0.0.1:9 --clients 2 --idle --unread 1",
+        "bench idle --server 127.0.0.1:9",
         "forget",
         "forget a",
         "send --to a --name b",
@@ -102,6 +115,7 @@ fn help_has_examples() {
         ("key --help", "rover-rtc key --name"),
         ("forget --help", "rover-rtc forget rover-2 --name"),
         ("bench --help", "rover-rtc bench offer"),
+        ("bench load --help", "rover-rtc bench load --server 127.0.0.1:3000 --clients 100"),
     ] {
         let (code, lines) = run(args);
         assert_eq!(code, Some(0), "{args}");

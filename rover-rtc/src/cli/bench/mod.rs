@@ -1,10 +1,10 @@
 //! `rover-rtc bench`: one end of a measured connection, by the driver contract that the
 //! benchmarks' other drivers follow too. Signaling goes through files, and nobody else is needed;
-//! or the two ends are rovers that find each other at a hub.
+//! or the two ends are rovers that find each other at a hub. `bench load` is many clients of a hub.
 
 mod connect;
 mod files;
-mod idle;
+mod load;
 mod measure;
 mod modes;
 
@@ -27,7 +27,9 @@ The same between two rovers of a hub, then by the hub's relay:
   rover-rtc server --listen 127.0.0.1:3000 --udp 127.0.0.1:0 --relay-rate 0
   rover-rtc bench answer --dir /tmp/run --mode latency --hub 127.0.0.1:3000 --name b
   rover-rtc bench offer  --dir /tmp/run --mode latency --hub 127.0.0.1:3000 --to b
-  rover-rtc bench offer  ... --relay-only")]
+  rover-rtc bench offer  ... --relay-only
+A hub with 100 clients (more in `bench load --help`):
+  rover-rtc bench load --server 127.0.0.1:3000 --clients 100")]
 pub(crate) struct BenchOptions {
     #[command(subcommand)]
     role: Role,
@@ -39,8 +41,8 @@ enum Role {
     Offer(RunOptions),
     /// The side that answers, receives and echoes
     Answer(RunOptions),
-    /// Connect many idle peers to a hub
-    Idle(idle::IdleOptions),
+    /// Drive a hub with many clients that send each other messages, or stay idle
+    Load(load::LoadOptions),
     /// Print the optional features of this driver
     Features,
 }
@@ -116,6 +118,13 @@ enum ChannelMode {
     Datagram,
     #[default]
     Plain,
+}
+
+impl BenchOptions {
+    /// Whether it tells by itself how far it is, so that other lines only spoil that.
+    pub(crate) fn tells(&self) -> bool {
+        matches!(self.role, Role::Load(_))
+    }
 }
 
 impl ChannelMode {
@@ -206,12 +215,14 @@ impl RunOptions {
     }
 }
 
-/// Runs one end. Except for errors it never returns: it stays connected until it is killed.
+/// Runs one end, or a load. Except for errors an end never returns: it stays connected until it is
+/// killed.
 pub(crate) fn main(options: BenchOptions) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let checked = match &options.role {
         Role::Offer(run) => run.check(true),
         Role::Answer(run) => run.check(false),
-        Role::Idle(_) | Role::Features => Ok(()),
+        Role::Load(run) => run.check(),
+        Role::Features => Ok(()),
     };
     if let Err(why) = checked {
         eprintln!("rover-rtc: {why}");
@@ -223,7 +234,7 @@ pub(crate) fn main(options: BenchOptions) -> Result<ExitCode, Box<dyn std::error
     match options.role {
         Role::Offer(run) => runtime.block_on(modes::offer(&run))?,
         Role::Answer(run) => runtime.block_on(modes::answer(&run))?,
-        Role::Idle(run) => runtime.block_on(idle::main(&run))?,
+        Role::Load(run) => return runtime.block_on(load::main(&run)),
         #[allow(clippy::print_stdout, reason = "the command line")]
         Role::Features => println!("pings"),
     }
