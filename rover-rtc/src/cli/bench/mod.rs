@@ -7,6 +7,7 @@ mod files;
 mod load;
 mod measure;
 mod modes;
+mod net;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,9 @@ use rover_rtc::{ChannelConfig, Mode as Promise, OutboxConfig, PeerConfig, Priori
 The same with a journal on each side (both sides need the same --channel):
   rover-rtc bench answer --dir /tmp/run --mode throughput --size 16384 --channel durable
   rover-rtc bench offer  --dir /tmp/run --mode throughput --size 16384 --channel durable
+Over a network of 100 Mbit/s and a round trip of 50 ms, which each side plays on what it sends:
+  rover-rtc bench answer --dir /tmp/run --mode throughput --net-delay 25 --net-rate 100
+  rover-rtc bench offer  --dir /tmp/run --mode throughput --net-delay 25 --net-rate 100
 The same between two rovers of a hub, then by the hub's relay:
   rover-rtc server --listen 127.0.0.1:3000 --udp 127.0.0.1:0 --relay-rate 0
   rover-rtc bench answer --dir /tmp/run --mode latency --hub 127.0.0.1:3000 --name b
@@ -99,6 +103,8 @@ pub(crate) struct RunOptions {
     /// Whether records are sent twice: off, auto or always
     #[arg(long, value_enum, default_value_t)]
     redundancy: Redundancy,
+    #[command(flatten)]
+    net: net::NetOptions,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -195,12 +201,14 @@ impl RunOptions {
         config.path.redundancy = self.redundancy;
         config.bind.clone_from(&self.bind);
         config.relay_only = self.relay_only;
+        config.faults = self.net.faults(&self.bind, offers);
         config
     }
 
     /// What clap cannot say: two rovers have one link, and each side needs the other's name or its
     /// own.
     fn check(&self, offers: bool) -> Result<(), &'static str> {
+        self.net.check()?;
         if self.unordered && self.channel != ChannelMode::Plain {
             return Err("--unordered is for a plain channel");
         }
