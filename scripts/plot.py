@@ -184,7 +184,8 @@ def cost_by_clients(data):
 
 
 def latency_by_clients(data):
-    plot = Plot("From client to client through the hub", note(data), "clients", "latency since sent (us)")
+    title = "From client to client through the hub"
+    plot = Plot(title, note(data), "clients", "latency since sent (us)")
     points = data["points"]
     for share in ["p50", "p99", "p99.9", "max"]:
         values = of_runs(points, "clients", lambda r, s=share: r["latency_from_send_us"][s])

@@ -9,13 +9,13 @@ use rover_rtc::Mode;
 /// Options of `bench load`.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Clients have no names, so a hub with default settings takes 10,000 of them and does not
-count their sessions. 25 connect at a time, below its limit of 64 half-open clients. From
+    after_help = "Clients have no names, so a hub with default settings takes 10,000 of them and
+does not count their sessions. 25 connect at a time, below its limit of 64 half-open clients. From
 another machine it takes 64 HTTP connections of one address at a time, which is enough.
 
-Latency since due counts from the moment at which a message was to be sent, so that a stall is
-seen by all messages that it held up; the timers of this process add 1 ms to that. Latency since
-sent is without. A message that does not come within 5 s is lost; then the exit status is 1.
+Latency since due counts from the moment at which a message was to be sent, so that a stall is seen
+by all messages that it held up; the timers of this process add 1 ms to that. Latency since sent is
+without. A message that does not come within 5 s is lost; then the exit status is 1.
 
 Examples:
   rover-rtc server --listen 127.0.0.1:3000 --udp 127.0.0.1:0 & hub=$!
