@@ -37,6 +37,8 @@
 
 #![forbid(unsafe_code)]
 
+#[doc(hidden)]
+pub mod bench_support;
 mod config;
 mod error;
 pub mod event;

@@ -46,7 +46,7 @@ enum Command {
     Forget(cli::key::ForgetOptions),
     /// Show what happens when networks die
     Demo(cli::demo::DemoOptions),
-    /// Measure: one end of a connection, signaled through files
+    /// Measure: one end of a connection, signaled through files, or a hub under load
     Bench(cli::bench::BenchOptions),
 }
 
@@ -56,6 +56,7 @@ fn main() -> ExitCode {
         // These tell their own story, and a table or a bar is spoiled by other lines.
         Command::Demo(_) | Command::Send(_) | Command::Receive(_) => "error",
         Command::Peer(options) if options.takes_screen() => "error",
+        Command::Bench(options) if options.tells() => "error",
         _ => "info",
     };
     init_log(level);

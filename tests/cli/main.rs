@@ -19,6 +19,7 @@ mod arguments;
 mod bench;
 mod files;
 mod keys;
+mod load;
 mod output;
 mod restarts;
 mod rovers;

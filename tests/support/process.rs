@@ -94,9 +94,14 @@ impl Program {
         self.lines.lock().clone()
     }
 
+    /// The process's id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by its name, as in `kill -INT`.
     pub fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
+        let id = self.id().to_string();
         let sent = Command::new("sh").args(["-c", "kill -$0 $1", name, &id]).status();
         assert!(sent.unwrap().success(), "{name} cannot be sent");
     }

@@ -16,6 +16,7 @@
 mod admission;
 mod channel;
 mod events;
+pub(crate) mod measured;
 mod message;
 mod mux;
 mod outbox;

@@ -158,6 +158,7 @@ fn shown(stats: &LinkStats) -> Value {
         "bytes_sent": bytes(|p| p.bytes_sent),
         "bytes_received": bytes(|p| p.bytes_received),
         "kind": carrying.map(|p| p.kind),
+        "rtt_ms": carrying.and_then(|p| p.rtt).map(|rtt| rtt.as_secs_f64() * 1e3),
         "probes": stats.stun.probes,
         "copies": stats.stun.copies,
         "switches": stats.stun.switches,

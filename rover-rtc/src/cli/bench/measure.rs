@@ -1,13 +1,18 @@
-//! CPU time of this process, and messages with number and time.
+//! CPU time of a process, and messages with number and time.
 
 use std::fs;
 
 use bytes::Bytes;
 use rover_rtc::util::clock;
 
-/// Seconds of user and system time so far (`/proc/self/stat`, in ticks of 10 ms).
+/// Seconds of user and system time so far of this process.
 pub(super) fn cpu_seconds() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    cpu_seconds_of("self")
+}
+
+/// The same of the process with this id (`/proc/PID/stat`, in ticks of 10 ms).
+pub(super) fn cpu_seconds_of(pid: &str) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The program's name may hold spaces; what follows its bracket may not.
     let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let ticks = fields.split_ascii_whitespace().skip(11).take(2);

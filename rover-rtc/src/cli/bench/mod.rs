@@ -1,12 +1,13 @@
 //! `rover-rtc bench`: one end of a measured connection, by the driver contract that the
 //! benchmarks' other drivers follow too. Signaling goes through files, and nobody else is needed;
-//! or the two ends are rovers that find each other at a hub.
+//! or the two ends are rovers that find each other at a hub. `bench load` is many clients of a hub.
 
 mod connect;
 mod files;
-mod idle;
+mod load;
 mod measure;
 mod modes;
+mod net;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -23,11 +24,16 @@ use rover_rtc::{ChannelConfig, Mode as Promise, OutboxConfig, PeerConfig, Priori
 The same with a journal on each side (both sides need the same --channel):
   rover-rtc bench answer --dir /tmp/run --mode throughput --size 16384 --channel durable
   rover-rtc bench offer  --dir /tmp/run --mode throughput --size 16384 --channel durable
+Over a network of 100 Mbit/s and a round trip of 50 ms, which each side plays on what it sends:
+  rover-rtc bench answer --dir /tmp/run --mode throughput --net-delay 25 --net-rate 100
+  rover-rtc bench offer  --dir /tmp/run --mode throughput --net-delay 25 --net-rate 100
 The same between two rovers of a hub, then by the hub's relay:
   rover-rtc server --listen 127.0.0.1:3000 --udp 127.0.0.1:0 --relay-rate 0
   rover-rtc bench answer --dir /tmp/run --mode latency --hub 127.0.0.1:3000 --name b
   rover-rtc bench offer  --dir /tmp/run --mode latency --hub 127.0.0.1:3000 --to b
-  rover-rtc bench offer  ... --relay-only")]
+  rover-rtc bench offer  ... --relay-only
+A hub with 100 clients (more in `bench load --help`):
+  rover-rtc bench load --server 127.0.0.1:3000 --clients 100")]
 pub(crate) struct BenchOptions {
     #[command(subcommand)]
     role: Role,
@@ -39,8 +45,8 @@ enum Role {
     Offer(RunOptions),
     /// The side that answers, receives and echoes
     Answer(RunOptions),
-    /// Connect many idle peers to a hub
-    Idle(idle::IdleOptions),
+    /// Drive a hub with many clients that send each other messages, or stay idle
+    Load(load::LoadOptions),
     /// Print the optional features of this driver
     Features,
 }
@@ -97,6 +103,8 @@ pub(crate) struct RunOptions {
     /// Whether records are sent twice: off, auto or always
     #[arg(long, value_enum, default_value_t)]
     redundancy: Redundancy,
+    #[command(flatten)]
+    net: net::NetOptions,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -116,6 +124,13 @@ enum ChannelMode {
     Datagram,
     #[default]
     Plain,
+}
+
+impl BenchOptions {
+    /// Whether it tells by itself how far it is, so that other lines only spoil that.
+    pub(crate) fn tells(&self) -> bool {
+        matches!(self.role, Role::Load(_))
+    }
 }
 
 impl ChannelMode {
@@ -186,12 +201,14 @@ impl RunOptions {
         config.path.redundancy = self.redundancy;
         config.bind.clone_from(&self.bind);
         config.relay_only = self.relay_only;
+        config.faults = self.net.faults(&self.bind, offers);
         config
     }
 
     /// What clap cannot say: two rovers have one link, and each side needs the other's name or its
     /// own.
     fn check(&self, offers: bool) -> Result<(), &'static str> {
+        self.net.check()?;
         if self.unordered && self.channel != ChannelMode::Plain {
             return Err("--unordered is for a plain channel");
         }
@@ -206,12 +223,14 @@ impl RunOptions {
     }
 }
 
-/// Runs one end. Except for errors it never returns: it stays connected until it is killed.
+/// Runs one end, or a load. Except for errors an end never returns: it stays connected until it is
+/// killed.
 pub(crate) fn main(options: BenchOptions) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let checked = match &options.role {
         Role::Offer(run) => run.check(true),
         Role::Answer(run) => run.check(false),
-        Role::Idle(_) | Role::Features => Ok(()),
+        Role::Load(run) => run.check(),
+        Role::Features => Ok(()),
     };
     if let Err(why) = checked {
         eprintln!("rover-rtc: {why}");
@@ -223,7 +242,7 @@ pub(crate) fn main(options: BenchOptions) -> Result<ExitCode, Box<dyn std::error
     match options.role {
         Role::Offer(run) => runtime.block_on(modes::offer(&run))?,
         Role::Answer(run) => runtime.block_on(modes::answer(&run))?,
-        Role::Idle(run) => runtime.block_on(idle::main(&run))?,
+        Role::Load(run) => return runtime.block_on(load::main(&run)),
         #[allow(clippy::print_stdout, reason = "the command line")]
         Role::Features => println!("pings"),
     }

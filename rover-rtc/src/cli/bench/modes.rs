@@ -38,6 +38,7 @@ pub(super) async fn offer(options: &RunOptions) -> Done {
     };
     result["setup_ms"] = json!(setup_ms);
     result["channel"] = json!(options.channel.name());
+    result["net"] = options.net.shown();
     if let Some(dial_ms) = dial_ms {
         result["dial_ms"] = json!(dial_ms);
     }
@@ -278,6 +279,7 @@ async fn sink(options: &RunOptions, bench: &Channel) -> Done {
         "cpu_s": cpu_seconds() - cpu,
         "window_s": start.elapsed().as_secs_f64(),
         "channel": options.channel.name(),
+        "net": options.net.shown(),
         "counted": if options.channel.is_whole() { "all" } else { "arrived" },
     });
     write_result(options, "answer", &result)?;

@@ -13,6 +13,7 @@
 mod exchange;
 mod frame;
 mod incoming;
+pub(crate) mod measured;
 #[cfg(test)]
 mod model;
 mod outgoing;

@@ -1,0 +1,28 @@
+//! `rover-rtc bench load`: many clients of one hub in this process. In pairs they send each other
+//! messages through it at a steady rate; or they only hold their links.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `options.rs` | the arguments |
+//! | `run.rs` | from the first client to the report |
+//! | `crew.rs` | the thread that has a share of the clients |
+//! | `join.rs` | one client and its channel |
+//! | `pace.rs` | which client sends when |
+//! | `book.rs` | what comes, while it comes |
+//! | `tally.rs` | what came of what was sent |
+//! | `hub.rs` | CPU time and memory of the hub's process |
+//! | `report.rs`, `progress.rs` | what is shown |
+
+mod book;
+mod crew;
+mod hub;
+mod join;
+mod options;
+mod pace;
+mod progress;
+mod report;
+mod run;
+mod tally;
+
+pub(super) use options::LoadOptions;
+pub(super) use run::main;
