@@ -30,6 +30,7 @@ mod socket;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod timer;
 mod watch;
 
 pub use fault::{FaultRule, FaultState, Faults, Verdict};
@@ -41,4 +42,5 @@ pub use set::{SendFailure, SocketSet};
 pub(crate) use socket::pin;
 pub use socket::{BindError, UdpSocket};
 pub use stats::SocketStats;
+pub use timer::FineTimer;
 pub use watch::InterfaceWatch;

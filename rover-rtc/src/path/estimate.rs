@@ -98,12 +98,16 @@ impl Loss {
         (misses as u32).clamp(MIN_MISSES, MAX_MISSES)
     }
 
-    /// Whether the path has lost a probe of late, or is not yet known well enough to say.
+    /// Whether the path has lost a probe of late.
     #[must_use]
-    pub(super) fn is_suspicious(&self, now: Instant) -> bool {
-        let lost_of_late =
-            self.last_lost.is_some_and(|at| now.saturating_duration_since(at) < LOSS_MEMORY);
-        lost_of_late || self.samples < PROVEN
+    pub(super) fn has_lost(&self, now: Instant) -> bool {
+        self.last_lost.is_some_and(|at| now.saturating_duration_since(at) < LOSS_MEMORY)
+    }
+
+    /// Whether the path is known well enough to say that it does not.
+    #[must_use]
+    pub(super) fn is_proven(&self) -> bool {
+        self.samples >= PROVEN
     }
 }
 
@@ -174,12 +178,12 @@ mod tests {
         let now = crate::util::clock::now();
         let mut loss = Loss::default();
         for _ in 0..PROVEN {
-            assert!(loss.is_suspicious(now));
+            assert!(!loss.is_proven());
             loss.sample(now, false);
         }
-        assert!(!loss.is_suspicious(now));
+        assert!(loss.is_proven() && !loss.has_lost(now));
         loss.sample(now, true);
-        assert!(loss.is_suspicious(now + LOSS_MEMORY - MS));
-        assert!(!loss.is_suspicious(now + LOSS_MEMORY));
+        assert!(loss.has_lost(now + LOSS_MEMORY - MS));
+        assert!(!loss.has_lost(now + LOSS_MEMORY));
     }
 }

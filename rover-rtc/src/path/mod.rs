@@ -441,7 +441,15 @@ impl PathSet {
         record: &[u8],
     ) -> Option<(SocketAddr, SocketAddr)> {
         let path = &self.paths[index];
-        let suspicious = path.is_suspect() || path.loss.is_suspicious(now);
+        // What follows closely on a loss shows it to SCTP: that is as good as a copy, as long as
+        // loss is no more than a possibility.
+        let unproven = !path.loss.is_proven() && !self.selection.is_dense(now);
+        let suspicious = path.is_suspect() || path.loss.has_lost(now) || unproven;
+        match self.config.redundancy {
+            Redundancy::Always => {}
+            Redundancy::Auto if suspicious => {}
+            Redundancy::Auto | Redundancy::Off => return None,
+        }
         // By a relay only when that may be what saves it: it is somebody else's machine and data.
         let worth = |second: &usize| {
             self.config.redundancy == Redundancy::Always
@@ -450,14 +458,8 @@ impl PathSet {
                 || !self.paths[*second].is_relayed()
         };
         let second = self.second_best(index).filter(worth);
-        let wanted = match self.config.redundancy {
-            Redundancy::Off => false,
-            Redundancy::Auto => suspicious && self.copies.afford(now, record.len()),
-            Redundancy::Always => {
-                second.is_some() || (suspicious && self.copies.afford(now, record.len()))
-            }
-        };
-        if !wanted {
+        let always = self.config.redundancy == Redundancy::Always && second.is_some();
+        if !always && !(suspicious && self.copies.afford(now, record.len())) {
             return None;
         }
         self.copies.count();
@@ -491,6 +493,6 @@ fn can_reach(local: IpAddr, remote: IpAddr) -> bool {
 const MAX_GENERATIONS: usize = 2;
 
 /// A copy on the same path leaves after an eighth of the round trip, within these bounds: bursts
-/// of loss on a radio link last milliseconds.
-const MIN_COPY_DELAY: Duration = Duration::from_millis(1);
+/// of loss on a radio link last milliseconds. A timer of the drivers adds up to one.
+const MIN_COPY_DELAY: Duration = Duration::from_micros(500);
 const MAX_COPY_DELAY: Duration = Duration::from_millis(10);

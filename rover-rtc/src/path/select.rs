@@ -42,6 +42,12 @@ impl Selection {
         self.records.push_back(now);
     }
 
+    /// Whether records follow each other closely.
+    pub(super) fn is_dense(&self, now: Instant) -> bool {
+        let since = |t: &Instant| now.saturating_duration_since(*t);
+        self.records.len() >= REPLAY_ROOM && self.records.front().is_some_and(|t| since(t) < DENSE)
+    }
+
     /// Whether records sent from now on, `lead` earlier at the other side than those in flight,
     /// leave these inside DTLS's replay window of 64 records (RFC 6347 section 4.1.2.6).
     fn is_quiet(&self, now: Instant, lead: Duration) -> bool {
@@ -164,6 +170,9 @@ fn score(path: &Path) -> Duration {
 
 /// Room kept in the replay window of 64 for what the new path overtakes.
 const REPLAY_ROOM: usize = 48;
+
+/// So many in this time, one each 2 ms: a loss shows within some of them.
+const DENSE: Duration = Duration::from_millis(100);
 
 /// Misses after which the pair that ICE connected by counts as dead although it never answered.
 const UNPROVEN_MISSES: u32 = 3;

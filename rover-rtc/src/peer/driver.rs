@@ -27,7 +27,7 @@ use crate::config::PeerConfig;
 use crate::error::{DialError, NetworkError, SdpError, WebrtcError};
 use crate::identity::Identity;
 use crate::link::{ChannelConfig, Link, LinkEvent, Mode, Priority, STATUS, Saved, Transport};
-use crate::net::{InterfaceWatch, RecvBatch};
+use crate::net::{FineTimer, InterfaceWatch, RecvBatch};
 use crate::path::demux::Demux;
 use crate::path::{LocalAddress, PathEvent, frame};
 use crate::rendezvous::{Rendezvous, TieId, Transmit};
@@ -151,6 +151,7 @@ impl Driver {
     /// Runs until the peer is closed or its handle dropped. Boxed: a task holds several copies of
     /// what its function takes by value.
     pub(super) async fn run(mut self: Box<Self>) {
+        let mut timer = FineTimer::default();
         loop {
             let now = clock::now();
             self.turn(now);
@@ -183,7 +184,7 @@ impl Driver {
                 done = calls => self.on_call(done),
                 heard = self.watch.changed() => self.on_watch(clock::now(), heard),
                 () = self.network.turn.ready() => {}
-                () = tokio::time::sleep_until(deadline.into()) => {}
+                () = timer.sleep_until(clock::now(), deadline) => {}
             }
         }
         self.end().await;
