@@ -576,7 +576,7 @@ fn invalid(error: impl std::fmt::Display) -> SdpError {
 pub const DEFAULT_MAX_MESSAGE_SIZE: u32 = 256 * 1024;
 
 /// Most that the outbox ever admits beside one message (`design.md` 4).
-const SCTP_BUFFER: usize = 512 * 1024;
+const SCTP_BUFFER: usize = 2 * 1024 * 1024;
 
 // ICE's checks in real time; str0m gets them multiplied by the pace.
 /// Short, for the first check through a NAT is lost where the other side's is not open yet.
