@@ -451,7 +451,12 @@ impl Client {
                 let event = Propagated::Opened { by: self.id, label };
                 self.outputs.push_back(ClientOutput::Propagate(event));
             }
-            LinkEvent::ChannelClosed(channel) => tracing::debug!(%id, ?channel, "channel closed"),
+            LinkEvent::ChannelClosed(channel) => {
+                let Some(label) = self.link.label(channel) else { return };
+                tracing::debug!(%id, label, "channel closed");
+                let event = Propagated::Closed { by: self.id, label: label.to_owned() };
+                self.outputs.push_back(ClientOutput::Propagate(event));
+            }
             LinkEvent::Progress { .. } => {}
             LinkEvent::Gap { channel, lost } => {
                 tracing::warn!(%id, name, ?channel, lost, "messages lost");

@@ -1,7 +1,7 @@
 //! The hub's state: clients, how datagrams and signaling find them, and their timers. Sans-IO;
 //! `run` gives it datagrams, commands and time.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use str0m::config::DtlsCert;
 
 use super::health::{attempt_connection_recovery, check_client_health};
+use super::members::Members;
 use super::names::Names;
 use super::passing::Passing;
 use super::poll_client;
@@ -16,6 +17,8 @@ use super::post::Post;
 use super::registration::{Limits, News};
 use super::relay::{Relay, RelayLimits};
 use super::sessions::unknown_session;
+use super::telling::Telling;
+use super::timers::Timers;
 use crate::config::ServerConfig;
 use crate::health::Verdict;
 use crate::identity::KnownPeers;
@@ -34,8 +37,9 @@ pub struct Hub {
     pub(super) clients: HashMap<ClientId, Client>,
     pub(super) sessions: HashMap<String, ClientId>,
     demux: Demux<ClientId>,
-    timers: BTreeSet<(Instant, ClientId)>,
-    deadlines: HashMap<ClientId, Instant>,
+    timers: Timers,
+    pub(super) members: Members,
+    pub(super) telling: Telling,
     pub(super) propagated: VecDeque<Propagated>,
     pub(super) passing: Passing,
     pub(super) outgoing: VecDeque<Outgoing>,
@@ -80,8 +84,9 @@ impl Hub {
             clients: HashMap::new(),
             sessions: HashMap::new(),
             demux: Demux::default(),
-            timers: BTreeSet::new(),
-            deadlines: HashMap::new(),
+            timers: Timers::default(),
+            members: Members::default(),
+            telling: Telling::default(),
             propagated: VecDeque::new(),
             passing: Passing::default(),
             outgoing: VecDeque::new(),
@@ -142,12 +147,7 @@ impl Hub {
 
     /// Lets time pass: clients' timers, status, health.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some((due, id)) = self.timers.first().copied() {
-            if due > now {
-                break;
-            }
-            self.timers.pop_first();
-            self.deadlines.remove(&id);
+        while let Some(id) = self.timers.pop(now) {
             self.with_client(now, id, |client, _| client.handle_timeout(now));
         }
         if self.next_status <= now {
@@ -155,6 +155,7 @@ impl Hub {
             let status = self.status(now, SHORT_LIST);
             self.propagated.push_back(Propagated::Status(status));
         }
+        self.tell_more(now);
         if self.next_check <= now {
             self.next_check = now + self.config.health.check_interval;
             check_client_health(now, self);
@@ -170,7 +171,8 @@ impl Hub {
     #[must_use]
     pub fn poll_timeout(&self) -> Instant {
         let fixed = self.next_status.min(self.next_check).min(self.next_tidy);
-        self.timers.first().map_or(fixed, |(due, _)| fixed.min(*due))
+        let clients = self.timers.next().into_iter().chain(self.telling.next());
+        clients.fold(fixed, Instant::min)
     }
 
     /// The next datagram to send.
@@ -231,6 +233,7 @@ impl Hub {
     ) -> Option<T> {
         let client = self.clients.get_mut(&id)?;
         let was_connected = client.is_connected();
+        let known = self.propagated.len();
         let demux = &mut self.demux;
         let (outgoing, propagated) = (&mut self.outgoing, &mut self.propagated);
         let done = catch_unwind(AssertUnwindSafe(|| {
@@ -251,6 +254,7 @@ impl Hub {
             self.remove(now, id);
             return None;
         };
+        self.note_channels(known);
         let client = self.clients.get_mut(&id)?;
         let replaced = client.take_replaced();
         let (connected, closed) = (client.is_connected(), client.is_closed());
@@ -269,9 +273,21 @@ impl Hub {
         if closed && (connected || !self.calls(now, id)) {
             self.remove(now, id);
         } else {
-            self.schedule(id, deadline);
+            self.timers.set(id, deadline);
         }
         Some(result)
+    }
+
+    /// Takes note of channels opened and closed, by what has been said since there were so many
+    /// events: before others are passed on, that were there earlier.
+    fn note_channels(&mut self, known: usize) {
+        for event in self.propagated.range(known..) {
+            match event {
+                Propagated::Opened { by, label } => drop(self.members.open(*by, label)),
+                Propagated::Closed { by, label } => drop(self.members.close(*by, label)),
+                _ => {}
+            }
+        }
     }
 
     /// A client has come back on a new transport: the link goes on where the one before was.
@@ -291,16 +307,6 @@ impl Hub {
             }
         }
         self.end(now, old);
-    }
-
-    fn schedule(&mut self, id: ClientId, deadline: Option<Instant>) {
-        if let Some(old) = self.deadlines.remove(&id) {
-            self.timers.remove(&(old, id));
-        }
-        if let Some(deadline) = deadline {
-            self.deadlines.insert(id, deadline);
-            self.timers.insert((deadline, id));
-        }
     }
 
     /// Makes the client's user names find it.
@@ -324,7 +330,8 @@ impl Hub {
         self.post.remove(id);
         self.sessions.remove(client.session());
         self.demux.remove(id);
-        self.schedule(id, None);
+        self.timers.remove(id);
+        self.members.remove(id);
         if let Some((_, exchange)) = self.polls.remove(&id) {
             exchange.respond(unknown_session());
         }

@@ -7,6 +7,7 @@ mod health;
 mod hub;
 mod letters;
 mod mailbox;
+mod members;
 mod names;
 mod options;
 mod passing;
@@ -15,6 +16,8 @@ mod registration;
 mod relay;
 mod sessions;
 mod status;
+mod telling;
+mod timers;
 mod traffic;
 mod web;
 

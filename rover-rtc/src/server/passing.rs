@@ -10,10 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Wake, Waker};
 use std::time::Instant;
 
-use bytes::Bytes;
-
 use super::hub::Hub;
-use crate::link::{Message, STATUS};
+use crate::link::Message;
 use crate::model::client::ClientId;
 use crate::model::propagated::Propagated;
 
@@ -64,11 +62,13 @@ impl Hub {
     /// Passes a message on to those it is for.
     pub(super) fn spread(&mut self, now: Instant, event: Propagated) {
         match event {
-            Propagated::Noop => {}
+            Propagated::Noop | Propagated::Closed { .. } => {}
             Propagated::ToHub { from, message } => self.on_text(now, from, &message),
             Propagated::Opened { by, label } => self.deliver_waiting(now, by, &label),
             Propagated::Data { from, label, message } => self.pass_on(now, from, label, message),
-            Propagated::Status(data) => self.tell_status(now, data),
+            Propagated::Status(data) => {
+                self.tell_status(now, Message { data, ..Message::default() });
+            }
         }
     }
 
@@ -84,9 +84,9 @@ impl Hub {
     }
 
     fn pass_on(&mut self, now: Instant, from: ClientId, label: String, message: Message) {
-        let has = |c: &crate::model::client::Client| c.has_channel(&label);
-        let others = self.clients.iter().filter(|(id, c)| **id != from && has(c));
-        let others: Vec<_> = others.map(|(id, _)| *id).collect();
+        let has = |id: &ClientId| self.clients.get(id).is_some_and(|c| c.has_channel(&label));
+        let others = self.members.of(&label).filter(|id| *id != from);
+        let others: Vec<_> = others.filter(has).collect();
         let here = self.clients.contains_key(&from);
         if here
             && message.is_kept()
@@ -123,21 +123,4 @@ impl Hub {
             }
         });
     }
-
-    /// On a channel of its own, for those that have it.
-    fn tell_status(&mut self, now: Instant, data: Bytes) {
-        let message = Message { data, ..Message::default() };
-        for id in self.clients.keys().copied().collect::<Vec<_>>() {
-            let message = message.clone();
-            self.with_client(now, id, |client, _| {
-                let label = if client.has_channel(STATUS) { STATUS } else { COMMON };
-                if let Err(error) = client.send_message(now, label, message) {
-                    tracing::debug!(%id, %error, "status not sent");
-                }
-            });
-        }
-    }
 }
-
-/// The channel on which the status goes out to browsers and other stacks.
-const COMMON: &str = "test";
