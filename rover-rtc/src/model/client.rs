@@ -141,6 +141,11 @@ impl Client {
         &self.session
     }
 
+    /// Puts at the end of its session's id where in the hub it is to be found.
+    pub(crate) fn mark_session(&mut self, mark: &str) {
+        self.session.push_str(mark);
+    }
+
     /// The name that the peer gave itself.
     #[must_use]
     pub fn name(&self) -> Option<&str> {

@@ -4,10 +4,12 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use str0m::config::DtlsCert;
 
+use super::between::{Place, Shared};
 use super::health::{attempt_connection_recovery, check_client_health};
 use super::members::Members;
 use super::names::Names;
@@ -59,6 +61,10 @@ pub struct Hub {
     next_tidy: Instant,
     pub(super) relayed: u64,
     pub(super) refused: u64,
+    /// The other drivers of the same hub.
+    pub(super) place: Place,
+    /// Clients that have come back since, whose channels are not all open yet.
+    pub(super) expected: Vec<(Instant, ClientId)>,
 }
 
 impl Hub {
@@ -77,6 +83,31 @@ impl Hub {
         locals: Vec<SocketAddr>,
         known: KnownPeers,
     ) -> Self {
+        Self::among(now, config, locals, Arc::new(Mutex::new(known)), Place::alone())
+    }
+
+    /// The part of one driver of several.
+    pub(super) fn of_driver(
+        now: Instant,
+        config: ServerConfig,
+        locals: Vec<SocketAddr>,
+        known: Arc<Mutex<KnownPeers>>,
+        (driver, shared): (usize, Arc<Shared>),
+    ) -> Self {
+        Self::among(now, config, locals, known, Place::among(driver, shared))
+    }
+
+    fn among(
+        now: Instant,
+        config: ServerConfig,
+        locals: Vec<SocketAddr>,
+        known: Arc<Mutex<KnownPeers>>,
+        place: Place,
+    ) -> Self {
+        // Names are not spread quite evenly.
+        let drivers = place.shared.count();
+        let share = if drivers == 1 { 1 } else { 2 };
+        let owners = (share * config.max_clients).div_ceil(drivers);
         Self {
             // One for all clients: a key pair each would cost more than the handshake.
             certificate: crate::session::certificate(),
@@ -92,7 +123,7 @@ impl Hub {
             outgoing: VecDeque::new(),
             polls: HashMap::new(),
             half_open: HashSet::new(),
-            names: Names::new(known, config.max_clients),
+            names: Names::of_driver(place.me, known, owners),
             post: Post::default(),
             relay: Relay::new(RelayLimits {
                 enabled: config.relay,
@@ -108,6 +139,8 @@ impl Hub {
             config,
             relayed: 0,
             refused: 0,
+            place,
+            expected: Vec::new(),
         }
     }
 
@@ -281,13 +314,19 @@ impl Hub {
     /// Takes note of channels opened and closed, by what has been said since there were so many
     /// events: before others are passed on, that were there earlier.
     fn note_channels(&mut self, known: usize) {
+        let mut changed = Vec::new();
         for event in self.propagated.range(known..) {
             match event {
-                Propagated::Opened { by, label } => drop(self.members.open(*by, label)),
-                Propagated::Closed { by, label } => drop(self.members.close(*by, label)),
+                Propagated::Opened { by, label } if self.members.open(*by, label) => {
+                    changed.push((label.clone(), true));
+                }
+                Propagated::Closed { by, label } if self.members.close(*by, label) => {
+                    changed.push((label.clone(), false));
+                }
                 _ => {}
             }
         }
+        changed.into_iter().for_each(|(label, here)| self.set_members(&label, here));
     }
 
     /// A client has come back on a new transport: the link goes on where the one before was.
@@ -299,6 +338,7 @@ impl Hub {
             new.inherit(old);
         }
         self.passing.inherit(id, old);
+        self.expect_channels(now, id, old);
         for event in &mut self.propagated {
             if let Propagated::Data { from, .. } = event
                 && *from == old
@@ -331,7 +371,9 @@ impl Hub {
         self.sessions.remove(client.session());
         self.demux.remove(id);
         self.timers.remove(id);
-        self.members.remove(id);
+        for label in self.members.remove(id) {
+            self.set_members(&label, false);
+        }
         if let Some((_, exchange)) = self.polls.remove(&id) {
             exchange.respond(unknown_session());
         }

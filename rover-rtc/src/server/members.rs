@@ -44,6 +44,11 @@ impl Members {
         labels
     }
 
+    /// The channels that a client has.
+    pub(super) fn labels(&self, client: ClientId) -> Vec<Arc<str>> {
+        self.labels.get(&client).into_iter().flatten().cloned().collect()
+    }
+
     /// Those who have a channel, in the order in which they came.
     pub(super) fn of(&self, label: &str) -> impl Iterator<Item = ClientId> {
         self.by_label.get(label).into_iter().flatten().copied()

@@ -63,6 +63,25 @@ pub(super) struct Relay {
     owners: HashMap<OwnerId, Numbering>,
     next: u64,
     totals: RelayTotals,
+    /// Calls that are over, and of which the other end's driver does not know yet.
+    over: Vec<Over>,
+}
+
+/// The other end of a call, where that belongs to another driver: each has its own end of such a
+/// call in its table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Far {
+    pub(super) driver: usize,
+    pub(super) name: String,
+    /// The name of the end that is here.
+    pub(super) of: String,
+}
+
+/// A call with another driver's peer that is over.
+#[derive(Debug)]
+pub(super) struct Over {
+    pub(super) far: Far,
+    pub(super) call: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,6 +92,8 @@ struct Pair {
     call: String,
     ends: [End; 2],
     used: Instant,
+    /// What the second end is, if it is not here. Its number is 0 until it is known.
+    far: Option<Far>,
 }
 
 /// One side of a call, and what flows to it.
@@ -113,6 +134,7 @@ impl Relay {
             owners: HashMap::new(),
             next: 0,
             totals: RelayTotals::default(),
+            over: Vec::new(),
         }
     }
 
@@ -145,22 +167,100 @@ impl Relay {
         let id = PairId(self.next);
         self.next += 1;
         let numbers = [self.number(ours, id), self.number(theirs, id)];
-        let end = |owner, number| {
-            let bucket = (self.limits.rate > 0).then(|| {
-                let rate = self.limits.rate as f64;
-                // Room for one datagram of any size, or a low rate would let none through.
-                Bucket::new(now, (rate * BURST.as_secs_f64()).max(MIN_BURST), rate)
-            });
-            let flow = Flow { last: now, run: 0, noted: None };
-            End { owner, number, bucket, flow, counted: RelayTotals::default() }
-        };
-        let ends = [end(ours, numbers[0]), end(theirs, numbers[1])];
+        let rate = self.limits.rate;
+        let ends = [End::new(now, ours, numbers[0], rate), End::new(now, theirs, numbers[1], rate)];
         for (at, end) in ends.iter().enumerate() {
             self.channels.insert((end.owner, end.number), (id, at));
             self.calls.insert(key(end.owner), id);
         }
-        self.pairs.insert(id, Pair { call: call.to_owned(), ends, used: now });
+        self.pairs.insert(id, Pair { call: call.to_owned(), ends, used: now, far: None });
         Some(Numbers { ours: numbers[0], theirs: numbers[1] })
+    }
+
+    /// Hands out the channel of a call with a peer of another driver, or the same one again. `None`
+    /// as for [`Relay::allocate`].
+    pub(super) fn allocate_half(
+        &mut self,
+        now: Instant,
+        ours: OwnerId,
+        far: &Far,
+        call: &str,
+    ) -> Option<u16> {
+        if !self.limits.enabled {
+            return None;
+        }
+        let key = (ours, call.to_owned());
+        if let Some(id) = self.calls.get(&key) {
+            let pair = self.pairs.get(id)?;
+            return (pair.far.as_ref() == Some(far)).then_some(pair.ends[0].number);
+        }
+        if !self.make_room(now, ours) {
+            return None;
+        }
+        let id = PairId(self.next);
+        self.next += 1;
+        let (number, rate) = (self.number(ours, id), self.limits.rate);
+        let ends = [End::new(now, ours, number, rate), End::new(now, ours, 0, rate)];
+        self.channels.insert((ours, number), (id, 0));
+        self.calls.insert(key, id);
+        let far = Some(far.clone());
+        self.pairs.insert(id, Pair { call: call.to_owned(), ends, used: now, far });
+        Some(number)
+    }
+
+    /// Takes note of the other end of a call with another driver's peer; returns the number of
+    /// this one.
+    pub(super) fn meet(
+        &mut self,
+        ours: OwnerId,
+        call: &str,
+        theirs: OwnerId,
+        number: u16,
+    ) -> Option<u16> {
+        let id = self.calls.get(&(ours, call.to_owned()))?;
+        let pair = self.pairs.get_mut(id)?;
+        pair.far.as_ref().filter(|far| far.driver == theirs.driver())?;
+        (pair.ends[1].owner, pair.ends[1].number) = (theirs, number);
+        Some(pair.ends[0].number)
+    }
+
+    /// Whether a datagram from another driver's peer can go out under this number.
+    pub(super) fn arrived(&mut self, now: Instant, to: OwnerId, number: u16) -> bool {
+        let pair = self.channels.get(&(to, number)).and_then(|(id, _)| self.pairs.get_mut(id));
+        match pair.filter(|pair| pair.far.is_some()) {
+            Some(pair) => pair.used = now,
+            None => {
+                self.totals.refused += 1;
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The other driver hands out no channel: neither does this one, unless there was one before.
+    pub(super) fn give_up(&mut self, owner: OwnerId, call: &str) {
+        if let Some(id) = self.calls.get(&(owner, call.to_owned())).copied()
+            && self.pairs.get(&id).is_some_and(|p| p.far.is_some() && p.ends[1].number == 0)
+        {
+            self.free(id);
+            self.over.pop();
+        }
+    }
+
+    /// The other driver says that a call with a peer of this name is over.
+    pub(super) fn is_over(&mut self, owner: OwnerId, name: &str, call: &str) {
+        if let Some(id) = self.calls.get(&(owner, call.to_owned())).copied()
+            && let Some(pair) = self.pairs.get(&id)
+            && pair.far.as_ref().is_some_and(|far| far.name == name)
+        {
+            self.free(id);
+            self.over.pop();
+        }
+    }
+
+    /// Calls that are over since this was last asked, and of which other drivers are to be told.
+    pub(super) fn take_over(&mut self) -> Vec<Over> {
+        std::mem::take(&mut self.over)
     }
 
     /// Where a frame of this owner goes, and what is in it. `None` if it goes nowhere; counted.
@@ -180,6 +280,10 @@ impl Relay {
         };
         pair.used = now;
         let end = &mut pair.ends[to];
+        if end.number == 0 {
+            self.totals.dropped_path += 1;
+            return None;
+        }
         if let Some(bucket) = &mut end.bucket
             && bucket.take(now, data.len() as f64).is_err()
         {
@@ -225,9 +329,13 @@ impl Relay {
         self.owners.remove(&owner);
     }
 
-    /// Calls that have channels.
+    /// Calls that have channels. One with another driver's peer is counted by one of the two.
     pub(super) fn len(&self) -> usize {
-        self.pairs.len()
+        let counts = |pair: &&Pair| {
+            let far = pair.far.as_ref();
+            far.is_none_or(|far| pair.ends[0].owner.driver() < far.driver)
+        };
+        self.pairs.values().filter(counts).count()
     }
 
     pub(super) fn totals(&self) -> RelayTotals {
@@ -265,7 +373,8 @@ impl Relay {
 
     fn free(&mut self, id: PairId) {
         let Some(pair) = self.pairs.remove(&id) else { return };
-        for end in pair.ends {
+        let here = if pair.far.is_some() { 1 } else { 2 };
+        for end in pair.ends.into_iter().take(here) {
             let carried = end.counted;
             tracing::debug!(call = pair.call, to = %end.owner, datagrams = carried.datagrams,
                 bytes = carried.bytes, dropped_rate = carried.dropped_rate,
@@ -276,6 +385,19 @@ impl Relay {
                 numbering.pairs.retain(|pair| *pair != id);
             }
         }
+        self.over.extend(pair.far.map(|far| Over { far, call: pair.call }));
+    }
+}
+
+impl End {
+    fn new(now: Instant, owner: OwnerId, number: u16, rate: u64) -> Self {
+        let bucket = (rate > 0).then(|| {
+            let rate = rate as f64;
+            // Room for one datagram of any size, or a low rate would let none through.
+            Bucket::new(now, (rate * BURST.as_secs_f64()).max(MIN_BURST), rate)
+        });
+        let flow = Flow { last: now, run: 0, noted: None };
+        Self { owner, number, bucket, flow, counted: RelayTotals::default() }
     }
 }
 
