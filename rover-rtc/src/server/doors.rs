@@ -25,6 +25,7 @@ impl Doors {
 
     /// Hands a request to the driver that it concerns. Of a session that cannot be, any driver says
     /// that it is not there.
+    #[allow(clippy::result_large_err, reason = "the request comes back, to be answered")]
     pub(super) fn knock(&self, command: Command) -> Result<(), TrySendError<Command>> {
         let driver = match &command.request {
             Request::Create { offer, .. } => self.shared.of_offer(offer),

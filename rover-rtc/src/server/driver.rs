@@ -23,8 +23,12 @@ pub(super) struct Driver {
 }
 
 /// The ends of the queues between this driver and the others.
+///
+/// What a datagram tells a client here must not be known to it before other drivers could know it:
+/// it may lead to a datagram to one of them. So notes leave before datagrams do, and are read
+/// before datagrams are.
 #[derive(Debug)]
-pub(super) struct Line {
+pub struct Line {
     me: usize,
     to: Vec<mpsc::Sender<Batch>>,
     inbox: mpsc::Receiver<Batch>,
@@ -97,7 +101,10 @@ impl Line {
 
     /// Gives the hub what has come, but not without end.
     fn take(&mut self, hub: &mut Hub) {
-        for _ in 0..BATCH_TURNS {
+        if self.is_alone() {
+            return;
+        }
+        for _ in 0..BATCHES {
             let Ok((from, notes)) = self.inbox.try_recv() else { break };
             hub.handle_notes(clock::now(), from, notes);
         }
@@ -127,31 +134,24 @@ impl Driver {
             if hub.poll_timeout() <= now {
                 hub.handle_timeout(now);
             }
+            let room = line.carry(hub);
             flush(now, hub, sockets);
             let mut deadline = hub.poll_timeout();
             deadline = sockets.next_deadline().map_or(deadline, |d| deadline.min(d));
-            if !line.carry(hub) {
+            if !room {
                 deadline = deadline.min(now + ROOM_AGAIN);
             }
             tokio::select! {
                 biased;
                 () = &mut stop => break,
-                () = read_socket_input(hub, sockets, &mut batch, deadline) => {
-                    // A flood must not keep signaling and other drivers out.
+                () = read_socket_input(hub, sockets, line, &mut batch, deadline) => {
+                    // A flood must not keep signaling out.
                     for _ in 0..COMMAND_TURNS {
                         let Ok(command) = commands.try_recv() else { break };
                         hub.handle_command(clock::now(), command);
                     }
-                    line.take(hub);
                 }
                 Some(command) = commands.recv() => hub.handle_command(clock::now(), command),
-                batch = line.recv() => match batch {
-                    Some((from, notes)) => {
-                        hub.handle_notes(clock::now(), from, notes);
-                        line.take(hub);
-                    }
-                    None => hub.relay(clock::now()),
-                },
             }
         }
     }
@@ -171,18 +171,30 @@ impl Driver {
 }
 
 /// Reads what the UDP sockets have, waiting for it until `deadline` at most, and gives it to the
-/// clients it is for. Bounded: the clock has its turn after some batches.
+/// clients it is for; or what other drivers have to tell, if that comes first. Bounded: the clock
+/// has its turn after some batches.
 pub async fn read_socket_input(
     hub: &mut Hub,
     sockets: &mut SocketSet,
+    line: &mut Line,
     batch: &mut RecvBatch,
     deadline: Instant,
 ) {
-    let Ok((mut local, _)) = tokio::time::timeout_at(deadline.into(), sockets.recv(batch)).await
-    else {
-        return;
+    let mut local = tokio::select! {
+        biased;
+        got = tokio::time::timeout_at(deadline.into(), sockets.recv(batch)) => match got {
+            Ok((local, _)) => local,
+            Err(_) => return,
+        },
+        notes = line.recv() => {
+            return match notes {
+                Some((from, notes)) => hub.handle_notes(clock::now(), from, notes),
+                None => hub.relay(clock::now()),
+            };
+        }
     };
     for turn in 1.. {
+        line.take(hub);
         let now = clock::now();
         for (remote, datagram) in batch.datagrams() {
             hub.handle_datagram(now, local, remote, datagram);
@@ -190,6 +202,7 @@ pub async fn read_socket_input(
         if turn == RECV_TURNS {
             break;
         }
+        line.carry(hub);
         flush(now, hub, sockets);
         match sockets.poll_recv(&mut Context::from_waker(Waker::noop()), batch) {
             Poll::Ready((next, _)) => local = next,
@@ -213,9 +226,8 @@ const COMMAND_TURNS: usize = 8;
 /// Batches read in one go before the clock and signaling have their turn.
 const RECV_TURNS: usize = 8;
 
-/// Batches of notes that wait for one driver, and that it takes in one go.
+/// Batches of notes that wait for one driver; it takes as many in one go.
 const BATCHES: usize = 64;
-const BATCH_TURNS: usize = 16;
 
 /// When it is looked again whether another driver has room.
 const ROOM_AGAIN: Duration = Duration::from_millis(1);

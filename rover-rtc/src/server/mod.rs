@@ -33,14 +33,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use doors::Doors;
-pub use driver::read_socket_input;
+pub use driver::{Line, read_socket_input};
 pub use health::{attempt_connection_recovery, check_client_health};
 pub use hub::Hub;
 pub use options::{ServerOptions, main};
 pub use web::{Command, web_request};
 
 use crew::Crew;
-use driver::{Driver, Line};
+use driver::Driver;
 use plan::Plan;
 
 use crate::config::ServerConfig;
