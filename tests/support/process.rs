@@ -94,6 +94,11 @@ impl Program {
         self.lines.lock().clone()
     }
 
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by its name, as in `kill -INT`.
     pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
