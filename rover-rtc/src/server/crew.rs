@@ -19,6 +19,8 @@ use crate::error::{NetworkError, WebrtcError};
 pub(super) struct Crew {
     muster: Arc<Muster>,
     hands: Vec<Hand>,
+    /// The first driver, which has no thread, serves.
+    serving: bool,
 }
 
 #[derive(Debug)]
@@ -42,7 +44,7 @@ impl Crew {
             working: Mutex::new(0),
             left: Condvar::new(),
         };
-        Self { muster: Arc::new(muster), hands: Vec::new() }
+        Self { muster: Arc::new(muster), hands: Vec::new(), serving: false }
     }
 
     /// Starts a driver's thread, which opens its sockets and waits; returns their addresses.
@@ -65,8 +67,10 @@ impl Crew {
         Ok(told.await.map_err(died)??)
     }
 
-    /// Lets all of them serve.
+    /// Lets all of them serve, and takes note that the first driver does.
     pub(super) fn begin(&mut self) {
+        self.serving = true;
+        *self.muster.working() += 1;
         for hand in &mut self.hands {
             let begin = hand.begin.take();
             *self.muster.working() += 1;
@@ -82,9 +86,12 @@ impl Crew {
         let _ = stop.wait_for(|stop| *stop).await;
     }
 
-    /// Stops all, and waits until none serves any more. A client's good-bye lets go of messages
+    /// Stops all, the first driver having stopped, and waits until none serves any more. A client's good-bye lets go of messages
     /// that it has not got: nobody may take that for an acknowledgement, and tell their writer so.
-    pub(super) fn stop(&self) {
+    pub(super) fn stop(&mut self) {
+        if std::mem::take(&mut self.serving) {
+            self.muster.leave();
+        }
         self.muster.stop.send_replace(true);
         self.muster.wait();
     }
@@ -174,3 +181,48 @@ const LEAVE_TIME: Duration = Duration::from_secs(1);
 
 /// And to say good-bye to its clients.
 const JOIN_TIME: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::config::ServerConfig;
+    use crate::server::between::Note;
+    use crate::server::{Server, run};
+
+    async fn server() -> Server {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let config = ServerConfig { listen: any, udp: vec![any], ..ServerConfig::default() };
+        Server::bind(ServerConfig { drivers: 3, ..config }).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_driver_that_panics_ends_the_hub() {
+        let mut server = server().await;
+        let udp = server.udp_addresses().to_vec();
+        server.first.hub.place.tell(1, Note::Panic);
+        let ended = tokio::time::timeout(JOIN_TIME, run(server, std::future::pending())).await;
+        ended.expect("it does not go on with a part of its clients");
+        for address in udp {
+            std::net::UdpSocket::bind(address).expect("its sockets are closed");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hub_that_is_dropped_ends_its_drivers() {
+        let server = server().await;
+        let udp = server.udp_addresses().to_vec();
+        let running = tokio::spawn(run(server, std::future::pending()));
+        tokio::task::yield_now().await;
+        running.abort();
+        let _ = running.await;
+        let free = || udp.iter().all(|address| std::net::UdpSocket::bind(address).is_ok());
+        let freed = async {
+            while !free() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(JOIN_TIME, freed).await.expect("their sockets are closed");
+    }
+}

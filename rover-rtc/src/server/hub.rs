@@ -19,6 +19,7 @@ use super::post::Post;
 use super::registration::{Limits, News};
 use super::relay::{Relay, RelayLimits};
 use super::sessions::unknown_session;
+use super::status::SHORT_LIST;
 use super::telling::Telling;
 use super::timers::Timers;
 use crate::config::ServerConfig;
@@ -107,7 +108,7 @@ impl Hub {
         // Names are not spread quite evenly.
         let drivers = place.shared.count();
         let share = if drivers == 1 { 1 } else { 2 };
-        let owners = (share * config.max_clients).div_ceil(drivers);
+        let owners = config.max_clients.saturating_mul(share).div_ceil(drivers);
         Self {
             // One for all clients: a key pair each would cost more than the handshake.
             certificate: crate::session::certificate(),
@@ -379,9 +380,6 @@ impl Hub {
         }
     }
 }
-
-/// Names in the status that goes to all clients, which has to fit a message.
-const SHORT_LIST: usize = 100;
 
 /// How often polls and half-open clients are looked at.
 const TIDY_INTERVAL: Duration = Duration::from_secs(1);

@@ -32,7 +32,8 @@ pub struct ServerOptions {
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub advertise: Vec<SocketAddr>,
     /// Parts of the hub that work at the same time, up to 64. With more than one, each UDP address
-    /// stands for as many ports in a row. Default: one for each core if no --udp is given, else one
+    /// stands for as many ports in a row; what clients of two parts tell each other is handed from
+    /// thread to thread. Default: one for each core if no --udp is given, else one
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub drivers: Option<u16>,
     /// Token that a peer has to show to get a name; repeat it for several. Others on this machine

@@ -184,6 +184,7 @@ impl Hub {
         self.tidy_names(now);
         self.tidy_post(now);
         self.tidy_expected(now);
+        self.publish();
     }
 }
 

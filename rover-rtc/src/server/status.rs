@@ -49,11 +49,18 @@ impl Totals {
 
 impl Hub {
     /// The status of all drivers as JSON, with so many names at most: this one's as of now, and the
-    /// others' as they last said.
+    /// others' as they said within the last second.
     pub(super) fn status(&self, now: Instant, names: usize) -> Bytes {
         let mut totals = self.totals(names);
-        self.place.report(&mut totals);
+        self.place.add_others(&mut totals);
         self.status_of(now, totals, names)
+    }
+
+    /// Tells the other drivers how this one fares, for the status that they tell their clients.
+    pub(super) fn publish(&self) {
+        if !self.place.is_alone() {
+            self.place.publish(self.totals(SHORT_LIST));
+        }
     }
 
     /// This driver's own.
@@ -105,3 +112,6 @@ impl Hub {
         status.to_string().into()
     }
 }
+
+/// Names in the status that goes to all clients, which has to fit a message.
+pub(super) const SHORT_LIST: usize = 100;

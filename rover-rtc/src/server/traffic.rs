@@ -76,6 +76,6 @@ impl Hub {
                 break;
             }
         }
-        self.place.tally(self.clients.len(), self.half_open.len());
+        self.place.set_tally(self.clients.len(), self.half_open.len());
     }
 }

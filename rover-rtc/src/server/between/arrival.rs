@@ -61,6 +61,8 @@ impl Hub {
             Note::Status { totals, first, exchange } => {
                 self.collect_status(now, totals, first, exchange);
             }
+            #[cfg(test)]
+            Note::Panic => panic!("a bug"),
         }
     }
 

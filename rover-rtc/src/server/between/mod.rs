@@ -157,23 +157,27 @@ impl Place {
         out.filter(|(_, out)| !out.notes.is_empty() || !out.frames.is_empty()).map(|(at, _)| at)
     }
 
-    /// Notes how many clients there are here; returns how many there are in all, and how many of
-    /// them are half open.
-    pub(super) fn tally(&self, clients: usize, half_open: usize) -> (usize, usize) {
-        if self.is_alone() {
-            return (clients, half_open);
+    /// Notes how many clients there are here, and how many of them are half open.
+    pub(super) fn set_tally(&self, clients: usize, half_open: usize) {
+        if !self.is_alone() {
+            self.shared.set_tally(self.me, clients, half_open);
         }
-        self.shared.set_tally(self.me, clients, half_open);
+    }
+
+    /// The same of all drivers together.
+    pub(super) fn tally(&self, clients: usize, half_open: usize) -> (usize, usize) {
         let others = self.shared.tally_of_others(self.me);
         (clients + others.0, half_open + others.1)
     }
 
-    /// Says how this driver fares, and adds how the others said they do.
-    pub(super) fn report(&self, totals: &mut Totals) {
-        if !self.is_alone() {
-            self.shared.set_report(self.me, totals.clone());
-            self.shared.add_reports_of_others(self.me, totals);
-        }
+    /// Says how this driver fares.
+    pub(super) fn publish(&self, totals: Totals) {
+        self.shared.set_report(self.me, totals);
+    }
+
+    /// Adds how the others said they do.
+    pub(super) fn add_others(&self, totals: &mut Totals) {
+        self.shared.add_reports_of_others(self.me, totals);
     }
 
     pub(super) fn others(&self) -> impl Iterator<Item = usize> + use<> {

@@ -31,6 +31,9 @@ pub(in crate::server) enum Note {
     Frames(Vec<Frame>),
     /// A request for the status, on its way round all drivers.
     Status { totals: Box<Totals>, first: usize, exchange: Exchange },
+    /// A bug.
+    #[cfg(test)]
+    Panic,
 }
 
 /// A letter to a name of another driver, or the wish for a relay channel.

@@ -107,6 +107,30 @@ fn who_comes_back_on_a_new_transport_misses_and_repeats_nothing() {
 }
 
 #[test]
+fn who_comes_back_without_a_channel_is_not_waited_for_without_end() {
+    let mut town = Town::new(2, |_| ());
+    let [a, b] = [(); 2].map(|()| town.join(&[commands()]));
+    town.run(SECOND);
+    let session = town.people[b].session.clone();
+    // So many that it takes none of the hub's.
+    let others: Vec<_> = (0..16).map(|n| ChannelConfig::new(format!("other-{n}"))).collect();
+    town.try_join(None, &others, Some(&session)).unwrap();
+    town.run(SECOND);
+    (0..10).for_each(|n| town.send(a, "commands", n));
+    town.run(10 * SECOND);
+    assert!(!town.people[a].link.is_flushed(), "it may be back");
+    town.run(60 * SECOND);
+    assert!(town.people[a].link.is_flushed());
+    // Nobody has the channel any more.
+    town.send(a, "commands", 10);
+    town.run(SECOND);
+    assert!(!town.people[a].link.is_flushed());
+    let c = town.join(&[commands()]);
+    town.run(SECOND);
+    assert_eq!(numbers(&town.people[c], "commands"), [10]);
+}
+
+#[test]
 fn what_cannot_be_lost_waits_for_room() {
     let mut town = Town::new(2, |_| ());
     let channels = [commands(), ChannelConfig::plain("test")];
