@@ -312,24 +312,6 @@ impl Hub {
         Some(result)
     }
 
-    /// Takes note of channels opened and closed, by what has been said since there were so many
-    /// events: before others are passed on, that were there earlier.
-    fn note_channels(&mut self, known: usize) {
-        let mut changed = Vec::new();
-        for event in self.propagated.range(known..) {
-            match event {
-                Propagated::Opened { by, label } if self.members.open(*by, label) => {
-                    changed.push((label.clone(), true));
-                }
-                Propagated::Closed { by, label } if self.members.close(*by, label) => {
-                    changed.push((label.clone(), false));
-                }
-                _ => {}
-            }
-        }
-        changed.into_iter().for_each(|(label, here)| self.set_members(&label, here));
-    }
-
     /// A client has come back on a new transport: the link goes on where the one before was.
     fn inherit(&mut self, now: Instant, id: ClientId, old: ClientId) {
         if old == id {

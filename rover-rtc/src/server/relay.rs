@@ -4,8 +4,12 @@
 //! Sans-IO and small: a table from (owner, number) to (other owner, its number), filled when a
 //! call is made and read once per datagram. What is in the frames is encrypted between the peers.
 
+mod far;
+
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
+
+pub(super) use far::{Far, Over};
 
 use super::bucket::Bucket;
 use super::names::OwnerId;
@@ -65,23 +69,6 @@ pub(super) struct Relay {
     totals: RelayTotals,
     /// Calls that are over, and of which the other end's driver does not know yet.
     over: Vec<Over>,
-}
-
-/// The other end of a call, where that belongs to another driver: each has its own end of such a
-/// call in its table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Far {
-    pub(super) driver: usize,
-    pub(super) name: String,
-    /// The name of the end that is here.
-    pub(super) of: String,
-}
-
-/// A call with another driver's peer that is over.
-#[derive(Debug)]
-pub(super) struct Over {
-    pub(super) far: Far,
-    pub(super) call: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -175,92 +162,6 @@ impl Relay {
         }
         self.pairs.insert(id, Pair { call: call.to_owned(), ends, used: now, far: None });
         Some(Numbers { ours: numbers[0], theirs: numbers[1] })
-    }
-
-    /// Hands out the channel of a call with a peer of another driver, or the same one again. `None`
-    /// as for [`Relay::allocate`].
-    pub(super) fn allocate_half(
-        &mut self,
-        now: Instant,
-        ours: OwnerId,
-        far: &Far,
-        call: &str,
-    ) -> Option<u16> {
-        if !self.limits.enabled {
-            return None;
-        }
-        let key = (ours, call.to_owned());
-        if let Some(id) = self.calls.get(&key) {
-            let pair = self.pairs.get(id)?;
-            return (pair.far.as_ref() == Some(far)).then_some(pair.ends[0].number);
-        }
-        if !self.make_room(now, ours) {
-            return None;
-        }
-        let id = PairId(self.next);
-        self.next += 1;
-        let (number, rate) = (self.number(ours, id), self.limits.rate);
-        let ends = [End::new(now, ours, number, rate), End::new(now, ours, 0, rate)];
-        self.channels.insert((ours, number), (id, 0));
-        self.calls.insert(key, id);
-        let far = Some(far.clone());
-        self.pairs.insert(id, Pair { call: call.to_owned(), ends, used: now, far });
-        Some(number)
-    }
-
-    /// Takes note of the other end of a call with another driver's peer; returns the number of
-    /// this one.
-    pub(super) fn meet(
-        &mut self,
-        ours: OwnerId,
-        call: &str,
-        theirs: OwnerId,
-        number: u16,
-    ) -> Option<u16> {
-        let id = self.calls.get(&(ours, call.to_owned()))?;
-        let pair = self.pairs.get_mut(id)?;
-        pair.far.as_ref().filter(|far| far.driver == theirs.driver())?;
-        (pair.ends[1].owner, pair.ends[1].number) = (theirs, number);
-        Some(pair.ends[0].number)
-    }
-
-    /// Whether a datagram from another driver's peer can go out under this number.
-    pub(super) fn arrived(&mut self, now: Instant, to: OwnerId, number: u16) -> bool {
-        let pair = self.channels.get(&(to, number)).and_then(|(id, _)| self.pairs.get_mut(id));
-        match pair.filter(|pair| pair.far.is_some()) {
-            Some(pair) => pair.used = now,
-            None => {
-                self.totals.refused += 1;
-                return false;
-            }
-        }
-        true
-    }
-
-    /// The other driver hands out no channel: neither does this one, unless there was one before.
-    pub(super) fn give_up(&mut self, owner: OwnerId, call: &str) {
-        if let Some(id) = self.calls.get(&(owner, call.to_owned())).copied()
-            && self.pairs.get(&id).is_some_and(|p| p.far.is_some() && p.ends[1].number == 0)
-        {
-            self.free(id);
-            self.over.pop();
-        }
-    }
-
-    /// The other driver says that a call with a peer of this name is over.
-    pub(super) fn is_over(&mut self, owner: OwnerId, name: &str, call: &str) {
-        if let Some(id) = self.calls.get(&(owner, call.to_owned())).copied()
-            && let Some(pair) = self.pairs.get(&id)
-            && pair.far.as_ref().is_some_and(|far| far.name == name)
-        {
-            self.free(id);
-            self.over.pop();
-        }
-    }
-
-    /// Calls that are over since this was last asked, and of which other drivers are to be told.
-    pub(super) fn take_over(&mut self) -> Vec<Over> {
-        std::mem::take(&mut self.over)
     }
 
     /// Where a frame of this owner goes, and what is in it. `None` if it goes nowhere; counted.

@@ -5,6 +5,7 @@
 //! rest in [`Note`]s, which wait here until the queue to the other one has room.
 
 mod arrival;
+mod channels;
 mod note;
 mod shared;
 #[cfg(test)]
