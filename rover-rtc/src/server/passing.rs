@@ -87,6 +87,11 @@ impl Passing {
         self.held.entry(label.clone()).or_default().push_back(message);
     }
 
+    /// Whether such messages are kept.
+    pub(super) fn holds(&self, label: &str) -> bool {
+        self.held.contains_key(label)
+    }
+
     pub(super) fn take_held(&mut self, label: &str) -> VecDeque<Message> {
         self.held.remove(label).unwrap_or_default()
     }

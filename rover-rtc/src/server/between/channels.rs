@@ -78,8 +78,9 @@ impl Hub {
         let has = |id: &ClientId| self.clients.get(id).is_some_and(|c| c.has_channel(label));
         let members: Vec<_> = self.members.of(label).collect();
         let open: Vec<_> = members.iter().copied().filter(has).collect();
-        if open.is_empty() && !members.is_empty() && message.guard.is_some() {
-            // Its only member is changing its transport.
+        let away = open.is_empty() && !members.is_empty();
+        if message.guard.is_some() && (away || self.passing.holds(label)) {
+            // Its only member is changing its transport, or has just done so: in the order sent.
             return self.passing.hold(label, message);
         }
         for id in open {

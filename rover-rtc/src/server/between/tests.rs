@@ -77,6 +77,8 @@ fn what_nobody_gets_waits_for_another_drivers_client() {
 fn who_comes_back_on_a_new_transport_misses_and_repeats_nothing() {
     let mut town = Town::new(2, |_| ());
     let [a, b] = [(); 2].map(|()| town.join(&[commands()]));
+    // So that there is a while between a new transport and its channels.
+    town.delay = Duration::from_millis(20);
     town.run(SECOND);
     let mut next = 0;
     for _ in 0..5 {
@@ -104,6 +106,40 @@ fn who_comes_back_on_a_new_transport_misses_and_repeats_nothing() {
     assert!(town.people[a].link.is_flushed());
     let clients: usize = town.hubs.iter().map(|hub| hub.count().0).sum();
     assert_eq!(clients, 2);
+}
+
+/// Both change their transports at any time, while queues have room or have none.
+#[test]
+fn whatever_happens_all_arrive_once_and_in_order() {
+    for seed in 1..=6_u64 {
+        let mut town = Town::new(3, |_| ());
+        let people = [(); 2].map(|()| town.join(&[commands()]));
+        town.delay = Duration::from_millis(seed * 4 % 23);
+        town.run(SECOND);
+        let (mut random, mut count, mut quiet) = (seed, 0, [0; 2]);
+        for step in 0..1_000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let dice = random >> 33;
+            people.iter().for_each(|p| town.send(*p, "commands", count));
+            count += 1;
+            let who = (dice % 2) as usize;
+            if dice / 2 % 100 == 0 && quiet[who] + 150 < step {
+                quiet[who] = step;
+                town.redial(people[who]);
+            }
+            if dice / 200 % 40 == 0 {
+                town.full = !town.full;
+            }
+            town.run(Duration::from_millis(dice / 8_000 % 8));
+        }
+        town.full = false;
+        town.run(10 * SECOND);
+        for person in people {
+            let got = numbers(&town.people[person], "commands");
+            assert_eq!(got, (0..count).collect::<Vec<_>>(), "{seed}");
+            assert!(town.people[person].link.is_flushed(), "{seed}");
+        }
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Drivers, peers, and time that passes when a test says so.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -27,8 +28,14 @@ pub(super) struct Town {
     pub(super) full: bool,
     /// Notes carried.
     pub(super) carried: usize,
+    /// How long a datagram takes.
+    pub(super) delay: Duration,
+    flying: VecDeque<Datagram>,
     shared: Arc<Shared>,
 }
+
+/// When it arrives, where from, where to, and what is in it.
+type Datagram = (Instant, SocketAddr, SocketAddr, Vec<u8>);
 
 pub(super) struct Person {
     pub(super) link: Link,
@@ -56,7 +63,8 @@ impl Town {
             Hub::of_driver(now, config.clone(), vec![address(driver)], known.clone(), place)
         };
         let hubs = (0..drivers).map(hub).collect();
-        Self { now, hubs, people: Vec::new(), full: false, carried: 0, shared }
+        let (people, flying, delay) = (Vec::new(), VecDeque::new(), Duration::ZERO);
+        Self { now, hubs, people, full: false, carried: 0, delay, flying, shared }
     }
 
     /// Two names that belong to different drivers.
@@ -205,41 +213,38 @@ impl Town {
 
     /// Carries what is on its way; false if that is nothing.
     fn carry(&mut self) -> bool {
-        let Self { now, hubs, people, full, carried, .. } = self;
-        let (now, mut any) = (*now, false);
-        for Person { link, local, cut, heard, sent, driver, .. } in &mut *people {
+        self.poll_people();
+        let mut any = self.poll_hubs();
+        while self.flying.front().is_some_and(|(due, ..)| *due <= self.now) {
+            let Some((_, from, to, datagram)) = self.flying.pop_front() else { break };
+            any = true;
+            self.arrive(from, to, &datagram);
+        }
+        any
+    }
+
+    fn poll_people(&mut self) {
+        let (now, due) = (self.now, self.now + self.delay);
+        for Person { link, local, cut, heard, sent, driver, .. } in &mut self.people {
             link.pump(now);
             while let Some(event) = link.poll_event() {
                 if let LinkEvent::Message(id, message) = event {
                     heard.push((link.label(id).unwrap().to_owned(), message));
                 }
             }
-            let mut out: Vec<_> = std::iter::from_fn(|| link.poll_transmit())
-                .map(|o| (o.local, o.remote, o.datagram))
-                .collect();
-            out.extend(sent.drain(..).map(|datagram| (*local, address(*driver), datagram)));
-            for (local, remote, datagram) in out.into_iter().filter(|_| !*cut) {
-                any = true;
-                if let Some(hub) = hubs.get_mut(usize::from(remote.port()) - PORT) {
-                    hub.handle_datagram(now, remote, local, &datagram);
-                }
-            }
+            let out = std::iter::from_fn(|| link.poll_transmit());
+            let mut out: Vec<_> = out.map(|o| (due, o.local, o.remote, o.datagram)).collect();
+            out.extend(sent.drain(..).map(|datagram| (due, *local, address(*driver), datagram)));
+            self.flying.extend(out.into_iter().filter(|_| !*cut));
         }
+    }
+
+    /// True if notes were carried.
+    fn poll_hubs(&mut self) -> bool {
+        let Self { now, hubs, full, carried, flying, delay, .. } = self;
+        let mut any = false;
         for at in 0..hubs.len() {
-            hubs[at].relay(now);
-            while let Some(out) = hubs[at].poll_transmit() {
-                any = true;
-                let near = |p: &&mut Person| p.local == out.remote || p.link.has_local(out.remote);
-                let Some(person) = people.iter_mut().find(near).filter(|p| !p.cut) else {
-                    continue;
-                };
-                match frame::read(&out.datagram) {
-                    Some((number, data)) => person.frames.push((number, data.to_vec())),
-                    None => {
-                        person.link.handle_datagram(now, out.remote, out.local, &out.datagram);
-                    }
-                }
-            }
+            hubs[at].relay(*now);
             for to in hubs[at].place.waiting().collect::<Vec<_>>() {
                 let batch = hubs[at].place.poll(to);
                 if *full {
@@ -247,11 +252,25 @@ impl Town {
                 } else {
                     any = true;
                     *carried += batch.len();
-                    hubs[to].handle_notes(now, at, batch);
+                    hubs[to].handle_notes(*now, at, batch);
                 }
             }
+            let out = std::iter::from_fn(|| hubs[at].poll_transmit());
+            flying.extend(out.map(|o| (*now + *delay, o.local, o.remote, o.datagram)));
         }
         any
+    }
+
+    fn arrive(&mut self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
+        if let Some(hub) = self.hubs.get_mut(usize::from(to.port()) - PORT) {
+            return hub.handle_datagram(self.now, to, from, datagram);
+        }
+        let near = |p: &&mut Person| p.local == to || p.link.has_local(to);
+        let Some(person) = self.people.iter_mut().find(near).filter(|p| !p.cut) else { return };
+        match frame::read(datagram) {
+            Some((number, data)) => person.frames.push((number, data.to_vec())),
+            None => drop(person.link.handle_datagram(self.now, to, from, datagram)),
+        }
     }
 }
 
