@@ -154,6 +154,13 @@ pub struct ServerConfig {
     /// Addresses under which others see the UDP sockets, in the same order: for a hub behind a
     /// static NAT. Default none: as bound. A port of 0 stands for the bound one.
     pub advertise: Vec<SocketAddr>,
+    /// Drivers: parts of the hub that work at the same time, each with clients and UDP sockets of
+    /// its own, the first in the task that runs the hub and each other one in a thread. Default 0:
+    /// one for each core if no UDP addresses are given, else one. With more, each UDP address
+    /// stands for as many ports in a row (0: any port for each), and so does each advertised one.
+    /// At most 64. What clients of different drivers tell each other costs a hand-over between two
+    /// threads.
+    pub drivers: usize,
     /// The health rule. Defaults are the seed's numbers.
     pub health: HealthConfig,
     /// How often the status message goes to all clients. Default 5 s.
@@ -213,6 +220,7 @@ impl Default for ServerConfig {
             listen: SocketAddr::from(([0, 0, 0, 0], 3000)),
             udp: Vec::new(),
             advertise: Vec::new(),
+            drivers: 0,
             health: HealthConfig::default(),
             status_interval: Duration::from_secs(5),
             path: PathConfig { keeps_alive: false, ..PathConfig::default() },

@@ -138,6 +138,24 @@ pub enum NetworkError {
     /// An address could not be bound.
     #[error(transparent)]
     Bind(#[from] crate::net::BindError),
+    /// A hub of several drivers needs a port for each, and one could not be bound.
+    #[error("{drivers} drivers take {drivers} ports in a row from {first} on, and the {source}")]
+    Ports {
+        /// How many drivers there are to be.
+        drivers: usize,
+        /// The first one's address.
+        first: std::net::SocketAddr,
+        /// Which address it was, and why.
+        source: crate::net::BindError,
+    },
+    /// A hub of several drivers needs a port for each, and there are not as many: choose a lower one.
+    #[error("{drivers} drivers take {drivers} ports in a row, and from {first} on there are fewer")]
+    NoPort {
+        /// How many drivers there are to be.
+        drivers: usize,
+        /// The first one's address.
+        first: std::net::SocketAddr,
+    },
     /// Another call to the operating system failed.
     #[error(transparent)]
     Io(#[from] io::Error),

@@ -17,6 +17,7 @@ mod scratch;
 
 mod arguments;
 mod bench;
+mod drivers;
 mod files;
 mod keys;
 mod load;

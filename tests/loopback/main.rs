@@ -10,6 +10,7 @@
 
 #[path = "../support/coturn.rs"]
 mod coturn;
+mod drivers;
 mod hostile;
 mod http;
 mod letters;

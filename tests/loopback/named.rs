@@ -243,11 +243,14 @@ impl Linked {
         assert_eq!(answer.status, 201, "{}", answer.body);
         let answer = answer.json();
         let session = answer["rover"]["session"].as_str().unwrap().to_owned();
-        link.accept_answer(Instant::now(), answer["sdp"].as_str().unwrap()).unwrap();
+        let sdp = answer["sdp"].as_str().unwrap();
+        // The driver of the hub that has taken it.
+        let udp = candidate(sdp);
+        link.accept_answer(Instant::now(), sdp).unwrap();
         let (frames, to_send) = mpsc::unbounded_channel();
         let (tell, heard) = mpsc::unbounded_channel();
         let (opened, open) = oneshot::channel();
-        tokio::spawn(drive(link, socket, hub.udp, to_send, tell, opened));
+        tokio::spawn(drive(link, socket, udp, to_send, tell, opened));
         timeout(PATIENCE, open).await.expect("the channel opens").unwrap();
         Self { session, outbox, frames, heard }
     }
@@ -287,6 +290,13 @@ impl Linked {
     pub async fn hears_nothing(&mut self) -> bool {
         timeout(Duration::from_millis(300), self.heard.recv()).await.is_err()
     }
+}
+
+/// The first address in a description.
+fn candidate(sdp: &str) -> SocketAddr {
+    let line = sdp.lines().find(|line| line.starts_with("a=candidate:")).unwrap();
+    let fields: Vec<_> = line.split(' ').collect();
+    format!("{}:{}", fields[4], fields[5]).parse().unwrap()
 }
 
 async fn drive(

@@ -32,7 +32,7 @@ fn client_with(
     (peer, channel)
 }
 
-async fn number(channel: &Channel) -> u64 {
+pub async fn number(channel: &Channel) -> u64 {
     let message = timeout(PATIENCE, channel.recv()).await.unwrap().unwrap();
     u64::from_le_bytes(message.data[..8].try_into().unwrap())
 }

@@ -11,13 +11,13 @@ use tokio::time::timeout;
 use super::liar::hub::{FalseHub, Seen};
 
 const SOON: Duration = Duration::from_secs(10);
-const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+pub const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
 /// Nothing else holds these bytes by chance, in whatever encoding a text has.
 const MARKER: &str = "SeenByNobodyButTheOneItIsFor";
 
-fn rover(url: &str, name: &str, ip: IpAddr) -> Peer {
+pub fn rover(url: &str, name: &str, ip: IpAddr) -> Peer {
     let mut config = PeerConfig::new(url);
     config.bind = vec![ip];
     config.name = Some(name.to_owned());
@@ -34,7 +34,7 @@ async fn pair(url: &str) -> Option<((Peer, PeerLink), (Peer, PeerLink))> {
 }
 
 /// Sends messages with the marker each way; all arrive.
-async fn whisper(one: &PeerLink, two: &PeerLink) {
+pub async fn whisper(one: &PeerLink, two: &PeerLink) {
     for (from, to) in [(one, two), (two, one)] {
         let (from, to) = (from.channel("test").unwrap(), to.channel("test").unwrap());
         for number in 0..100 {
@@ -47,13 +47,13 @@ async fn whisper(one: &PeerLink, two: &PeerLink) {
     }
 }
 
-async fn is_relayed(link: &PeerLink) {
+pub async fn is_relayed(link: &PeerLink) {
     let stats = link.stats().await.unwrap();
     let carrying = stats.paths.iter().find(|p| p.carrying).expect("a path carries");
     assert_eq!(carrying.kind, PathKind::Hub);
 }
 
-fn no_ipv6() -> bool {
+pub fn no_ipv6() -> bool {
     let none = UdpSocket::bind((V6, 0)).is_err();
     if none {
         super::support::missing("this machine has no IPv6 loopback");

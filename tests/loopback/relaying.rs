@@ -9,7 +9,7 @@ use tokio::net::UdpSocket;
 
 use crate::named::{Heard, Hub, Linked, Named, delivered, send};
 
-fn frame(number: u16, data: &[u8]) -> Vec<u8> {
+pub fn frame(number: u16, data: &[u8]) -> Vec<u8> {
     let length = u16::try_from(data.len()).unwrap();
     [&number.to_be_bytes()[..], &length.to_be_bytes(), data].concat()
 }

@@ -142,6 +142,11 @@ impl Client {
         &self.session
     }
 
+    /// Puts at the end of its session's id where in the hub it is to be found.
+    pub(crate) fn mark_session(&mut self, mark: &str) {
+        self.session.push_str(mark);
+    }
+
     /// The name that the peer gave itself.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
@@ -457,7 +462,12 @@ impl Client {
                 let event = Propagated::Opened { by: self.id, label };
                 self.outputs.push_back(ClientOutput::Propagate(event));
             }
-            LinkEvent::ChannelClosed(channel) => tracing::debug!(%id, ?channel, "channel closed"),
+            LinkEvent::ChannelClosed(channel) => {
+                let Some(label) = self.link.label(channel) else { return };
+                tracing::debug!(%id, label, "channel closed");
+                let event = Propagated::Closed { by: self.id, label: label.to_owned() };
+                self.outputs.push_back(ClientOutput::Propagate(event));
+            }
             LinkEvent::Progress { .. } => {}
             LinkEvent::Gap { channel, lost } => {
                 tracing::warn!(%id, name, ?channel, lost, "messages lost");

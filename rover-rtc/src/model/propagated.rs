@@ -28,6 +28,13 @@ pub enum Propagated {
         /// The channel's name.
         label: String,
     },
+    /// A channel of a client is closed.
+    Closed {
+        /// Whose it was.
+        by: ClientId,
+        /// The channel's name.
+        label: String,
+    },
     /// The hub's status, for all clients.
     Status(Bytes),
     /// A message that a client sent to the hub itself, on the channel
@@ -46,7 +53,7 @@ impl Propagated {
     pub fn client_id(&self) -> Option<ClientId> {
         match self {
             Self::Data { from, .. } | Self::ToHub { from, .. } => Some(*from),
-            Self::Opened { by, .. } => Some(*by),
+            Self::Opened { by, .. } | Self::Closed { by, .. } => Some(*by),
             Self::Noop | Self::Status(_) => None,
         }
     }

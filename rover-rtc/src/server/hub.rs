@@ -1,14 +1,17 @@
 //! The hub's state: clients, how datagrams and signaling find them, and their timers. Sans-IO;
 //! `run` gives it datagrams, commands and time.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use str0m::config::DtlsCert;
 
+use super::between::{Place, Shared};
 use super::health::{attempt_connection_recovery, check_client_health};
+use super::members::Members;
 use super::names::Names;
 use super::passing::Passing;
 use super::poll_client;
@@ -16,6 +19,9 @@ use super::post::Post;
 use super::registration::{Limits, News};
 use super::relay::{Relay, RelayLimits};
 use super::sessions::unknown_session;
+use super::status::SHORT_LIST;
+use super::telling::Telling;
+use super::timers::Timers;
 use crate::config::ServerConfig;
 use crate::health::Verdict;
 use crate::identity::KnownPeers;
@@ -34,8 +40,9 @@ pub struct Hub {
     pub(super) clients: HashMap<ClientId, Client>,
     pub(super) sessions: HashMap<String, ClientId>,
     demux: Demux<ClientId>,
-    timers: BTreeSet<(Instant, ClientId)>,
-    deadlines: HashMap<ClientId, Instant>,
+    timers: Timers,
+    pub(super) members: Members,
+    pub(super) telling: Telling,
     pub(super) propagated: VecDeque<Propagated>,
     pub(super) passing: Passing,
     pub(super) outgoing: VecDeque<Outgoing>,
@@ -55,6 +62,10 @@ pub struct Hub {
     next_tidy: Instant,
     pub(super) relayed: u64,
     pub(super) refused: u64,
+    /// The other drivers of the same hub.
+    pub(super) place: Place,
+    /// Clients that have come back since, whose channels are not all open yet.
+    pub(super) expected: Vec<(Instant, ClientId)>,
 }
 
 impl Hub {
@@ -73,6 +84,31 @@ impl Hub {
         locals: Vec<SocketAddr>,
         known: KnownPeers,
     ) -> Self {
+        Self::among(now, config, locals, Arc::new(Mutex::new(known)), Place::alone())
+    }
+
+    /// The part of one driver of several.
+    pub(super) fn of_driver(
+        now: Instant,
+        config: ServerConfig,
+        locals: Vec<SocketAddr>,
+        known: Arc<Mutex<KnownPeers>>,
+        (driver, shared): (usize, Arc<Shared>),
+    ) -> Self {
+        Self::among(now, config, locals, known, Place::among(driver, shared))
+    }
+
+    fn among(
+        now: Instant,
+        config: ServerConfig,
+        locals: Vec<SocketAddr>,
+        known: Arc<Mutex<KnownPeers>>,
+        place: Place,
+    ) -> Self {
+        // Names are not spread quite evenly.
+        let drivers = place.shared.count();
+        let share = if drivers == 1 { 1 } else { 2 };
+        let owners = config.max_clients.saturating_mul(share).div_ceil(drivers);
         Self {
             // One for all clients: a key pair each would cost more than the handshake.
             certificate: crate::session::certificate(),
@@ -80,14 +116,15 @@ impl Hub {
             clients: HashMap::new(),
             sessions: HashMap::new(),
             demux: Demux::default(),
-            timers: BTreeSet::new(),
-            deadlines: HashMap::new(),
+            timers: Timers::default(),
+            members: Members::default(),
+            telling: Telling::default(),
             propagated: VecDeque::new(),
             passing: Passing::default(),
             outgoing: VecDeque::new(),
             polls: HashMap::new(),
             half_open: HashSet::new(),
-            names: Names::new(known, config.max_clients),
+            names: Names::of_driver(place.me, known, owners),
             post: Post::default(),
             relay: Relay::new(RelayLimits {
                 enabled: config.relay,
@@ -103,6 +140,8 @@ impl Hub {
             config,
             relayed: 0,
             refused: 0,
+            place,
+            expected: Vec::new(),
         }
     }
 
@@ -142,12 +181,7 @@ impl Hub {
 
     /// Lets time pass: clients' timers, status, health.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some((due, id)) = self.timers.first().copied() {
-            if due > now {
-                break;
-            }
-            self.timers.pop_first();
-            self.deadlines.remove(&id);
+        while let Some(id) = self.timers.pop(now) {
             self.with_client(now, id, |client, _| client.handle_timeout(now));
         }
         if self.next_status <= now {
@@ -155,6 +189,7 @@ impl Hub {
             let status = self.status(now, SHORT_LIST);
             self.propagated.push_back(Propagated::Status(status));
         }
+        self.tell_more(now);
         if self.next_check <= now {
             self.next_check = now + self.config.health.check_interval;
             check_client_health(now, self);
@@ -170,7 +205,8 @@ impl Hub {
     #[must_use]
     pub fn poll_timeout(&self) -> Instant {
         let fixed = self.next_status.min(self.next_check).min(self.next_tidy);
-        self.timers.first().map_or(fixed, |(due, _)| fixed.min(*due))
+        let clients = self.timers.next().into_iter().chain(self.telling.next());
+        clients.fold(fixed, Instant::min)
     }
 
     /// The next datagram to send.
@@ -231,6 +267,7 @@ impl Hub {
     ) -> Option<T> {
         let client = self.clients.get_mut(&id)?;
         let was_connected = client.is_connected();
+        let known = self.propagated.len();
         let demux = &mut self.demux;
         let (outgoing, propagated) = (&mut self.outgoing, &mut self.propagated);
         let done = catch_unwind(AssertUnwindSafe(|| {
@@ -251,6 +288,7 @@ impl Hub {
             self.remove(now, id);
             return None;
         };
+        self.note_channels(known);
         let client = self.clients.get_mut(&id)?;
         let replaced = client.take_replaced();
         let (connected, closed) = (client.is_connected(), client.is_closed());
@@ -269,7 +307,7 @@ impl Hub {
         if closed && (connected || !self.calls(now, id)) {
             self.remove(now, id);
         } else {
-            self.schedule(id, deadline);
+            self.timers.set(id, deadline);
         }
         Some(result)
     }
@@ -283,6 +321,7 @@ impl Hub {
             new.inherit(old);
         }
         self.passing.inherit(id, old);
+        self.expect_channels(now, id, old);
         for event in &mut self.propagated {
             if let Propagated::Data { from, .. } = event
                 && *from == old
@@ -291,16 +330,6 @@ impl Hub {
             }
         }
         self.end(now, old);
-    }
-
-    fn schedule(&mut self, id: ClientId, deadline: Option<Instant>) {
-        if let Some(old) = self.deadlines.remove(&id) {
-            self.timers.remove(&(old, id));
-        }
-        if let Some(deadline) = deadline {
-            self.deadlines.insert(id, deadline);
-            self.timers.insert((deadline, id));
-        }
     }
 
     /// Makes the client's user names find it.
@@ -324,15 +353,15 @@ impl Hub {
         self.post.remove(id);
         self.sessions.remove(client.session());
         self.demux.remove(id);
-        self.schedule(id, None);
+        self.timers.remove(id);
+        for label in self.members.remove(id) {
+            self.set_members(&label, false);
+        }
         if let Some((_, exchange)) = self.polls.remove(&id) {
             exchange.respond(unknown_session());
         }
     }
 }
-
-/// Names in the status that goes to all clients, which has to fit a message.
-const SHORT_LIST: usize = 100;
 
 /// How often polls and half-open clients are looked at.
 const TIDY_INTERVAL: Duration = Duration::from_secs(1);

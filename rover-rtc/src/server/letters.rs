@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use super::between::{Letter as Envelope, Note};
 use super::bucket::seconds;
 use super::hub::Hub;
 use super::names::{Owner, OwnerId};
 use super::post::To;
 use super::registration::Proof;
+use super::relay::Far;
 use super::sessions::{failure, unknown_session};
 use crate::identity::{Fingerprint, valid_name};
 use crate::link::Message;
@@ -20,6 +22,14 @@ use crate::model::client::ClientId;
 use crate::signal::letter::{Content, Letter, Sealed};
 use crate::signal::post::{CHANNEL, FromHub, MAX_TEXT, PROOF_HEADER, ToHub};
 use crate::signal::{Exchange, Reply};
+
+/// The writer of a letter that came from another driver.
+#[derive(Debug)]
+pub(super) struct Foreign {
+    pub(super) name: String,
+    /// Its channel of the call.
+    pub(super) number: Option<u16>,
+}
 
 impl Hub {
     /// A text that came by a client's link.
@@ -94,9 +104,12 @@ impl Hub {
     /// Takes one thing further; false if there is nothing more.
     pub(super) fn turn_post(&mut self, now: Instant) -> bool {
         if let Some((to, text)) = self.post.queue.pop_front() {
-            self.post.letters += u64::from(matches!(text, FromHub::Deliver { .. }));
             match to {
+                To::Owner(id) if !self.place.has(id) => {
+                    self.place.tell(id.driver(), Note::Text { to: id, text });
+                }
                 To::Owner(id) => {
+                    self.post.letters += u64::from(matches!(text, FromHub::Deliver { .. }));
                     if let Some(owner) = self.names.owner(id) {
                         owner.mailbox.push(json(&text));
                         self.post.touched.insert(id);
@@ -138,7 +151,10 @@ impl Hub {
             return self.post.send(To::Client(client), FromHub::Rejected { call, reason });
         };
         let (to, call, letter, begins) = match asked {
-            ToHub::End { call } => return self.relay.end(from, &call),
+            ToHub::End { call } => {
+                self.relay.end(from, &call);
+                return self.tell_over();
+            }
             ToHub::Relay { to, call } => (to, call, None, true),
             ToHub::Send { to, call, offer, letter } => (to, call, Some(letter), offer),
         };
@@ -147,7 +163,7 @@ impl Hub {
         }
     }
 
-    /// Passes a letter on, and hands out the channels of a call that begins.
+    /// Passes a letter on to where its reader belongs.
     fn pass(
         &mut self,
         now: Instant,
@@ -167,12 +183,45 @@ impl Hub {
         {
             check_writer(owner, letter, &name, call, begins)?;
         }
+        let driver = self.place.shared.of_name(&name);
+        if driver == self.place.me {
+            return self.hand_over(now, from, None, name, call, letter, begins);
+        }
+        let Some(writer) = self.names.owner(from).map(|owner| owner.name.clone()) else {
+            return Ok(());
+        };
+        let far = Far { driver, name, of: writer.clone() };
+        let number = if begins { self.relay.allocate_half(now, from, &far, call) } else { None };
+        // Room was made, perhaps.
+        self.tell_over();
+        let (to, call) = (far.name, call.to_owned());
+        let letter = Envelope { from, writer, to, call, letter, begins, number };
+        self.place.tell(driver, Note::Letter(Box::new(letter)));
+        Ok(())
+    }
+
+    /// Gives a letter to its reader, and hands out the channels of a call that begins.
+    #[allow(clippy::too_many_arguments, reason = "a letter's envelope")]
+    pub(super) fn hand_over(
+        &mut self,
+        now: Instant,
+        from: OwnerId,
+        foreign: Option<Foreign>,
+        name: String,
+        call: &str,
+        letter: Option<Box<Sealed>>,
+        begins: bool,
+    ) -> Result<(), String> {
         let Some(to) = self.names.find(&name) else {
             // Who asks for a channel again asks for no more: the other side asks when it is back.
             if letter.is_some() {
-                self.names.wait_for(from, &name);
+                if foreign.is_none() {
+                    self.names.wait_for(from, &name);
+                }
                 let absent = FromHub::Absent { name, call: call.to_owned() };
                 self.post.send(To::Owner(from), absent);
+            } else if foreign.is_some() {
+                self.tell_channel(from, from, call, None);
             }
             return Ok(());
         };
@@ -181,17 +230,41 @@ impl Hub {
             let counted = self.post.count_offer(now, (from, to), call, per_minute);
             counted
                 .map_err(|wait| format!("too many calls to {name}: wait {} s", seconds(wait)))?;
-            if let Some(numbers) = self.relay.allocate(now, from, to, call) {
+            if let Some(writer) = foreign {
+                self.meet(now, from, &writer, to, call);
+            } else if let Some(numbers) = self.relay.allocate(now, from, to, call) {
                 for (end, number) in [(from, numbers.ours), (to, numbers.theirs)] {
                     let channel = FromHub::Channel { call: call.to_owned(), number };
                     self.post.send(To::Owner(end), channel);
                 }
             }
+            self.tell_over();
         }
         if let Some(letter) = letter {
             self.post.send(To::Owner(to), FromHub::Deliver { letter });
         }
         Ok(())
+    }
+
+    /// Hands out this end of a call that another driver's peer begins, and says so there.
+    fn meet(&mut self, now: Instant, from: OwnerId, writer: &Foreign, to: OwnerId, call: &str) {
+        let Some(of) = self.names.owner(to).map(|owner| owner.name.clone()) else { return };
+        let far = Far { driver: from.driver(), name: writer.name.clone(), of };
+        let ours = writer.number.and_then(|number| {
+            let ours = self.relay.allocate_half(now, to, &far, call)?;
+            self.relay.meet(to, call, from, number);
+            Some(ours)
+        });
+        if let Some(number) = ours {
+            let channel = FromHub::Channel { call: call.to_owned(), number };
+            self.post.send(To::Owner(to), channel);
+        }
+        self.tell_channel(from, to, call, ours);
+    }
+
+    fn tell_channel(&mut self, to: OwnerId, other: OwnerId, call: &str, number: Option<u16>) {
+        let note = Note::Channel { to, other, call: call.to_owned(), number };
+        self.place.tell(to.driver(), note);
     }
 
     /// Who calls over HTTP, if the call shows that it is the session's own peer.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::bucket::Bucket;
@@ -13,9 +14,16 @@ use super::mailbox::Mailbox;
 use crate::identity::{Fingerprint, KnownPeers, TrustError};
 use crate::model::client::ClientId;
 
-/// Names an owner within its hub's process; never used again.
+/// Names an owner within its hub's process; never used again. Its first bits name its driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct OwnerId(pub(super) u64);
+
+impl OwnerId {
+    /// The driver whose it is.
+    pub(super) fn driver(self) -> usize {
+        (self.0 >> DRIVER_SHIFT) as usize
+    }
+}
 
 impl fmt::Display for OwnerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,7 +65,8 @@ pub(super) enum Standing {
 /// Claims of sessions, and the owners that came of them.
 #[derive(Debug)]
 pub(super) struct Names {
-    known: KnownPeers,
+    /// Of all drivers together; short looks only.
+    known: Arc<Mutex<KnownPeers>>,
     claims: HashMap<ClientId, Claim>,
     owners: HashMap<OwnerId, Owner>,
     by_name: HashMap<String, OwnerId>,
@@ -71,7 +80,13 @@ pub(super) struct Names {
 
 impl Names {
     /// Nobody yet; `max` owners at most.
+    #[cfg(test)]
     pub(super) fn new(known: KnownPeers, max: usize) -> Self {
+        Self::of_driver(0, Arc::new(Mutex::new(known)), max)
+    }
+
+    /// As [`Names::new`], for a driver of several that know the same peers.
+    pub(super) fn of_driver(driver: usize, known: Arc<Mutex<KnownPeers>>, max: usize) -> Self {
         Self {
             known,
             claims: HashMap::new(),
@@ -79,7 +94,7 @@ impl Names {
             by_name: HashMap::new(),
             waiting: HashMap::new(),
             pending: BTreeSet::new(),
-            next: 0,
+            next: (driver as u64) << DRIVER_SHIFT,
             max,
             dropped: 0,
         }
@@ -113,7 +128,7 @@ impl Names {
 
     /// What a name is to a key. Nothing changes.
     pub(super) fn standing(&self, name: &str, fingerprint: Fingerprint) -> Standing {
-        match self.known.check(name, fingerprint) {
+        match lock(&self.known).check(name, fingerprint) {
             // Only those that are kept need to be remembered.
             Ok(_) | Err(TrustError::Full { .. }) => {}
             Err(error) => return Standing::Refused(error),
@@ -135,7 +150,7 @@ impl Names {
     ) -> Option<Result<(OwnerId, bool), TrustError>> {
         let claim = self.claims.get_mut(&client)?;
         if claim.kept {
-            match self.known.bind(&claim.name, claim.fingerprint) {
+            match lock(&self.known).bind(&claim.name, claim.fingerprint) {
                 Ok(_) => {}
                 // It holds until the hub ends, which is no reason to refuse the peer.
                 Err(error @ TrustError::Store { .. }) => tracing::error!(%error, "name not kept"),
@@ -279,6 +294,14 @@ impl Owner {
         self.gone_since.map(|since| since.max(self.called.map_or(since, |(at, _)| at)))
     }
 }
+
+fn lock(known: &Mutex<KnownPeers>) -> MutexGuard<'_, KnownPeers> {
+    // What a panic may have left undone is a file that is written with the next name.
+    known.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// More owners than one driver ever has.
+const DRIVER_SHIFT: u32 = 48;
 
 /// How long an owner is kept after its last client: a peer that dials again takes half a minute
 /// at most.

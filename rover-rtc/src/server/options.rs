@@ -17,6 +17,7 @@ use crate::util::{select_host_address, stop_requested};
   rover-rtc server --listen 127.0.0.1:8080
   rover-rtc server --udp 10.0.0.5:40000 --udp 10.1.0.5:40000
   rover-rtc server --udp 10.0.0.5:40000 --advertise 203.0.113.7:40000
+  rover-rtc server --udp 10.0.0.5:40000 --drivers 4
   ROVER_RTC_TOKEN=secret rover-rtc server --state /var/lib/rover-rtc --roster fleet.txt")]
 pub struct ServerOptions {
     /// Where HTTP listens
@@ -30,6 +31,11 @@ pub struct ServerOptions {
     /// static NAT; port 0 stands for the same port
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub advertise: Vec<SocketAddr>,
+    /// Parts of the hub that work at the same time, up to 64. With more than one, each UDP address
+    /// stands for as many ports in a row; what clients of two parts tell each other is handed from
+    /// thread to thread. Default: one for each core if no --udp is given, else one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub drivers: Option<u16>,
     /// Token that a peer has to show to get a name; repeat it for several. Others on this machine
     /// can read arguments: prefer the environment. Default: anybody may have a free name
     #[arg(long, value_name = "TOKEN", env = "ROVER_RTC_TOKEN", hide_env_values = true)]
@@ -54,6 +60,7 @@ impl ServerOptions {
             listen: self.listen,
             udp: self.udp.clone(),
             advertise: self.advertise.clone(),
+            drivers: self.drivers.map_or(0, usize::from),
             tokens: self.token.clone(),
             state: self.state.clone(),
             roster: self.roster.clone(),

@@ -4,16 +4,17 @@
 //! acknowledged it, so that a hub which dies has taken nothing with it: its writer sends it again
 //! to the next hub, and who had it already knows it by its origin. One who lags holds up nobody: for
 //! it the hub vouches itself. While nobody is there to get it, such a message waits at its writer.
+//!
+//! Where a hub has several drivers, a message goes to those that have members of its channel, and
+//! its guard with it: whichever driver is done last wakes the writer's.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Wake, Waker};
 use std::time::Instant;
 
-use bytes::Bytes;
-
 use super::hub::Hub;
-use crate::link::{Message, STATUS};
+use crate::link::Message;
 use crate::model::client::ClientId;
 use crate::model::propagated::Propagated;
 
@@ -22,18 +23,41 @@ use crate::model::propagated::Propagated;
 pub(super) struct Passing {
     /// Messages of channels that nobody else has, by label, oldest first.
     waiting: HashMap<String, VecDeque<(ClientId, Message)>>,
+    /// Messages of other drivers' clients for members that are changing their transports.
+    held: HashMap<Arc<str>, VecDeque<Message>>,
     /// Clients whose messages have been acknowledged meanwhile.
-    acknowledged: Arc<Mutex<Vec<ClientId>>>,
+    acknowledged: Arc<List>,
+}
+
+/// Clients, and who is to be told when there are some: the last copy of a message may go in another
+/// driver.
+#[derive(Debug, Default)]
+struct List {
+    clients: Mutex<Vec<ClientId>>,
+    alarm: OnceLock<Waker>,
 }
 
 struct Acknowledged {
     client: ClientId,
-    list: Arc<Mutex<Vec<ClientId>>>,
+    list: Arc<List>,
 }
 
 impl Wake for Acknowledged {
     fn wake(self: Arc<Self>) {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner).push(self.client);
+        let first = {
+            let mut clients = self.list.lock();
+            clients.push(self.client);
+            clients.len() == 1
+        };
+        if let Some(alarm) = self.list.alarm.get().filter(|_| first) {
+            alarm.wake_by_ref();
+        }
+    }
+}
+
+impl List {
+    fn lock(&self) -> MutexGuard<'_, Vec<ClientId>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -44,7 +68,32 @@ impl Passing {
     }
 
     fn take_acknowledged(&self) -> Vec<ClientId> {
-        std::mem::take(&mut self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.acknowledged.lock())
+    }
+
+    /// Who is woken when something has been acknowledged while the driver sleeps.
+    pub(super) fn set_alarm(&self, alarm: Waker) {
+        // The first one stays: there is one driver.
+        let _ = self.acknowledged.alarm.set(alarm);
+    }
+
+    /// What waits for somebody to have this channel.
+    pub(super) fn take_waiting(&mut self, label: &str) -> VecDeque<(ClientId, Message)> {
+        self.waiting.remove(label).unwrap_or_default()
+    }
+
+    /// Keeps a message of another driver's client until somebody has this channel open.
+    pub(super) fn hold(&mut self, label: &Arc<str>, message: Message) {
+        self.held.entry(label.clone()).or_default().push_back(message);
+    }
+
+    /// Whether such messages are kept.
+    pub(super) fn holds(&self, label: &str) -> bool {
+        self.held.contains_key(label)
+    }
+
+    pub(super) fn take_held(&mut self, label: &str) -> VecDeque<Message> {
+        self.held.remove(label).unwrap_or_default()
     }
 
     /// What waits of a client's is that of another one now.
@@ -64,11 +113,16 @@ impl Hub {
     /// Passes a message on to those it is for.
     pub(super) fn spread(&mut self, now: Instant, event: Propagated) {
         match event {
-            Propagated::Noop => {}
+            Propagated::Noop | Propagated::Closed { .. } => {}
             Propagated::ToHub { from, message } => self.on_text(now, from, &message),
-            Propagated::Opened { by, label } => self.deliver_waiting(now, by, &label),
+            Propagated::Opened { by, label } => {
+                self.deliver_held(now, by, &label);
+                self.deliver_waiting(now, by, &label);
+            }
             Propagated::Data { from, label, message } => self.pass_on(now, from, label, message),
-            Propagated::Status(data) => self.tell_status(now, data),
+            Propagated::Status(data) => {
+                self.tell_status(now, Message { data, ..Message::default() });
+            }
         }
     }
 
@@ -84,14 +138,13 @@ impl Hub {
     }
 
     fn pass_on(&mut self, now: Instant, from: ClientId, label: String, message: Message) {
-        let has = |c: &crate::model::client::Client| c.has_channel(&label);
-        let others = self.clients.iter().filter(|(id, c)| **id != from && has(c));
-        let others: Vec<_> = others.map(|(id, _)| *id).collect();
+        let has = |id: &ClientId| self.clients.get(id).is_some_and(|c| c.has_channel(&label));
+        let others = self.members.of(&label).filter(|id| *id != from);
+        let others: Vec<_> = others.filter(has).collect();
+        let away = self.place.interested(&label);
+        let nobody = others.is_empty() && away.is_none();
         let here = self.clients.contains_key(&from);
-        if here
-            && message.is_kept()
-            && (others.is_empty() || self.passing.waiting.contains_key(&label))
-        {
+        if here && message.is_kept() && (nobody || self.passing.waiting.contains_key(&label)) {
             // In the order sent, when somebody comes.
             self.passing.waiting.entry(label).or_default().push_back((from, message));
             return;
@@ -101,11 +154,15 @@ impl Hub {
             self.relayed += 1;
             self.send_copy(now, id, &label, message.clone());
         }
+        let Some((label, drivers)) = away else { return };
+        for driver in drivers {
+            self.place.pass(driver, label.clone(), message.clone());
+        }
     }
 
     /// A channel can be used: what waits for somebody to have it goes there.
     fn deliver_waiting(&mut self, now: Instant, by: ClientId, label: &str) {
-        let Some(waiting) = self.passing.waiting.remove(label) else { return };
+        let waiting = self.passing.take_waiting(label);
         let (own, others) = waiting.into_iter().partition::<VecDeque<_>, _>(|(f, _)| *f == by);
         for (_, message) in others {
             self.relayed += 1;
@@ -116,28 +173,11 @@ impl Hub {
         }
     }
 
-    fn send_copy(&mut self, now: Instant, id: ClientId, label: &str, message: Message) {
+    pub(super) fn send_copy(&mut self, now: Instant, id: ClientId, label: &str, message: Message) {
         self.with_client(now, id, |client, _| {
             if let Err(error) = client.pass(now, label, message) {
                 tracing::debug!(%id, %error, "message not relayed");
             }
         });
     }
-
-    /// On a channel of its own, for those that have it.
-    fn tell_status(&mut self, now: Instant, data: Bytes) {
-        let message = Message { data, ..Message::default() };
-        for id in self.clients.keys().copied().collect::<Vec<_>>() {
-            let message = message.clone();
-            self.with_client(now, id, |client, _| {
-                let label = if client.has_channel(STATUS) { STATUS } else { COMMON };
-                if let Err(error) = client.send_message(now, label, message) {
-                    tracing::debug!(%id, %error, "status not sent");
-                }
-            });
-        }
-    }
 }
-
-/// The channel on which the status goes out to browsers and other stacks.
-const COMMON: &str = "test";

@@ -7,18 +7,18 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use super::between::Note;
 use super::bucket::{Bucket, seconds};
 use super::claim::{Claim, same};
 use super::hub::Hub;
-
 use super::names::{OwnerId, Standing};
 use super::post::To;
-use super::sessions::failure;
+use super::sessions::{Asker, failure};
 use crate::identity::{Fingerprint, TrustError};
 use crate::model::client::ClientId;
+use crate::signal::Reply;
 use crate::signal::message::Description;
 use crate::signal::post::FromHub;
-use crate::signal::{Exchange, Reply};
 
 /// What happened to a client that its name depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,12 +56,12 @@ impl Hub {
         &mut self,
         now: Instant,
         offer: &Description,
-        exchange: &Exchange,
+        asker: &Asker<'_>,
     ) -> Result<Option<Claim>, Reply> {
         let Some(claim) = Claim::of(offer).map_err(|reason| failure(400, reason))? else {
             return Ok(None);
         };
-        if !self.has_token(exchange.header("Authorization")) {
+        if !self.has_token(asker.authorization) {
             let reason = "this hub gives names to those only who have one of its tokens: \
                           Authorization: Bearer TOKEN";
             return Err(failure(401, reason).header("WWW-Authenticate", "Bearer"));
@@ -71,7 +71,7 @@ impl Hub {
             return Err(if denied.for_now { reply.header("Retry-After", "1") } else { reply });
         }
         let allowed = self.config.sessions_per_minute;
-        let key = (claim.name.clone(), exchange.remote().ip());
+        let key = (claim.name.clone(), asker.from.ip());
         let full = self.limits.sessions.len() >= MAX_LIMITS;
         if !full || self.limits.sessions.contains_key(&key) {
             let bucket = self.limits.sessions.entry(key);
@@ -107,6 +107,7 @@ impl Hub {
                     for waiting in self.names.take_waiting(&name) {
                         self.post.send(To::Owner(waiting), FromHub::Present { name: name.clone() });
                     }
+                    self.place.tell_all(|| Note::Present { name: name.clone() });
                 }
                 self.tell_standing(now, client);
             }
@@ -158,6 +159,7 @@ impl Hub {
     /// Forgets an owner and all that was its own. Its clients, if any, are told why.
     pub(super) fn forget_owner(&mut self, now: Instant, owner: OwnerId, why: Option<&str>) {
         self.relay.forget(owner);
+        self.tell_over();
         self.post.forget(owner);
         for client in self.names.forget(owner) {
             let reason = why.unwrap_or("the hub has not heard of it for long").to_owned();

@@ -4,8 +4,12 @@
 //! Sans-IO and small: a table from (owner, number) to (other owner, its number), filled when a
 //! call is made and read once per datagram. What is in the frames is encrypted between the peers.
 
+mod far;
+
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
+
+pub(super) use far::{Far, Over};
 
 use super::bucket::Bucket;
 use super::names::OwnerId;
@@ -63,6 +67,8 @@ pub(super) struct Relay {
     owners: HashMap<OwnerId, Numbering>,
     next: u64,
     totals: RelayTotals,
+    /// Calls that are over, and of which the other end's driver does not know yet.
+    over: Vec<Over>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,6 +79,8 @@ struct Pair {
     call: String,
     ends: [End; 2],
     used: Instant,
+    /// What the second end is, if it is not here. Its number is 0 until it is known.
+    far: Option<Far>,
 }
 
 /// One side of a call, and what flows to it.
@@ -113,6 +121,7 @@ impl Relay {
             owners: HashMap::new(),
             next: 0,
             totals: RelayTotals::default(),
+            over: Vec::new(),
         }
     }
 
@@ -145,21 +154,13 @@ impl Relay {
         let id = PairId(self.next);
         self.next += 1;
         let numbers = [self.number(ours, id), self.number(theirs, id)];
-        let end = |owner, number| {
-            let bucket = (self.limits.rate > 0).then(|| {
-                let rate = self.limits.rate as f64;
-                // Room for one datagram of any size, or a low rate would let none through.
-                Bucket::new(now, (rate * BURST.as_secs_f64()).max(MIN_BURST), rate)
-            });
-            let flow = Flow { last: now, run: 0, noted: None };
-            End { owner, number, bucket, flow, counted: RelayTotals::default() }
-        };
-        let ends = [end(ours, numbers[0]), end(theirs, numbers[1])];
+        let rate = self.limits.rate;
+        let ends = [End::new(now, ours, numbers[0], rate), End::new(now, theirs, numbers[1], rate)];
         for (at, end) in ends.iter().enumerate() {
             self.channels.insert((end.owner, end.number), (id, at));
             self.calls.insert(key(end.owner), id);
         }
-        self.pairs.insert(id, Pair { call: call.to_owned(), ends, used: now });
+        self.pairs.insert(id, Pair { call: call.to_owned(), ends, used: now, far: None });
         Some(Numbers { ours: numbers[0], theirs: numbers[1] })
     }
 
@@ -180,6 +181,10 @@ impl Relay {
         };
         pair.used = now;
         let end = &mut pair.ends[to];
+        if end.number == 0 {
+            self.totals.dropped_path += 1;
+            return None;
+        }
         if let Some(bucket) = &mut end.bucket
             && bucket.take(now, data.len() as f64).is_err()
         {
@@ -225,9 +230,13 @@ impl Relay {
         self.owners.remove(&owner);
     }
 
-    /// Calls that have channels.
+    /// Calls that have channels. One with another driver's peer is counted by one of the two.
     pub(super) fn len(&self) -> usize {
-        self.pairs.len()
+        let counts = |pair: &&Pair| {
+            let far = pair.far.as_ref();
+            far.is_none_or(|far| pair.ends[0].owner.driver() < far.driver)
+        };
+        self.pairs.values().filter(counts).count()
     }
 
     pub(super) fn totals(&self) -> RelayTotals {
@@ -265,7 +274,8 @@ impl Relay {
 
     fn free(&mut self, id: PairId) {
         let Some(pair) = self.pairs.remove(&id) else { return };
-        for end in pair.ends {
+        let here = if pair.far.is_some() { 1 } else { 2 };
+        for end in pair.ends.into_iter().take(here) {
             let carried = end.counted;
             tracing::debug!(call = pair.call, to = %end.owner, datagrams = carried.datagrams,
                 bytes = carried.bytes, dropped_rate = carried.dropped_rate,
@@ -276,6 +286,19 @@ impl Relay {
                 numbering.pairs.retain(|pair| *pair != id);
             }
         }
+        self.over.extend(pair.far.map(|far| Over { far, call: pair.call }));
+    }
+}
+
+impl End {
+    fn new(now: Instant, owner: OwnerId, number: u16, rate: u64) -> Self {
+        let bucket = (rate > 0).then(|| {
+            let rate = rate as f64;
+            // Room for one datagram of any size, or a low rate would let none through.
+            Bucket::new(now, (rate * BURST.as_secs_f64()).max(MIN_BURST), rate)
+        });
+        let flow = Flow { last: now, run: 0, noted: None };
+        Self { owner, number, bucket, flow, counted: RelayTotals::default() }
     }
 }
 

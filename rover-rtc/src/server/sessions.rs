@@ -1,5 +1,6 @@
 //! Sessions: what clients ask for over HTTP, and what they are answered.
 
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -10,13 +11,22 @@ use crate::model::client::{Client, ClientId};
 use crate::signal::message::{Description, Failure, Kind, Rover, VERSION};
 use crate::signal::{Exchange, Reply};
 
+/// Who asks for a session.
+#[derive(Debug)]
+pub(super) struct Asker<'a> {
+    pub(super) from: SocketAddr,
+    pub(super) authorization: Option<&'a str>,
+}
+
 impl Hub {
     /// Does what signaling asks for, and answers it.
     pub(super) fn handle_command(&mut self, now: Instant, command: Command) {
         let Command { request, exchange } = command;
         match request {
             Request::Create { offer, as_sdp, v1 } => {
-                let reply = self.create(now, &offer, as_sdp, v1, &exchange);
+                let authorization = exchange.header("Authorization");
+                let asker = Asker { from: exchange.remote(), authorization };
+                let reply = self.create(now, &offer, as_sdp, v1, &asker);
                 exchange.respond(reply);
             }
             Request::Change { session, change } => {
@@ -40,38 +50,39 @@ impl Hub {
             }
             Request::Mail { session, wait } => self.mail(now, &session, wait, exchange),
             Request::Status => {
-                let status = self.status(now, LONG_LIST);
-                exchange.respond(Reply::typed(200, "application/json", status));
+                self.collect_status(now, Box::default(), self.place.me, exchange);
             }
         }
         self.relay(now);
     }
 
-    fn create(
+    pub(super) fn create(
         &mut self,
         now: Instant,
         offer: &Description,
         as_sdp: bool,
         v1: bool,
-        exchange: &Exchange,
+        asker: &Asker<'_>,
     ) -> Reply {
-        if self.half_open.len() >= self.config.max_half_open
-            || self.clients.len() >= self.config.max_clients
-        {
+        let (clients, half_open) = self.place.tally(self.clients.len(), self.half_open.len());
+        if half_open >= self.config.max_half_open || clients >= self.config.max_clients {
             let reason = "the hub is busy, try again in a moment";
             return failure(503, reason).header("Retry-After", "1");
         }
-        let from = exchange.remote();
-        let claim = match self.admit(now, offer, exchange) {
+        let claim = match self.admit(now, offer, asker) {
             Ok(claim) => claim,
             Err(reply) => return reply,
         };
-        let made = catch_unwind(AssertUnwindSafe(|| spawn_new_client(now, self, offer, from)));
+        let made =
+            catch_unwind(AssertUnwindSafe(|| spawn_new_client(now, self, offer, asker.from)));
         let (mut client, answer) = match made {
             Ok(Ok(made)) => made,
             Ok(Err(error)) => return failure(400, error),
             Err(_) => return failure(400, "the offer cannot be used"),
         };
+        if let Some(mark) = self.place.shared.session_mark(self.place.me) {
+            client.mark_session(&mark);
+        }
         let (id, session) = (client.id(), client.session().to_owned());
         let etag = etag(&client);
         self.sessions.insert(session.clone(), id);
@@ -172,6 +183,8 @@ impl Hub {
         }
         self.tidy_names(now);
         self.tidy_post(now);
+        self.tidy_expected(now);
+        self.publish();
     }
 }
 
@@ -187,6 +200,3 @@ pub(super) fn failure(status: u16, error: impl ToString) -> Reply {
 pub(super) fn unknown_session() -> Reply {
     failure(404, "no such session: it has ended, or the hub was restarted")
 }
-
-/// Names in the status that is asked for.
-const LONG_LIST: usize = 10_000;

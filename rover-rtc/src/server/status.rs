@@ -5,31 +5,113 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::hub::Hub;
+use super::relay::RelayTotals;
+
+/// Numbers and names of a driver, or of several together.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Totals {
+    clients: usize,
+    connected: usize,
+    relayed: u64,
+    refused: u64,
+    registered: usize,
+    names: Vec<String>,
+    letters: u64,
+    letters_dropped: u64,
+    malformed: u64,
+    relay_calls: usize,
+    relay: RelayTotals,
+    /// What one driver had for another one, and found no room.
+    between_dropped: u64,
+}
+
+impl Totals {
+    /// Adds those of another driver.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.clients += other.clients;
+        self.connected += other.connected;
+        self.relayed += other.relayed;
+        self.refused += other.refused;
+        self.registered += other.registered;
+        self.names.extend_from_slice(&other.names);
+        self.letters += other.letters;
+        self.letters_dropped += other.letters_dropped;
+        self.malformed += other.malformed;
+        self.relay_calls += other.relay_calls;
+        self.relay.datagrams += other.relay.datagrams;
+        self.relay.bytes += other.relay.bytes;
+        self.relay.dropped_rate += other.relay.dropped_rate;
+        self.relay.dropped_path += other.relay.dropped_path;
+        self.relay.refused += other.relay.refused;
+        self.between_dropped += other.between_dropped;
+    }
+}
 
 impl Hub {
-    /// The status as JSON, with so many names at most. Flat, so that a page can show it as it is.
+    /// The status of all drivers as JSON, with so many names at most: this one's as of now, and the
+    /// others' as they said within the last second.
     pub(super) fn status(&self, now: Instant, names: usize) -> Bytes {
+        let mut totals = self.totals(names);
+        self.place.add_others(&mut totals);
+        self.status_of(now, totals, names)
+    }
+
+    /// Tells the other drivers how this one fares, for the status that they tell their clients.
+    pub(super) fn publish(&self) {
+        if !self.place.is_alone() {
+            self.place.publish(self.totals(SHORT_LIST));
+        }
+    }
+
+    /// This driver's own.
+    pub(super) fn totals(&self, names: usize) -> Totals {
         let (clients, connected) = self.count();
-        let relay = self.relay.totals();
-        let status = serde_json::json!({
+        Totals {
+            clients,
+            connected,
+            relayed: self.relayed,
+            refused: self.refused,
+            registered: self.names.len(),
+            names: self.names.list(names).into_iter().map(str::to_owned).collect(),
+            letters: self.post.letters,
+            letters_dropped: self.post.dropped + self.names.mail_dropped(),
+            malformed: self.post.malformed,
+            relay_calls: self.relay.len(),
+            relay: self.relay.totals(),
+            between_dropped: self.place.dropped,
+        }
+    }
+
+    /// As JSON. Flat, so that a page can show it as it is.
+    pub(super) fn status_of(&self, now: Instant, mut totals: Totals, names: usize) -> Bytes {
+        totals.names.sort_unstable();
+        totals.names.truncate(names);
+        let mut status = serde_json::json!({
             "type": "status",
             "uptime_s": now.saturating_duration_since(self.started).as_secs(),
-            "clients": clients,
-            "connected": connected,
-            "relayed": self.relayed,
-            "refused_datagrams": self.refused,
-            "registered": self.names.len(),
-            "names": self.names.list(names),
-            "letters": self.post.letters,
-            "letters_dropped": self.post.dropped + self.names.mail_dropped(),
-            "malformed": self.post.malformed,
-            "relay_calls": self.relay.len(),
-            "relay_datagrams": relay.datagrams,
-            "relay_bytes": relay.bytes,
-            "relay_dropped_rate": relay.dropped_rate,
-            "relay_dropped_path": relay.dropped_path,
-            "relay_refused": relay.refused,
+            "clients": totals.clients,
+            "connected": totals.connected,
+            "relayed": totals.relayed,
+            "refused_datagrams": totals.refused,
+            "registered": totals.registered,
+            "names": totals.names,
+            "letters": totals.letters,
+            "letters_dropped": totals.letters_dropped,
+            "malformed": totals.malformed,
+            "relay_calls": totals.relay_calls,
+            "relay_datagrams": totals.relay.datagrams,
+            "relay_bytes": totals.relay.bytes,
+            "relay_dropped_rate": totals.relay.dropped_rate,
+            "relay_dropped_path": totals.relay.dropped_path,
+            "relay_refused": totals.relay.refused,
         });
+        if !self.place.is_alone() {
+            status["drivers"] = self.place.shared.count().into();
+            status["between_dropped"] = totals.between_dropped.into();
+        }
         status.to_string().into()
     }
 }
+
+/// Names in the status that goes to all clients, which has to fit a message.
+pub(super) const SHORT_LIST: usize = 100;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
+use super::doors::Doors;
 use crate::signal::message::{Description, Failure, Kind, Trickle};
 use crate::signal::{Exchange, Reply};
 
@@ -40,7 +41,8 @@ pub(super) enum Change {
     Candidates { lines: Vec<String>, tag: Option<String> },
 }
 
-/// Handles one HTTP request: answers it, or hands it to the hub's driver, which does.
+/// Handles one HTTP request: answers it, or hands it to the driver of the hub that it
+/// concerns, which does.
 ///
 /// | request | body | answer |
 /// |---|---|---|
@@ -66,15 +68,15 @@ pub(super) enum Change {
 /// [`ToHub`]: crate::signal::post::ToHub
 /// [`FromHub`]: crate::signal::post::FromHub
 /// [`PROOF_CONTEXT`]: crate::signal::post::PROOF_CONTEXT
-pub fn web_request(exchange: Exchange, hub: &mpsc::Sender<Command>) {
+pub fn web_request(exchange: Exchange, hub: &Doors) {
     let reply = match parse(&exchange) {
-        Ok(request) => match hub.try_send(Command { request, exchange }) {
+        Ok(request) => match hub.knock(Command { request, exchange }) {
             Ok(()) => return,
-            Err(mpsc::error::TrySendError::Full(command)) => {
+            Err(TrySendError::Full(command)) => {
                 let busy = refuse(503, "the hub is busy, try again in a moment");
                 return command.exchange.respond(busy.header("Retry-After", "1"));
             }
-            Err(mpsc::error::TrySendError::Closed(command)) => {
+            Err(TrySendError::Closed(command)) => {
                 return command.exchange.respond(refuse(503, "the hub is shutting down"));
             }
         },

@@ -319,6 +319,12 @@ impl Reply {
         self
     }
 
+    /// Its status and body.
+    #[cfg(test)]
+    pub(crate) fn parts(&self) -> (u16, &[u8]) {
+        (self.status, &self.body)
+    }
+
     /// In the form of the guard's own.
     pub(super) fn refusal(refusal: Refusal) -> Self {
         let reply = Self::typed(refusal.status(), "application/json", refusal.body());

@@ -1,0 +1,47 @@
+//! Which driver a request goes to.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+
+use super::between::Shared;
+use super::web::{Command, Request};
+
+/// Where each driver takes requests.
+#[derive(Debug)]
+pub struct Doors {
+    doors: Vec<mpsc::Sender<Command>>,
+    shared: Arc<Shared>,
+}
+
+impl Doors {
+    /// One for each driver, and where each takes what came in.
+    pub(super) fn new(shared: Arc<Shared>) -> (Self, Vec<mpsc::Receiver<Command>>) {
+        let channels = (0..shared.count()).map(|_| mpsc::channel(COMMANDS));
+        let (doors, commands) = channels.unzip();
+        (Self { doors, shared }, commands)
+    }
+
+    /// Hands a request to the driver that it concerns. Of a session that cannot be, any driver says
+    /// that it is not there.
+    #[allow(clippy::result_large_err, reason = "the request comes back, to be answered")]
+    pub(super) fn knock(&self, command: Command) -> Result<(), TrySendError<Command>> {
+        let driver = match &command.request {
+            Request::Create { offer, .. } => self.shared.of_offer(offer),
+            Request::Tell { session, .. }
+            | Request::Mail { session, .. }
+            | Request::Change { session, .. }
+            | Request::Poll { session, .. }
+            | Request::Delete { session } => self.shared.of_session(session).unwrap_or_default(),
+            Request::Status => 0,
+        };
+        match self.doors.get(driver) {
+            Some(door) => door.try_send(command),
+            None => Err(TrySendError::Closed(command)),
+        }
+    }
+}
+
+/// Signaling requests that may wait for one driver.
+const COMMANDS: usize = 1024;
