@@ -1,4 +1,4 @@
-//! The drivers of a hub beside the first one: a thread for each, with a tokio runtime of its own.
+//! The drivers of a hub: a thread for each, with a tokio runtime of its own.
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,8 +19,6 @@ use crate::error::{NetworkError, WebrtcError};
 pub(super) struct Crew {
     muster: Arc<Muster>,
     hands: Vec<Hand>,
-    /// The first driver, which has no thread, serves.
-    serving: bool,
 }
 
 #[derive(Debug)]
@@ -44,7 +42,7 @@ impl Crew {
             working: Mutex::new(0),
             left: Condvar::new(),
         };
-        Self { muster: Arc::new(muster), hands: Vec::new(), serving: false }
+        Self { muster: Arc::new(muster), hands: Vec::new() }
     }
 
     /// Starts a driver's thread, which opens its sockets and waits; returns their addresses.
@@ -67,10 +65,8 @@ impl Crew {
         Ok(told.await.map_err(died)??)
     }
 
-    /// Lets all of them serve, and takes note that the first driver does.
+    /// Lets all of them serve.
     pub(super) fn begin(&mut self) {
-        self.serving = true;
-        *self.muster.working() += 1;
         for hand in &mut self.hands {
             let begin = hand.begin.take();
             *self.muster.working() += 1;
@@ -86,18 +82,9 @@ impl Crew {
         let _ = stop.wait_for(|stop| *stop).await;
     }
 
-    /// Stops all, the first driver having stopped, and waits until none serves any more. A client's good-bye lets go of messages
-    /// that it has not got: nobody may take that for an acknowledgement, and tell their writer so.
-    pub(super) fn stop(&mut self) {
-        if std::mem::take(&mut self.serving) {
-            self.muster.leave();
-        }
-        self.muster.stop.send_replace(true);
-        self.muster.wait();
-    }
-
-    /// Waits for the threads.
+    /// Stops all, and waits for them.
     pub(super) async fn join(&mut self) {
+        self.muster.stop.send_replace(true);
         let threads: Vec<_> = self.hands.drain(..).filter_map(|hand| hand.thread).collect();
         if threads.is_empty() {
             return;
@@ -112,7 +99,8 @@ impl Crew {
 impl Drop for Crew {
     fn drop(&mut self) {
         // Those that never began end by themselves.
-        self.stop();
+        self.muster.stop.send_replace(true);
+        self.muster.wait();
     }
 }
 
@@ -172,6 +160,8 @@ fn work(
         return muster.leave();
     }
     muster.leave();
+    // A client's good-bye lets go of messages that it has not got: none that serves may take that
+    // for an acknowledgement, and tell their writer so.
     muster.wait();
     driver.close();
 }
@@ -189,21 +179,28 @@ mod tests {
     use super::*;
     use crate::config::ServerConfig;
     use crate::server::between::Note;
-    use crate::server::{Server, run};
+    use crate::server::{Doors, Server, run};
 
-    async fn server() -> Server {
+    fn config() -> ServerConfig {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let config = ServerConfig { listen: any, udp: vec![any], ..ServerConfig::default() };
-        Server::bind(ServerConfig { drivers: 3, ..config }).await.unwrap()
+        ServerConfig { listen: any, udp: vec![any], drivers: 3, ..ServerConfig::default() }
     }
 
     #[tokio::test]
     async fn a_driver_that_panics_ends_the_hub() {
-        let mut server = server().await;
-        let udp = server.udp_addresses().to_vec();
-        server.first.hub.place.tell(1, Note::Panic);
-        let ended = tokio::time::timeout(JOIN_TIME, run(server, std::future::pending())).await;
+        let plan = Arc::new(Plan::new(config()).unwrap());
+        let (_doors, commands) = Doors::new(plan.shared.clone());
+        let lines = Line::among(3);
+        let tell = lines[0].to(1);
+        let (mut crew, mut udp) = (Crew::new(), Vec::new());
+        for (driver, (commands, line)) in commands.into_iter().zip(lines).enumerate() {
+            udp.extend(crew.add(plan.clone(), driver, commands, line).await.unwrap());
+        }
+        crew.begin();
+        tell(Note::Panic);
+        let ended = tokio::time::timeout(JOIN_TIME, crew.stopped()).await;
         ended.expect("it does not go on with a part of its clients");
+        crew.join().await;
         for address in udp {
             std::net::UdpSocket::bind(address).expect("its sockets are closed");
         }
@@ -211,7 +208,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_hub_that_is_dropped_ends_its_drivers() {
-        let server = server().await;
+        let server = Server::bind(config()).await.unwrap();
         let udp = server.udp_addresses().to_vec();
         let running = tokio::spawn(run(server, std::future::pending()));
         tokio::task::yield_now().await;

@@ -59,6 +59,13 @@ impl Line {
         inboxes.into_iter().enumerate().map(line).collect()
     }
 
+    /// For a test that has something to tell a driver.
+    #[cfg(test)]
+    pub(super) fn to(&self, driver: usize) -> impl FnOnce(Note) + use<> {
+        let (me, to) = (self.me, self.to[driver].clone());
+        move |note| to.try_send((me, vec![note])).unwrap()
+    }
+
     fn is_alone(&self) -> bool {
         self.to.len() == 1
     }

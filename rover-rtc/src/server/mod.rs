@@ -40,7 +40,6 @@ pub use options::{ServerOptions, main};
 pub use web::{Command, web_request};
 
 use crew::Crew;
-use driver::Driver;
 use plan::Plan;
 
 use crate::config::ServerConfig;
@@ -55,7 +54,6 @@ use crate::signal::message::Description;
 /// A hub whose sockets are open; [`run`] serves on it.
 #[derive(Debug)]
 pub struct Server {
-    first: Driver,
     crew: Crew,
     http: HttpServer,
     udp: Vec<SocketAddr>,
@@ -70,26 +68,17 @@ impl Server {
     /// cannot listen, or the roster or the names known before cannot be read.
     pub async fn bind(config: ServerConfig) -> Result<Self, WebrtcError> {
         let plan = Arc::new(Plan::new(config)?);
-        let (sockets, mut udp) = plan.open(0)?;
-        let hub = plan.hub(0, udp.clone());
         let (doors, commands) = Doors::new(plan.shared.clone());
         let lines = Line::among(plan.shared.count());
-        let mut crew = Crew::new();
-        let mut first = None;
+        let (mut crew, mut udp) = (Crew::new(), Vec::new());
         for (driver, (commands, line)) in commands.into_iter().zip(lines).enumerate() {
-            if driver == 0 {
-                first = Some((commands, line));
-            } else {
-                udp.extend(crew.add(plan.clone(), driver, commands, line).await?);
-            }
+            udp.extend(crew.add(plan.clone(), driver, commands, line).await?);
         }
-        let (commands, line) = first.expect("there is one driver at least");
         let handler = move |exchange| web_request(exchange, &doors);
         let http = HttpServer::bind(plan.config.listen, plan.config.http.clone(), handler)
             .await
             .map_err(|e| WebrtcError::Server(e.to_string()))?;
-        let first = Driver::new(hub, sockets, commands, line);
-        Ok(Self { first, crew, http, udp })
+        Ok(Self { crew, http, udp })
     }
 
     /// The UDP addresses that clients are told: those of the first driver, then of the others.
@@ -105,24 +94,16 @@ impl Server {
     }
 }
 
-/// The hub's main loop: serves all clients until `stop` resolves; then says good-bye to them. The
-/// first driver runs here, each further one in a thread of its own.
+/// Lets the hub's drivers serve all clients until `stop` resolves; then says good-bye to them. Each
+/// driver has a thread and a runtime of its own: in one that others share, a datagram would wake one
+/// thread so that it wakes another.
 pub async fn run(server: Server, stop: impl Future<Output = ()>) {
-    let Server { mut first, http, crew, .. } = server;
-    // Dropped before the driver, if this future is.
-    let mut crew = crew;
+    let Server { mut crew, http, .. } = server;
     crew.begin();
-    first
-        .serve(async {
-            tokio::select! {
-                () = stop => {}
-                () = crew.stopped() => tracing::error!("a driver has ended"),
-            }
-        })
-        .await;
-    crew.stop();
-    tracing::info!(clients = first.hub.count().0, "shutting down");
-    first.close();
+    tokio::select! {
+        () = stop => tracing::info!("shutting down"),
+        () = crew.stopped() => tracing::error!("a driver has ended"),
+    }
     crew.join().await;
     http.shutdown().await;
 }
