@@ -423,6 +423,12 @@ impl Link {
         self.events.pop_front()
     }
 
+    /// Whether [`Link::poll_event`] has something.
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// The transport in use.
     pub fn transport(&mut self) -> Option<&mut Transport> {
         self.current.as_mut().map(|a| &mut a.transport)

@@ -238,7 +238,8 @@ impl Transport {
                 }
             },
             Some(20..=63) if self.paths.accepts_record(local, remote) => {
-                self.paths.record_received(local, remote, datagram.len());
+                self.paths.record_received(now, local, remote, datagram.len());
+                self.paths.record_numbered(now, record_number(datagram));
                 // Unread messages fill the inbox: the other side's SCTP will send this again.
                 !self.receiving || self.session.handle_datagram(now, local, remote, datagram)
             }
@@ -327,10 +328,16 @@ impl Transport {
 
     /// Takes note of a datagram that is not the transport's own, but comes by one of its paths.
     /// False if none that STUN has validated leads there.
-    pub fn accept_foreign(&mut self, local: SocketAddr, remote: SocketAddr, bytes: usize) -> bool {
+    pub fn accept_foreign(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        bytes: usize,
+    ) -> bool {
         let accepted = self.paths.accepts_record(local, remote);
         if accepted {
-            self.paths.record_received(local, remote, bytes);
+            self.paths.record_received(now, local, remote, bytes);
         }
         self.refused += u64::from(!accepted);
         accepted
@@ -446,6 +453,11 @@ impl Transport {
             self.outgoing.push_back(Outgoing { local, remote, datagram });
         }
     }
+}
+
+/// Epoch and number of the first DTLS 1.2 record in a datagram (RFC 6347 section 4.1).
+fn record_number(datagram: &[u8]) -> Option<u64> {
+    datagram.get(3..11)?.try_into().ok().map(u64::from_be_bytes)
 }
 
 /// After these, what was in flight is lost, and waiting for its timer helps nobody. A switch away

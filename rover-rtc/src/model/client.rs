@@ -80,6 +80,8 @@ pub struct Client {
     opened: bool,
     /// Channels on which it has more to take than others wait for.
     lagging: HashSet<ChannelId>,
+    /// All that has come since the last look was STUN that changed nothing: there is nothing to move.
+    quiet: bool,
 }
 
 impl Client {
@@ -126,6 +128,7 @@ impl Client {
             received: 0,
             opened: false,
             lagging: HashSet::new(),
+            quiet: false,
         };
         Ok((client, answer))
     }
@@ -182,9 +185,11 @@ impl Client {
             })
         };
         let before = genuine(self);
+        let alive = self.has_living_path();
         let taken = self.link.handle_datagram(now, local, remote, datagram);
         let after = genuine(self);
         let record = crate::session::is_record(datagram);
+        self.quiet = alive && after > before && self.has_living_path() && !self.link.has_events();
         if taken && (after > before || record || !self.connected) {
             self.health.mark_activity(now);
         } else if !taken {
@@ -203,7 +208,7 @@ impl Client {
         bytes: usize,
     ) -> bool {
         let transport = self.link.transport();
-        let accepted = transport.is_some_and(|t| t.accept_foreign(local, remote, bytes));
+        let accepted = transport.is_some_and(|t| t.accept_foreign(now, local, remote, bytes));
         if accepted {
             self.health.mark_activity(now);
         } else {
@@ -232,10 +237,13 @@ impl Client {
                 None => break,
             }
         }
-        self.link.pump(now);
+        if !self.quiet {
+            self.link.pump(now);
+        }
         if let Some(outgoing) = self.link.poll_transmit() {
             return ClientOutput::Transmit(outgoing);
         }
+        self.quiet = false;
         let deadline = self.link.poll_timeout(now);
         if deadline.is_none_or(|t| t.saturating_duration_since(now) > REST) {
             self.link.rest();

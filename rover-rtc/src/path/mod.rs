@@ -243,9 +243,25 @@ impl PathSet {
     }
 
     /// Notes a record that came in and was used.
-    pub fn record_received(&mut self, local: SocketAddr, remote: SocketAddr, bytes: usize) {
-        if let Some(path) = self.paths.iter_mut().find(|p| p.is_between(local, remote)) {
+    pub fn record_received(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        bytes: usize,
+    ) {
+        if let Some(index) = self.paths.iter().position(|p| p.is_between(local, remote)) {
+            let path = &mut self.paths[index];
             path.bytes_received += bytes as u64;
+            path.heard = Some(now);
+            self.follow(now, index);
+        }
+    }
+
+    /// Notes the DTLS record number of such a record, if it has one.
+    pub fn record_numbered(&mut self, now: Instant, number: Option<u64>) {
+        if let Some(number) = number.filter(|_| !self.config.keeps_alive) {
+            self.copies.came(now, number);
         }
     }
 
@@ -444,7 +460,9 @@ impl PathSet {
         // What follows closely on a loss shows it to SCTP: that is as good as a copy, as long as
         // loss is no more than a possibility.
         let unproven = !path.loss.is_proven() && !self.selection.is_dense(now);
-        let suspicious = path.is_suspect() || path.loss.has_lost(now) || unproven;
+        // The side that keeps the link alive probes more, and so knows better.
+        let unknown = if self.config.keeps_alive { unproven } else { self.copies.are_coming(now) };
+        let suspicious = path.is_suspect() || path.loss.has_lost(now) || unknown;
         match self.config.redundancy {
             Redundancy::Always => {}
             Redundancy::Auto if suspicious => {}

@@ -45,6 +45,8 @@ pub struct Path {
     pub(super) validated: bool,
     pub(super) last_answer: Option<Instant>,
     pub(super) last_probe: Option<Instant>,
+    /// When something authentic last came by it.
+    pub(super) heard: Option<Instant>,
     pub(super) probes: u32,
     pub(super) bytes_sent: u64,
     pub(super) bytes_received: u64,
@@ -78,6 +80,7 @@ impl Path {
             via,
             mapped: None,
             state: PathState::Unproven,
+            heard: None,
             rtt: Rtt::default(),
             loss: Loss::default(),
             missed: 0,
@@ -194,6 +197,11 @@ impl Path {
             self.state = PathState::Dead;
         }
         dies
+    }
+
+    /// Counts the path as dead until a probe is answered.
+    pub(super) fn die(&mut self) {
+        self.state = PathState::Dead;
     }
 
     /// Gives the probes in flight more time: this process was late, not the network.

@@ -15,12 +15,25 @@ pub(super) struct Copies {
     filled: Option<Instant>,
     waiting: VecDeque<(Instant, PathId, Vec<u8>)>,
     sent: u64,
+    /// The numbers of the records that came last, and when one of them came twice.
+    recent: [u64; RECENT],
+    next: usize,
+    coming: Option<Instant>,
 }
 
 impl Copies {
     pub(super) fn new(rate: u32) -> Self {
         let rate = f64::from(rate);
-        Self { rate, tokens: rate * BURST, filled: None, waiting: VecDeque::new(), sent: 0 }
+        Self {
+            rate,
+            tokens: rate * BURST,
+            filled: None,
+            waiting: VecDeque::new(),
+            sent: 0,
+            recent: [u64::MAX; RECENT],
+            next: 0,
+            coming: None,
+        }
     }
 
     /// Takes `bytes` from the budget, if they are there.
@@ -60,6 +73,21 @@ impl Copies {
         self.waiting.front().map(|(due, ..)| *due)
     }
 
+    /// Notes a record of the other side.
+    pub(super) fn came(&mut self, now: Instant, number: u64) {
+        if self.recent.contains(&number) {
+            self.coming = Some(now);
+        } else {
+            self.recent[self.next] = number;
+            self.next = (self.next + 1) % RECENT;
+        }
+    }
+
+    /// Whether the other side sends copies.
+    pub(super) fn are_coming(&self, now: Instant) -> bool {
+        self.coming.is_some_and(|at| now.saturating_duration_since(at) < COMING)
+    }
+
     pub(super) fn count(&mut self) {
         self.sent += 1;
     }
@@ -73,9 +101,26 @@ impl Copies {
 const BURST: f64 = 0.25;
 const MAX_WAITING: usize = 64;
 
+/// Records among which a copy is recognized: it comes some milliseconds later.
+const RECENT: usize = 8;
+
+/// How long a copy tells that more are to come: traffic is thin.
+const COMING: Duration = Duration::from_secs(1);
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_that_comes_twice_is_a_copy() {
+        let start = crate::util::clock::now();
+        let mut copies = Copies::new(1000);
+        (0..20).for_each(|number| copies.came(start, number));
+        copies.came(start, 3);
+        assert!(!copies.are_coming(start), "too long ago to be known");
+        copies.came(start, 17);
+        assert!(copies.are_coming(start) && !copies.are_coming(start + COMING));
+    }
 
     #[test]
     fn the_budget_holds() {

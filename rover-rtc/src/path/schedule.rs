@@ -102,7 +102,36 @@ impl PathSet {
     /// When a path is to be probed next; `None` if only the other side does.
     fn next_probe(&self, now: Instant, path: &Path) -> Option<Instant> {
         let interval = self.probe_interval(now, path)?;
-        Some(path.last_probe.map_or(now, |last| last + interval))
+        let Some(last) = path.last_probe else { return Some(now) };
+        let due = last + interval;
+        if !self.is_vouched_for(path) {
+            return Some(due);
+        }
+        let silent = path.heard.map_or(due, |heard| heard + VOUCHED * self.config.probe_interval);
+        Some(due.max(silent.min(last + RARER * interval)))
+    }
+
+    /// Whether the side that keeps the link alive, which probes the path in both directions, is all
+    /// that is needed to know of it as long as it is heard: most of what a hub would send its
+    /// clients are probes else.
+    fn is_vouched_for(&self, path: &Path) -> bool {
+        let carries = self.selection.carrying == Some(path.id);
+        !self.config.keeps_alive && carries && !path.is_suspect()
+    }
+
+    /// Follows the side that keeps the link alive to the path that it has chosen: it has probed the
+    /// one before in both directions.
+    pub(super) fn follow(&mut self, now: Instant, to: usize) {
+        let Some(from) = self.carrying_index().filter(|from| *from != to) else { return };
+        let (old, new) = (&self.paths[from], &self.paths[to]);
+        let silence = old.heard.map(|heard| now.saturating_duration_since(heard));
+        let silent = silence.is_some_and(|t| t >= VOUCHED * self.config.probe_interval);
+        if self.is_vouched_for(old) && silent && new.is_alive() && self.usage.is_active(now) {
+            self.paths[from].die();
+            tracing::debug!(from, to, "the other side has changed paths");
+            self.evaluate(now);
+            self.probe(now, from);
+        }
     }
 
     fn probe_interval(&self, now: Instant, path: &Path) -> Option<Duration> {
@@ -162,6 +191,11 @@ fn seek_interval(fast: Duration, outage: Duration) -> Duration {
     };
     fast * factor
 }
+
+/// Of a path by which the other side was heard less than so many intervals ago, answers are wanted
+/// so many times more rarely.
+const VOUCHED: u32 = 2;
+const RARER: u32 = 5;
 
 /// A timer that comes later than this says something about this process.
 const LATE: Duration = Duration::from_millis(50);

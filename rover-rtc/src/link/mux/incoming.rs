@@ -1,6 +1,6 @@
 //! Frames of the other side, and what they change.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -64,7 +64,7 @@ impl Mux {
             }
             (Frame::Data(data), Some(index)) => self.on_data(now, index, &data),
             (Frame::Skip { from, through, lost, .. }, Some(index)) => {
-                let when = When { now, ack_by: now + self.ack_delay };
+                let when = self.when(now, index);
                 self.with_receiver(index, |receiver, _, arrived| {
                     receiver.on_skip(when, from, through, lost, arrived);
                 });
@@ -74,6 +74,14 @@ impl Mux {
             }
             _ => {}
         }
+    }
+
+    /// An acknowledgement waits for a message that takes it along; of a durable channel's messages
+    /// not for long, for the other side keeps them on its disk.
+    fn when(&self, now: Instant, index: usize) -> When {
+        let durable = self.channels[index].config.mode == Mode::Durable;
+        let delay = if durable { self.ack_delay } else { self.ack_delay.max(COMPANY) };
+        When { now, ack_by: now + delay }
     }
 
     fn on_hello(&mut self, now: Instant, link: u64, max_message: u32, entries: &[Entry]) {
@@ -168,7 +176,7 @@ impl Mux {
     }
 
     fn on_data(&mut self, now: Instant, index: usize, data: &Data) {
-        let when = When { now, ack_by: now + self.ack_delay };
+        let when = self.when(now, index);
         self.with_receiver(index, |receiver, counters, arrived| {
             for (number, piece) in data.pieces() {
                 if receiver.is_datagrams() {
@@ -249,3 +257,7 @@ fn event_of(index: usize, arrival: Arrival) -> Option<LinkEvent> {
         Arrival::Violation => return None,
     })
 }
+
+/// How long an acknowledgement waits for a message in the other direction: at ten a second each way
+/// all of them find one. The sender keeps what is not acknowledged, and that is all it costs.
+const COMPANY: Duration = Duration::from_millis(100);

@@ -84,7 +84,7 @@ impl MuxPair {
             }
             self.muxes[0].events.clear();
             // Longer than an acknowledgement waits for company.
-            self.now += Duration::from_millis(50);
+            self.now += Duration::from_millis(150);
         }
         bytes
     }
@@ -93,7 +93,7 @@ impl MuxPair {
         let room = Room { open: (true, true), bytes: ROOM, limit: ROOM };
         self.muxes[from].keep(self.now);
         while let Some(out) = self.muxes[from].poll_out(self.now, room, |_, _| false) {
-            if let Out::Frames(container) = out {
+            if let Out::Control(container) | Out::Frames(container) = out {
                 self.muxes[1 - from].on_container(self.now, container.into());
             }
         }

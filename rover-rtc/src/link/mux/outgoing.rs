@@ -42,10 +42,21 @@ impl Mux {
         plain: impl Fn(usize, &Channel) -> bool,
     ) -> Option<Out> {
         if room.open.0
-            && let Some(container) = self.hello().or_else(|| self.control(now))
+            && let Some(container) = self.hello().or_else(|| self.control())
         {
             return Some(Out::Control(container));
         }
+        let messages = self.messages(now, room, plain);
+        // Pieces take acknowledgements along; else they go by themselves when they are due.
+        messages.or_else(|| room.open.0.then(|| self.acks(now)).flatten().map(Out::Control))
+    }
+
+    fn messages(
+        &mut self,
+        now: Instant,
+        room: Room,
+        plain: impl Fn(usize, &Channel) -> bool,
+    ) -> Option<Out> {
         if room.bytes < LEAST.min(room.limit) {
             return None;
         }
@@ -81,14 +92,19 @@ impl Mux {
         Some(hello)
     }
 
-    /// What needs no turn: openings, and acknowledgements that are due.
-    fn control(&mut self, now: Instant) -> Option<Vec<u8>> {
+    /// What needs no turn: openings.
+    fn control(&mut self) -> Option<Vec<u8>> {
         let exchange = self.exchange.as_mut()?;
         let mut container = Vec::new();
         exchange.control.drain(..).for_each(|frame| frame.write(&mut container));
-        if self.ack_due().is_some_and(|due| due <= now) {
-            self.acknowledge(&mut container);
-        }
+        (!container.is_empty()).then_some(container)
+    }
+
+    /// Acknowledgements that are due, and with them those that are not yet.
+    fn acks(&mut self, now: Instant) -> Option<Vec<u8>> {
+        self.ack_due().filter(|due| *due <= now)?;
+        let mut container = Vec::new();
+        self.acknowledge(&mut container);
         (!container.is_empty()).then_some(container)
     }
 

@@ -122,7 +122,7 @@ fn exchange() -> Vec<(String, Vec<u8>)> {
     say(&mut pair, 1, true);
     pair.push(0, "one");
     say(&mut pair, 0, true);
-    pair.now += std::time::Duration::from_millis(20);
+    pair.now += std::time::Duration::from_millis(100);
     say(&mut pair, 1, true);
     pair.push(0, "two");
     say(&mut pair, 0, false);
@@ -130,7 +130,7 @@ fn exchange() -> Vec<(String, Vec<u8>)> {
     say(&mut pair, 0, true);
     say(&mut pair, 1, true);
     say(&mut pair, 0, true);
-    pair.now += std::time::Duration::from_millis(20);
+    pair.now += std::time::Duration::from_millis(100);
     say(&mut pair, 1, true);
     said
 }
