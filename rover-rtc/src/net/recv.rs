@@ -66,6 +66,11 @@ impl RecvBatch {
         joined.chain(self.datagrams().filter(move |_| !whole))
     }
 
+    /// Whether all buffers were filled, so that there may be more to receive
+    pub fn is_full(&self) -> bool {
+        self.filled == BUFFERS
+    }
+
     /// Forgets the datagrams for which `keep` says no; returns how many are left
     pub(super) fn retain(&mut self, mut keep: impl FnMut(SocketAddr, &[u8]) -> bool) -> usize {
         let filled = &self.meta[..self.filled];

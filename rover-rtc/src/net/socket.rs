@@ -99,9 +99,21 @@ impl UdpSocket {
                 // `try_io` has cleared the readiness, so the next turn registers the waker.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if is_icmp(&error) => debug!(local = %self.local, %error, "icmp error"),
-                received => return Poll::Ready(received),
+                received => {
+                    if !batch.is_full() {
+                        self.note_drained();
+                    }
+                    return Poll::Ready(received);
+                }
             }
         }
+    }
+
+    /// Nothing is left to receive, which need not be asked of the kernel: what comes from now on is
+    /// a new event, for tokio watches for edges.
+    fn note_drained(&self) {
+        let _ =
+            self.io.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
     }
 
     /// Whether something may have arrived; an error is something, too

@@ -190,21 +190,22 @@ impl Driver {
         self.end().await;
     }
 
-    /// Feeds what the sockets have. Bounded: others have their turn after some batches.
+    /// Feeds what the sockets have; the caller's turn sends the answers. Bounded: others have their
+    /// turn after some batches.
     fn receive(&mut self, batch: &mut RecvBatch) {
         let mut cx = Context::from_waker(Waker::noop());
         for turn in 0..=RECV_TURNS {
-            let Poll::Ready((local, _)) = self.network.sockets.poll_recv(&mut cx, batch) else {
-                return;
-            };
+            let received = self.network.sockets.poll_recv(&mut cx, batch);
+            let Poll::Ready((local, _)) = received else { return };
             let now = clock::now();
+            if turn > 0 {
+                // The other side can work on these while we work on what has come.
+                self.turn(now);
+            }
             for (remote, datagram) in batch.arrivals() {
                 if !self.network.turn.handle_datagram(now, local, remote, datagram) {
                     self.on_datagram(now, local, remote, datagram);
                 }
-            }
-            if turn < RECV_TURNS {
-                self.turn(now);
             }
         }
     }
