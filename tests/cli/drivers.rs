@@ -32,7 +32,7 @@ fn each_driver_has_its_port_and_clients_of_all_meet() {
         let mut names: Vec<_> = names.map(|name| name.unwrap().trim().to_owned()).collect();
         names.retain(|name| name.starts_with("rover-hub-"));
         names.sort();
-        assert_eq!(names, ["rover-hub-1", "rover-hub-2"]);
+        assert_eq!(names, ["rover-hub-0", "rover-hub-1", "rover-hub-2"]);
     }
     let peer =
         || Program::start(&format!("peer --bind 127.0.0.1 --server http://{http} --every 50"));

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use rover_rtc::net::{FaultRule, Faults};
-use rover_rtc::{Channel, ChannelConfig, Message, Mode, Peer, PeerConfig};
+use rover_rtc::{Channel, ChannelConfig, Event, Message, Mode, Peer, PeerConfig};
 use tokio::time::{sleep, timeout};
 
 use crate::named::Hub;
@@ -109,9 +109,15 @@ async fn who_is_away_holds_up_nobody() {
     let hub = Hub::start(|_| ()).await;
     let commands = ChannelConfig::new("commands");
     let faults = Faults::new(1);
-    let (_away, away) = client_with(hub.http, "away", &commands, faults.clone());
-    let (_one, from) = client(hub.http, "one", &commands);
-    let (_two, to) = client(hub.http, "two", &commands);
+    let (one_away, away) = client_with(hub.http, "away", &commands, faults.clone());
+    let (one, from) = client(hub.http, "one", &commands);
+    let (two, to) = client(hub.http, "two", &commands);
+    // What is sent before goes to those who have the channel by then.
+    for peer in [&one_away, &one, &two] {
+        let mut events = peer.events();
+        let open = async { while !matches!(events.recv().await, Some(Event::ChannelOpen(..))) {} };
+        timeout(PATIENCE, open).await.unwrap();
+    }
     let send = async |number: u64| {
         let mut data = number.to_le_bytes().to_vec();
         data.resize(1000, 0);

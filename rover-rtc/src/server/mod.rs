@@ -70,15 +70,24 @@ impl Server {
         let plan = Arc::new(Plan::new(config)?);
         let (doors, commands) = Doors::new(plan.shared.clone());
         let lines = Line::among(plan.shared.count());
-        let (mut crew, mut udp) = (Crew::new(), Vec::new());
-        for (driver, (commands, line)) in commands.into_iter().zip(lines).enumerate() {
-            udp.extend(crew.add(plan.clone(), driver, commands, line).await?);
+        let mut crew = Crew::new();
+        let opened = async {
+            let mut udp = Vec::new();
+            for (driver, (commands, line)) in commands.into_iter().zip(lines).enumerate() {
+                udp.extend(crew.add(plan.clone(), driver, commands, line).await?);
+            }
+            let handler = move |exchange| web_request(exchange, &doors);
+            let http = HttpServer::bind(plan.config.listen, plan.config.http.clone(), handler);
+            Ok((udp, http.await.map_err(|e| WebrtcError::Server(e.to_string()))?))
+        };
+        match opened.await {
+            Ok((udp, http)) => Ok(Self { crew, http, udp }),
+            Err(error) => {
+                // Who tries again finds the sockets closed that were open.
+                crew.join().await;
+                Err(error)
+            }
         }
-        let handler = move |exchange| web_request(exchange, &doors);
-        let http = HttpServer::bind(plan.config.listen, plan.config.http.clone(), handler)
-            .await
-            .map_err(|e| WebrtcError::Server(e.to_string()))?;
-        Ok(Self { crew, http, udp })
     }
 
     /// The UDP addresses that clients are told: those of the first driver, then of the others.
