@@ -188,11 +188,19 @@ impl Link {
 
     /// Goes on where another link was, which had a transport to the same other side and is over.
     /// This one has a transport that has just come up.
-    pub(crate) fn inherit(&mut self, old: &mut Self) {
-        if self.mux.channels().is_empty() {
+    /// False if it does not: it has channels of its own.
+    pub(crate) fn inherit(&mut self, old: &mut Self) -> bool {
+        let can = self.mux.channels().is_empty();
+        if can {
             self.mux.take_over(&mut old.mux);
             self.line_up();
         }
+        can
+    }
+
+    /// Whether a channel is one of frames.
+    pub(crate) fn is_framed(&self, id: ChannelId) -> bool {
+        self.config(id).is_some_and(|config| config.mode.is_framed())
     }
 
     /// Waits no more for what a channel has to send before its writers are told that it has arrived.

@@ -238,7 +238,7 @@ impl Transport {
                 }
             },
             Some(20..=63) if self.paths.accepts_record(local, remote) => {
-                self.paths.record_received(now, local, remote, datagram.len());
+                self.paths.record_received(local, remote, datagram.len());
                 self.paths.record_numbered(now, record_number(datagram));
                 // Unread messages fill the inbox: the other side's SCTP will send this again.
                 !self.receiving || self.session.handle_datagram(now, local, remote, datagram)
@@ -328,16 +328,10 @@ impl Transport {
 
     /// Takes note of a datagram that is not the transport's own, but comes by one of its paths.
     /// False if none that STUN has validated leads there.
-    pub fn accept_foreign(
-        &mut self,
-        now: Instant,
-        local: SocketAddr,
-        remote: SocketAddr,
-        bytes: usize,
-    ) -> bool {
+    pub fn accept_foreign(&mut self, local: SocketAddr, remote: SocketAddr, bytes: usize) -> bool {
         let accepted = self.paths.accepts_record(local, remote);
         if accepted {
-            self.paths.record_received(now, local, remote, bytes);
+            self.paths.record_received(local, remote, bytes);
         }
         self.refused += u64::from(!accepted);
         accepted

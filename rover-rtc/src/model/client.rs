@@ -80,6 +80,8 @@ pub struct Client {
     opened: bool,
     /// Channels on which it has more to take than others wait for.
     lagging: HashSet<ChannelId>,
+    /// Channels of an earlier session that it has not opened again yet: what is for them waits.
+    returning: HashSet<ChannelId>,
     /// All that has come since the last look was STUN that changed nothing: there is nothing to move.
     quiet: bool,
 }
@@ -128,6 +130,7 @@ impl Client {
             received: 0,
             opened: false,
             lagging: HashSet::new(),
+            returning: HashSet::new(),
             quiet: false,
         };
         Ok((client, answer))
@@ -208,7 +211,7 @@ impl Client {
         bytes: usize,
     ) -> bool {
         let transport = self.link.transport();
-        let accepted = transport.is_some_and(|t| t.accept_foreign(now, local, remote, bytes));
+        let accepted = transport.is_some_and(|t| t.accept_foreign(local, remote, bytes));
         if accepted {
             self.health.mark_activity(now);
         } else {
@@ -427,11 +430,26 @@ impl Client {
     /// Takes over what the client had on an earlier session.
     pub(crate) fn inherit(&mut self, old: &mut Self) {
         self.received += old.received;
-        self.link.inherit(&mut old.link);
+        let framed = old.link.channels().map(|(id, ..)| id).filter(|id| old.link.is_framed(*id));
+        let had: Vec<_> = framed.filter(|id| old.has(*id)).collect();
+        if self.link.inherit(&mut old.link) {
+            self.returning.extend(had);
+        }
+    }
+
+    /// Waits no longer for channels that it has not opened again.
+    pub(crate) fn forget_returning(&mut self) {
+        for id in self.returning.drain() {
+            self.link.release_guards(id);
+        }
     }
 
     fn channel(&self, label: &str) -> Option<ChannelId> {
-        self.link.channel(label).filter(|id| self.link.is_open(*id))
+        self.link.channel(label).filter(|id| self.has(*id))
+    }
+
+    fn has(&self, id: ChannelId) -> bool {
+        self.link.is_open(id) || self.returning.contains(&id)
     }
 
     fn paths(&mut self) -> Option<&crate::path::PathSet> {
@@ -464,8 +482,9 @@ impl Client {
                 self.connected = true;
                 self.outputs.push_back(ClientOutput::Connected);
             }
-            LinkEvent::ChannelOpen { label, .. } => {
+            LinkEvent::ChannelOpen { id: channel, label, .. } => {
                 tracing::debug!(%id, name, label, "channel open");
+                self.returning.remove(&channel);
                 self.opened |= label == CHANNEL;
                 let event = Propagated::Opened { by: self.id, label };
                 self.outputs.push_back(ClientOutput::Propagate(event));

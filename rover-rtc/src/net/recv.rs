@@ -141,7 +141,9 @@ impl<'a> Iterator for Joined<'a> {
 
 /// Whether a datagram is one DTLS 1.2 record of application data (RFC 6347 section 4.1)
 fn is_data_record(datagram: &[u8]) -> bool {
-    let [23, 0xfe, 0xfd, .., high, low] = datagram[..datagram.len().min(RECORD_HEADER)] else {
+    // Of epoch 1: before that nothing is encrypted.
+    let header = &datagram[..datagram.len().min(RECORD_HEADER)];
+    let [23, 0xfe, 0xfd, 0, 1, .., high, low] = *header else {
         return false;
     };
     datagram.len() == RECORD_HEADER + usize::from(u16::from_be_bytes([high, low]))
@@ -190,7 +192,7 @@ mod tests {
     fn records_that_lie_side_by_side_arrive_together() {
         let record = |size: u8| {
             let mut record = vec![size; RECORD_HEADER + usize::from(size)];
-            record[..3].copy_from_slice(&[23, 0xfe, 0xfd]);
+            record[..5].copy_from_slice(&[23, 0xfe, 0xfd, 0, 1]);
             record[11..13].copy_from_slice(&[0, size]);
             record
         };

@@ -92,28 +92,28 @@ impl UdpSocket {
     ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.io.poll_recv_ready(cx))?;
+            // Within one call: what arrives after the receive is an event that stays.
+            let mut drained = None;
             let received = self.io.try_io(Interest::READABLE, || {
-                batch.fill(|buffers, meta| self.state.recv((&self.io).into(), buffers, meta))
-            });
-            match received {
-                // `try_io` has cleared the readiness, so the next turn registers the waker.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) if is_icmp(&error) => debug!(local = %self.local, %error, "icmp error"),
-                received => {
-                    if !batch.is_full() {
-                        self.note_drained();
-                    }
-                    return Poll::Ready(received);
+                let count = batch
+                    .fill(|buffers, meta| self.state.recv((&self.io).into(), buffers, meta))?;
+                if RECEIVES_ALL && !batch.is_full() {
+                    drained = Some(count);
+                    return Err(io::ErrorKind::WouldBlock.into());
                 }
+                Ok(count)
+            });
+            match (drained, received) {
+                // Nothing is left, and need not be asked for: tokio watches for edges.
+                (Some(count), _) => return Poll::Ready(Ok(count)),
+                // `try_io` has cleared the readiness, so the next turn registers the waker.
+                (_, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+                (_, Err(error)) if is_icmp(&error) => {
+                    debug!(local = %self.local, %error, "icmp error");
+                }
+                (_, received) => return Poll::Ready(received),
             }
         }
-    }
-
-    /// Nothing is left to receive, which need not be asked of the kernel: what comes from now on is
-    /// a new event, for tokio watches for edges.
-    fn note_drained(&self) {
-        let _ =
-            self.io.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
     }
 
     /// Whether something may have arrived; an error is something, too
@@ -261,6 +261,9 @@ fn is_icmp(error: &io::Error) -> bool {
             | io::ErrorKind::NetworkUnreachable
     )
 }
+
+/// Whether a receive call takes all that is there, if it has room for it: `recvmmsg` does.
+const RECEIVES_ALL: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// Bytes of each kernel buffer: what a gigabit link brings while a driver is busy for 33 ms
 const BUFFER_SIZE: usize = 4 << 20;

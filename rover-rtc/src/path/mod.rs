@@ -243,18 +243,9 @@ impl PathSet {
     }
 
     /// Notes a record that came in and was used.
-    pub fn record_received(
-        &mut self,
-        now: Instant,
-        local: SocketAddr,
-        remote: SocketAddr,
-        bytes: usize,
-    ) {
-        if let Some(index) = self.paths.iter().position(|p| p.is_between(local, remote)) {
-            let path = &mut self.paths[index];
+    pub fn record_received(&mut self, local: SocketAddr, remote: SocketAddr, bytes: usize) {
+        if let Some(path) = self.paths.iter_mut().find(|p| p.is_between(local, remote)) {
             path.bytes_received += bytes as u64;
-            path.heard = Some(now);
-            self.follow(now, index);
         }
     }
 

@@ -45,7 +45,7 @@ pub struct Path {
     pub(super) validated: bool,
     pub(super) last_answer: Option<Instant>,
     pub(super) last_probe: Option<Instant>,
-    /// When something authentic last came by it.
+    /// When a request of the other side last came by it, verified.
     pub(super) heard: Option<Instant>,
     pub(super) probes: u32,
     pub(super) bytes_sent: u64,
@@ -197,11 +197,6 @@ impl Path {
             self.state = PathState::Dead;
         }
         dies
-    }
-
-    /// Counts the path as dead until a probe is answered.
-    pub(super) fn die(&mut self) {
-        self.state = PathState::Dead;
     }
 
     /// Gives the probes in flight more time: this process was late, not the network.

@@ -119,21 +119,6 @@ impl PathSet {
         !self.config.keeps_alive && carries && !path.is_suspect()
     }
 
-    /// Follows the side that keeps the link alive to the path that it has chosen: it has probed the
-    /// one before in both directions.
-    pub(super) fn follow(&mut self, now: Instant, to: usize) {
-        let Some(from) = self.carrying_index().filter(|from| *from != to) else { return };
-        let (old, new) = (&self.paths[from], &self.paths[to]);
-        let silence = old.heard.map(|heard| now.saturating_duration_since(heard));
-        let silent = silence.is_some_and(|t| t >= VOUCHED * self.config.probe_interval);
-        if self.is_vouched_for(old) && silent && new.is_alive() && self.usage.is_active(now) {
-            self.paths[from].die();
-            tracing::debug!(from, to, "the other side has changed paths");
-            self.evaluate(now);
-            self.probe(now, from);
-        }
-    }
-
     fn probe_interval(&self, now: Instant, path: &Path) -> Option<Duration> {
         let config = &self.config;
         let fast = config.probe_interval.max(MIN_INTERVAL);

@@ -286,8 +286,10 @@ impl Driver {
         while more {
             more = self.home.link.pump_some(now);
             more |= self.ties.as_mut().is_some_and(|ties| ties.pump_some(now));
+            self.keep_journal();
             self.flush(now);
         }
+        self.on_home_events(now);
     }
 
     /// Tells the links what the journal has kept.

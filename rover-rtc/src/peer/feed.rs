@@ -77,7 +77,9 @@ impl Feed {
             ring.first += 1;
         }
         ring.events.push_back(event);
-        ring.wake();
+        let waiting = ring.take_waiting();
+        drop(ring);
+        waiting.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -85,7 +87,9 @@ impl Drop for Feed {
     fn drop(&mut self) {
         let mut ring = lock(&self.subscription.ring);
         ring.ended = true;
-        ring.wake();
+        let waiting = ring.take_waiting();
+        drop(ring);
+        waiting.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -141,8 +145,9 @@ impl Drop for Reader {
 }
 
 impl Ring {
-    fn wake(&mut self) {
-        self.readers.iter_mut().filter_map(|place| place.waker.take()).for_each(Waker::wake);
+    /// Those to be woken, without the lock: a waker may be all that keeps a reader.
+    fn take_waiting(&mut self) -> Vec<Waker> {
+        self.readers.iter_mut().filter_map(|place| place.waker.take()).collect()
     }
 
     /// Drops what all readers have read.

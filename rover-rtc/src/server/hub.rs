@@ -355,7 +355,7 @@ impl Hub {
         self.demux.remove(id);
         self.timers.remove(id);
         for label in self.members.remove(id) {
-            self.set_members(&label, false);
+            self.place.set_interest(&label, false);
         }
         if let Some((_, exchange)) = self.polls.remove(&id) {
             exchange.respond(unknown_session());

@@ -23,8 +23,6 @@ use crate::model::propagated::Propagated;
 pub(super) struct Passing {
     /// Messages of channels that nobody else has, by label, oldest first.
     waiting: HashMap<String, VecDeque<(ClientId, Message)>>,
-    /// Messages of other drivers' clients for members that are changing their transports.
-    held: HashMap<Arc<str>, VecDeque<Message>>,
     /// Clients whose messages have been acknowledged meanwhile.
     acknowledged: Arc<List>,
 }
@@ -82,20 +80,6 @@ impl Passing {
         self.waiting.remove(label).unwrap_or_default()
     }
 
-    /// Keeps a message of another driver's client until somebody has this channel open.
-    pub(super) fn hold(&mut self, label: &Arc<str>, message: Message) {
-        self.held.entry(label.clone()).or_default().push_back(message);
-    }
-
-    /// Whether such messages are kept.
-    pub(super) fn holds(&self, label: &str) -> bool {
-        self.held.contains_key(label)
-    }
-
-    pub(super) fn take_held(&mut self, label: &str) -> VecDeque<Message> {
-        self.held.remove(label).unwrap_or_default()
-    }
-
     /// What waits of a client's is that of another one now.
     pub(super) fn inherit(&mut self, client: ClientId, old: ClientId) {
         for (from, _) in self.waiting.values_mut().flatten().filter(|(from, _)| *from == old) {
@@ -115,10 +99,7 @@ impl Hub {
         match event {
             Propagated::Noop | Propagated::Closed { .. } => {}
             Propagated::ToHub { from, message } => self.on_text(now, from, &message),
-            Propagated::Opened { by, label } => {
-                self.deliver_held(now, by, &label);
-                self.deliver_waiting(now, by, &label);
-            }
+            Propagated::Opened { by, label } => self.deliver_waiting(now, by, &label),
             Propagated::Data { from, label, message } => self.pass_on(now, from, label, message),
             Propagated::Status(data) => {
                 self.tell_status(now, Message { data, ..Message::default() });
@@ -138,9 +119,7 @@ impl Hub {
     }
 
     fn pass_on(&mut self, now: Instant, from: ClientId, label: String, message: Message) {
-        let has = |id: &ClientId| self.clients.get(id).is_some_and(|c| c.has_channel(&label));
-        let others = self.members.of(&label).filter(|id| *id != from);
-        let others: Vec<_> = others.filter(has).collect();
+        let others: Vec<_> = self.with_channel(&label).filter(|id| *id != from).collect();
         let away = self.place.interested(&label);
         let nobody = others.is_empty() && away.is_none();
         let here = self.clients.contains_key(&from);

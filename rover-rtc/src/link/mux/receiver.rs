@@ -73,6 +73,7 @@ pub(super) struct Receiver {
     beyond: usize,
     /// Pieces since the other side was told.
     fresh: u32,
+    fresh_bytes: usize,
     due: Option<Instant>,
     /// What the journal was asked to keep last.
     recorded: u64,
@@ -141,6 +142,7 @@ impl Receiver {
             told: Told::default(),
             beyond: 0,
             fresh: 0,
+            fresh_bytes: 0,
             due: None,
             recorded: 0,
             recording: false,
@@ -237,6 +239,7 @@ impl Receiver {
             return arrived(Arrival::Violation);
         }
         self.beyond += cost;
+        self.fresh_bytes += cost;
         if number == self.received + 1 {
             self.received = number;
             self.take(number, piece, &mut arrived);
@@ -288,7 +291,11 @@ impl Receiver {
 
     fn note(&mut self, when: When) {
         self.fresh += 1;
-        let due = if self.fresh >= ACK_PIECES { when.now } else { when.ack_by };
+        // Before the other side has to stop, if it is to go on.
+        let half = self.told.window / 2;
+        let opens = self.fresh_bytes >= half && self.window() > half;
+        let many = self.fresh >= ACK_PIECES || self.fresh_bytes >= ACK_BYTES;
+        let due = if many || opens { when.now } else { when.ack_by };
         self.due = Some(self.due.map_or(due, |d| d.min(due)));
     }
 
@@ -555,7 +562,7 @@ impl Receiver {
         if self.is_datagrams() {
             return None;
         }
-        self.fresh = 0;
+        (self.fresh, self.fresh_bytes) = (0, 0);
         let serial = self.told.serial.saturating_add(1);
         let window = self.tell(serial);
         let (received, acked) = (self.received, self.acked);
@@ -600,8 +607,10 @@ fn own_bytes(bytes: &Bytes) -> Bytes {
     if bytes.len() < PIECE { Bytes::copy_from_slice(bytes) } else { bytes.clone() }
 }
 
-/// Pieces that wait for an acknowledgement at most.
-const ACK_PIECES: u32 = 64;
+/// Pieces that wait for an acknowledgement at most, and their bytes: a fraction of what an outbox
+/// holds.
+const ACK_PIECES: u32 = 256;
+const ACK_BYTES: usize = 64 * 1024;
 
 /// Pieces after which it is told how much of a message is here.
 const PROGRESS: usize = 64;

@@ -24,23 +24,11 @@ impl Hub {
                 _ => {}
             }
         }
-        changed.into_iter().for_each(|(label, here)| self.set_members(&label, here));
-    }
-
-    /// A channel has got its first member here, or lost its last one.
-    pub(in crate::server) fn set_members(&mut self, label: &str, here: bool) {
-        if !here {
-            // Nobody is left who could be back.
-            self.passing.take_held(label);
-        }
-        self.place.set_interest(label, here);
+        changed.into_iter().for_each(|(label, here)| self.place.set_interest(&label, here));
     }
 
     /// A client goes on where another one was: it will have the same channels in a moment.
     pub(in crate::server) fn expect_channels(&mut self, now: Instant, id: ClientId, old: ClientId) {
-        if self.place.is_alone() {
-            return;
-        }
         for label in self.members.labels(old) {
             self.members.open(id, &label);
         }
@@ -52,12 +40,14 @@ impl Hub {
         let over = |at: &Instant| now.saturating_duration_since(*at) >= EXPECTED_WITHIN;
         let over: Vec<_> = self.expected.extract_if(.., |(at, _)| over(at)).collect();
         for (_, id) in over {
-            let Some(client) = self.clients.get(&id) else { continue };
+            let Some(client) = self.clients.get_mut(&id) else { continue };
+            client.forget_returning();
+            let client = &*client;
             let mut labels = self.members.labels(id);
             labels.retain(|label| !client.has_channel(label));
             for label in labels {
                 if self.members.close(id, &label) {
-                    self.set_members(&label, false);
+                    self.place.set_interest(&label, false);
                 }
             }
         }
@@ -75,26 +65,16 @@ impl Hub {
 
     /// A message of another driver's client.
     pub(super) fn on_passed(&mut self, now: Instant, label: &Arc<str>, message: Message) {
-        let has = |id: &ClientId| self.clients.get(id).is_some_and(|c| c.has_channel(label));
-        let members: Vec<_> = self.members.of(label).collect();
-        let open: Vec<_> = members.iter().copied().filter(has).collect();
-        let away = open.is_empty() && !members.is_empty();
-        if message.guard.is_some() && (away || self.passing.holds(label)) {
-            // Its only member is changing its transport, or has just done so: in the order sent.
-            return self.passing.hold(label, message);
-        }
-        for id in open {
+        for id in self.with_channel(label).collect::<Vec<_>>() {
             self.relayed += 1;
             self.send_copy(now, id, label, message.clone());
         }
     }
 
-    /// A client here has opened a channel: what was held for it goes there.
-    pub(in crate::server) fn deliver_held(&mut self, now: Instant, by: ClientId, label: &str) {
-        for message in self.passing.take_held(label) {
-            self.relayed += 1;
-            self.send_copy(now, by, label, message);
-        }
+    /// Clients that have a channel.
+    pub(in crate::server) fn with_channel(&self, label: &str) -> impl Iterator<Item = ClientId> {
+        let has = |id: &ClientId| self.clients.get(id).is_some_and(|c| c.has_channel(label));
+        self.members.of(label).filter(has)
     }
 }
 

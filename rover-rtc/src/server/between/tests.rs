@@ -142,6 +142,35 @@ fn whatever_happens_all_arrive_once_and_in_order() {
     }
 }
 
+/// Several change their transports at once, in one driver or in different ones.
+#[test]
+fn each_of_many_gets_what_was_sent_while_it_was_changing_transports() {
+    for seed in 1..=6_u64 {
+        let mut town = Town::new(1 + seed as usize % 3, |_| ());
+        let [writer, readers @ ..] = [(); 5].map(|()| town.join(&[commands()]));
+        town.delay = Duration::from_millis(5 + seed * 4 % 23);
+        town.run(SECOND);
+        let (mut random, mut count) = (seed, 0);
+        for step in 0..600 {
+            town.send(writer, "commands", count);
+            count += 1;
+            if step % 150 == 20 {
+                random = u64::wrapping_mul(random, 6_364_136_223_846_793_005).wrapping_add(1);
+                let chosen =
+                    readers.iter().enumerate().filter(|(n, _)| random >> (40 + n) & 1 == 1);
+                chosen.for_each(|(_, reader)| town.redial(*reader));
+            }
+            town.run(Duration::from_millis(3));
+        }
+        town.run(10 * SECOND);
+        for reader in readers {
+            let got = numbers(&town.people[reader], "commands");
+            assert_eq!(got, (0..count).collect::<Vec<_>>(), "seed {seed}");
+        }
+        assert!(town.people[writer].link.is_flushed(), "seed {seed}");
+    }
+}
+
 #[test]
 fn who_comes_back_without_a_channel_is_not_waited_for_without_end() {
     let mut town = Town::new(2, |_| ());
