@@ -403,10 +403,10 @@ impl Link {
     /// When [`Link::handle_timeout`] is due.
     pub fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
         // What cannot be sent now is due when it can.
-        let can_send = |a: &Box<Attached>| {
+        let can_send = |a: &Attached| {
             a.ways.sending().0.is_some() && a.transport.paths().dead_since().is_none()
         };
-        let can_send = self.unsent.is_none() && self.current.as_ref().is_some_and(can_send);
+        let can_send = self.unsent.is_none() && self.current.as_deref().is_some_and(can_send);
         let mux = self.mux.poll_timeout(can_send);
         self.attached().filter_map(|a| a.transport.poll_timeout(now)).chain(mux).min()
     }

@@ -468,7 +468,7 @@ impl PathSet {
         };
         let second = self.second_best(index).filter(worth);
         let always = self.config.redundancy == Redundancy::Always && second.is_some();
-        if !always && !(suspicious && self.copies.afford(now, record.len())) {
+        if !(always || suspicious && self.copies.afford(now, record.len())) {
             return None;
         }
         self.copies.count();

@@ -107,7 +107,7 @@ impl Subscription {
 
 impl Reader {
     /// The next event. May be dropped without loss.
-    pub(super) async fn recv(&mut self) -> Result<Event, Missing> {
+    pub(super) async fn recv(&self) -> Result<Event, Missing> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
@@ -185,9 +185,9 @@ mod tests {
     #[tokio::test]
     async fn each_reader_gets_all_from_when_it_was_made() {
         let feed = Feed::new();
-        let mut one = feed.subscription().reader();
+        let one = feed.subscription().reader();
         feed.send(trouble(1));
-        let mut two = feed.subscription().reader();
+        let two = feed.subscription().reader();
         feed.send(trouble(2));
         drop(feed);
         assert_eq!(two.recv().await, Ok(trouble(2)));
@@ -200,7 +200,7 @@ mod tests {
     #[tokio::test]
     async fn a_slow_reader_misses_the_oldest_and_is_told() {
         let feed = Feed::new();
-        let mut reader = feed.subscription().reader();
+        let reader = feed.subscription().reader();
         (0..MAX_EVENTS + 3).for_each(|n| feed.send(trouble(n)));
         assert_eq!(reader.recv().await, Err(Missing::Lagged(3)));
         assert_eq!(reader.recv().await, Ok(trouble(3)));
@@ -209,7 +209,7 @@ mod tests {
     #[tokio::test]
     async fn what_all_have_read_is_forgotten() {
         let feed = Feed::new();
-        let mut reader = feed.subscription().reader();
+        let reader = feed.subscription().reader();
         let lazy = feed.subscription().reader();
         (0..100).for_each(|n| feed.send(trouble(n)));
         for n in 0..100 {
@@ -224,7 +224,7 @@ mod tests {
     #[tokio::test]
     async fn a_reader_is_woken() {
         let feed = Feed::new();
-        let mut reader = feed.subscription().reader();
+        let reader = feed.subscription().reader();
         let waiting = tokio::spawn(async move { reader.recv().await });
         tokio::task::yield_now().await;
         feed.send(trouble(7));
