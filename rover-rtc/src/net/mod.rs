@@ -2,11 +2,11 @@
 //! card.
 //!
 //! Half of the cost of a data channel is system calls per datagram, so nothing here handles one
-//! datagram at a time. A driver owns one [`SocketSet`] with one socket per interface address and
-//! one [`RecvBatch`], and turns like this:
+//! datagram at a time. A driver owns one [`SocketSet`] with one socket per interface address, and
+//! one [`RecvBatch`] or its thread's, and turns like this:
 //!
 //! 1. [`SocketSet::poll_recv`] fills the batch with one `recvmmsg`, GRO included; each datagram
-//!    of [`RecvBatch::datagrams`] goes to the transports.
+//!    of [`RecvBatch::arrivals`] goes to the transports.
 //! 2. What the transports answer goes to [`SocketSet::send`], which only queues.
 //! 3. One [`SocketSet::flush`] ends the turn. It sends runs of equal datagrams to the same
 //!    destination with one GSO call each, and the delayed datagrams that are due.

@@ -45,10 +45,7 @@ impl RecvBatch {
     ///
     /// Empty datagrams are left out: no protocol here has them.
     pub fn datagrams(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
-        split(&self.memory, &self.meta[..self.filled])
-            .enumerate()
-            .filter(|(index, _)| self.kept.get(*index) != Some(&false))
-            .map(|(_, datagram)| datagram)
+        self.cut(1)
     }
 
     /// [`datagrams`](Self::datagrams), but DTLS records of one sender that lie side by side come as
@@ -57,13 +54,15 @@ impl RecvBatch {
     /// That is one look-up, one turn of the transport and one acknowledgement of SCTP for up to
     /// eight of them.
     pub fn arrivals(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
-        let whole = self.kept.is_empty();
-        let buffers = self.memory.chunks_exact(BUFFER_LEN).zip(&self.meta[..self.filled]);
-        let joined = buffers.filter(move |_| whole).flat_map(|(buffer, meta)| {
-            let received = &buffer[..meta.len.min(BUFFER_LEN)];
-            Joined { received, stride: meta.stride.max(1) }.map(|datagram| (meta.addr, datagram))
-        });
-        joined.chain(self.datagrams().filter(move |_| !whole))
+        // What the faults have left goes one by one.
+        self.cut(if self.kept.is_empty() { MAX_JOINED } else { 1 })
+    }
+
+    fn cut(&self, most: usize) -> impl Iterator<Item = (SocketAddr, &[u8])> {
+        cut(&self.memory, &self.meta[..self.filled], most)
+            .enumerate()
+            .filter(|(index, _)| self.kept.get(*index) != Some(&false))
+            .map(|(_, datagram)| datagram)
     }
 
     /// Whether all buffers were filled, so that there may be more to receive
@@ -75,7 +74,7 @@ impl RecvBatch {
     pub(super) fn retain(&mut self, mut keep: impl FnMut(SocketAddr, &[u8]) -> bool) -> usize {
         let filled = &self.meta[..self.filled];
         self.kept.clear();
-        self.kept.extend(split(&self.memory, filled).map(|(from, datagram)| keep(from, datagram)));
+        self.kept.extend(cut(&self.memory, filled, 1).map(|(from, datagram)| keep(from, datagram)));
         self.kept.iter().filter(|kept| **kept).count()
     }
 
@@ -92,7 +91,7 @@ impl RecvBatch {
         let mut buffers: [IoSliceMut<'_>; BUFFERS] =
             array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
         self.filled = recv(&mut buffers, &mut self.meta)?.min(BUFFERS);
-        Ok(split(&self.memory, &self.meta[..self.filled]).count())
+        Ok(cut(&self.memory, &self.meta[..self.filled], 1).count())
     }
 }
 
@@ -108,29 +107,32 @@ impl fmt::Debug for RecvBatch {
     }
 }
 
-/// Cuts the filled buffers into datagrams
-fn split<'a>(
+/// Cuts the filled buffers into datagrams, with so many records in one at most
+fn cut<'a>(
     memory: &'a [u8],
     filled: &'a [RecvMeta],
+    most: usize,
 ) -> impl Iterator<Item = (SocketAddr, &'a [u8])> {
-    memory.chunks_exact(BUFFER_LEN).zip(filled).flat_map(|(buffer, meta)| {
+    memory.chunks_exact(BUFFER_LEN).zip(filled).flat_map(move |(buffer, meta)| {
         let received = &buffer[..meta.len.min(BUFFER_LEN)];
         // The stride of an empty datagram is zero, which `chunks` does not take.
-        received.chunks(meta.stride.max(1)).map(|datagram| (meta.addr, datagram))
+        let cut = Cut { received, stride: meta.stride.max(1), most };
+        cut.map(|datagram| (meta.addr, datagram))
     })
 }
 
-/// What is received of one sender, cut into datagrams, but for records that go together
-struct Joined<'a> {
+/// What is received of one sender
+struct Cut<'a> {
     received: &'a [u8],
     stride: usize,
+    most: usize,
 }
 
-impl<'a> Iterator for Joined<'a> {
+impl<'a> Iterator for Cut<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        let datagrams = self.received.chunks(self.stride).take(MAX_JOINED);
+        let datagrams = self.received.chunks(self.stride).take(self.most);
         let records = datagrams.take_while(|datagram| is_data_record(datagram)).count().max(1);
         let end = self.received.len().min(records * self.stride);
         let (next, rest) = self.received.split_at(end);
