@@ -16,14 +16,11 @@ pub struct Admission {
     limited: bool,
     /// The highest rate of late in bytes per second, which fades.
     best: f64,
-    /// Rounds without growth, until they were enough to say that the network is full: before that
-    /// it is the congestion window that grows, and nothing is known but that there is room.
-    full: u32,
 }
 
 impl Default for Admission {
     fn default() -> Self {
-        Self { limit: START, acked: 0, since: None, limited: false, best: 0.0, full: 0 }
+        Self { limit: START, acked: 0, since: None, limited: false, best: 0.0 }
     }
 }
 
@@ -51,19 +48,13 @@ impl Admission {
         let rate = self.acked as f64 / elapsed.as_secs_f64();
         // Who sends less than it may says nothing of what the network can carry.
         if self.limited || rate > self.best {
-            if self.full < FULL {
-                self.full = if rate > self.best * GREW { 0 } else { self.full + 1 };
-            }
             self.best = rate.max(self.best * FADE);
-            let begins = self.full < FULL;
-            let growth = if begins { STARTUP } else { GROWTH };
             let product = self.best * rtt.as_secs_f64();
-            let limit = self.best * QUEUE.as_secs_f64() + growth * product;
+            let limit = self.best * QUEUE.as_secs_f64() + GROWTH * product;
             // On a fast link the queue would only cost.
-            let most = (growth * product).max(ENOUGH as f64);
+            let most = (GROWTH * product).max(ENOUGH as f64);
             let limit = (limit.min(most) as usize).clamp(MIN, MAX);
-            let shrinks = self.limited && !begins;
-            self.limit = if shrinks { limit } else { limit.max(self.limit) };
+            self.limit = if self.limited { limit } else { limit.max(self.limit) };
         }
         (self.acked, self.since, self.limited) = (0, Some(now), false);
     }
@@ -75,7 +66,7 @@ const ENOUGH: usize = 52 * 1024;
 
 const MIN: usize = 8 * 1024;
 /// 50 Mbit/s with a round trip of 200 ms, and what growth takes.
-pub(crate) const MAX: usize = 2 * 1024 * 1024;
+const MAX: usize = 2 * 1024 * 1024;
 
 /// What may wait before the slowest part of the way: it bridges the pauses between
 /// acknowledgements, and commands wait behind it.
@@ -83,14 +74,6 @@ const QUEUE: Duration = Duration::from_millis(5);
 
 /// More than the network holds, so that it is found out if it holds more.
 const GROWTH: f64 = 1.25;
-
-/// As long as it grows with each round trip, as SCTP's congestion window does in slow start.
-const STARTUP: f64 = 2.2;
-
-/// Growth of the rate in a round trip that counts as such, and how many rounds without it show that
-/// the network is full.
-const GREW: f64 = 1.15;
-const FULL: u32 = 3;
 
 /// On a link of microseconds a round trip is too short to measure in.
 const MIN_ROUND: Duration = Duration::from_millis(2);
