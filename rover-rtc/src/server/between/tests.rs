@@ -108,12 +108,12 @@ fn who_comes_back_on_a_new_transport_misses_and_repeats_nothing() {
     assert_eq!(clients, 2);
 }
 
-fn assert_all_got(town: &mut Town, people: &[usize], count: u64) {
+fn assert_all_got(town: &mut Town, people: &[usize], count: u64, seed: u64) {
     town.run(10 * SECOND);
     for person in people {
         let got = numbers(&town.people[*person], "commands");
-        assert_eq!(got, (0..count).collect::<Vec<_>>(), "{person}");
-        assert!(town.people[*person].link.is_flushed(), "{person}");
+        assert_eq!(got, (0..count).collect::<Vec<_>>(), "{person}, seed {seed}");
+        assert!(town.people[*person].link.is_flushed(), "{person}, seed {seed}");
     }
 }
 
@@ -121,7 +121,6 @@ fn assert_all_got(town: &mut Town, people: &[usize], count: u64) {
 #[test]
 fn whatever_happens_all_arrive_once_and_in_order() {
     for seed in 1..=6_u64 {
-        println!("seed {seed}");
         let mut town = Town::new(3, |_| ());
         let people = [(); 2].map(|()| town.join(&[commands()]));
         town.delay = Duration::from_millis(seed * 4 % 23);
@@ -143,7 +142,7 @@ fn whatever_happens_all_arrive_once_and_in_order() {
             town.run(Duration::from_millis(dice / 8_000 % 8));
         }
         town.full = false;
-        assert_all_got(&mut town, &people, count);
+        assert_all_got(&mut town, &people, count, seed);
     }
 }
 
@@ -151,7 +150,6 @@ fn whatever_happens_all_arrive_once_and_in_order() {
 #[test]
 fn each_of_many_gets_what_was_sent_while_it_was_changing_transports() {
     for seed in 1..=6_u64 {
-        println!("seed {seed}");
         let mut town = Town::new(1 + seed as usize % 3, |_| ());
         let [writer, readers @ ..] = [(); 5].map(|()| town.join(&[commands()]));
         town.delay = Duration::from_millis(5 + seed * 4 % 23);
@@ -168,8 +166,8 @@ fn each_of_many_gets_what_was_sent_while_it_was_changing_transports() {
             }
             town.run(Duration::from_millis(3));
         }
-        assert_all_got(&mut town, &readers, count);
-        assert!(town.people[writer].link.is_flushed());
+        assert_all_got(&mut town, &readers, count, seed);
+        assert!(town.people[writer].link.is_flushed(), "seed {seed}");
     }
 }
 
