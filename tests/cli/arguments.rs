@@ -60,6 +60,7 @@ fn bad_arguments_are_explained() {
         "bench load --server 127.0.0.1:9 --clients 2 --size 15",
         "bench load --server 127.0.0.1:9 --clients 2 --size 262145",
         "bench load --server 127.0.0.1:9 --clients 2 --seconds -1",
+        "bench load --server 127.0.0.1:9 --clients 2 --warm-up NaN",
         "bench load --server 127.0.0.1:9 --clients 2 --threads 0",
         "bench load --server 127.0.0.1:9 --clients 2 --channel latest",
         "bench load --server 127.0.0.1:9 --clients 2 --idle --unread 1",

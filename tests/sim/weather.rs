@@ -32,6 +32,27 @@ fn the_carrying_path_is_cut_at_any_phase() {
     assert!(gaps[20] <= 200 * MS);
 }
 
+/// Ten messages a second each way.
+#[test]
+fn a_thin_flow_survives_a_cut_at_any_phase() {
+    let mut gaps = Vec::new();
+    for seed in 0..40u64 {
+        let mut pair = Pair::connected(seed, 2, &PathConfig::default(), &Edge::default());
+        pair.send_every(Some(100 * MS));
+        pair.run_for(10 * SECOND + MS * (seed as u32 * 7));
+        let carrying = pair.carrying(OFFERER);
+        pair.change(carrying, |e| e.cut = true);
+        pair.run_for(5 * SECOND);
+        pair.settle(5 * SECOND);
+        let report = pair.check();
+        report.assert_whole().assert_gap(400 * MS);
+        gaps.push(report.longest_gap);
+    }
+    gaps.sort();
+    println!("thin flow cut: gap p50 {:?} max {:?}", gaps[20], gaps[39]);
+    assert!(gaps[20] <= 150 * MS, "what is sent next goes both ways already");
+}
+
 #[test]
 fn always_redundant_means_no_gap() {
     for seed in 0..20u64 {

@@ -135,6 +135,8 @@ pub struct Link {
     /// Bytes in SCTP when last looked: all, and those of plain channels.
     buffered: usize,
     plain_buffered: usize,
+    /// The last datagram, or time that passed, was one of the paths' and changed nothing.
+    still: bool,
     events: VecDeque<LinkEvent>,
     stats: LinkStats,
 }
@@ -170,6 +172,7 @@ impl Link {
             path: None,
             buffered: 0,
             plain_buffered: 0,
+            still: false,
             events: VecDeque::new(),
             stats: LinkStats::default(),
         }
@@ -368,8 +371,12 @@ impl Link {
     ) -> bool {
         let owner = self.attached().find(|a| a.transport.paths().has_local(local));
         let Some(attached) = owner else { return false };
+        let dead = attached.transport.paths().dead_since();
         let taken = attached.transport.handle_datagram(now, local, remote, datagram);
+        let lives = dead.is_none() && attached.transport.paths().dead_since().is_none();
+        let still = lives && attached.transport.was_aside();
         self.collect(now);
+        self.still = still && self.events.is_empty();
         taken
     }
 
@@ -380,8 +387,23 @@ impl Link {
 
     /// Lets time pass.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.attached().for_each(|a| a.transport.handle_timeout(now));
+        let dead = self.dead_since();
+        let mut still = self.mux_timeout().is_none_or(|t| t > now);
+        for attached in self.attached() {
+            attached.transport.handle_timeout(now);
+            still &= attached.transport.was_aside();
+        }
         self.collect(now);
+        let lives = dead.is_none() && self.dead_since().is_none();
+        self.still = still && lives && self.events.is_empty();
+    }
+
+    /// Whether the last datagram, or time that passed, was of the paths' probes, and changed
+    /// nothing: then there is nothing to move that was not there before. A link is pumped after
+    /// anything else.
+    #[must_use]
+    pub fn is_still(&self) -> bool {
+        self.still
     }
 
     /// What the journal is to keep. Each is answered by [`Link::recorded`], in order.
@@ -402,13 +424,17 @@ impl Link {
 
     /// When [`Link::handle_timeout`] is due.
     pub fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
-        // What cannot be sent now is due when it can.
+        let mux = self.mux_timeout();
+        self.attached().filter_map(|a| a.transport.poll_timeout(now)).chain(mux).min()
+    }
+
+    /// What cannot be sent now is due when it can.
+    fn mux_timeout(&self) -> Option<Instant> {
         let can_send = |a: &Attached| {
             a.ways.sending().0.is_some() && a.transport.paths().dead_since().is_none()
         };
         let can_send = self.unsent.is_none() && self.current.as_deref().is_some_and(can_send);
-        let mux = self.mux.poll_timeout(can_send);
-        self.attached().filter_map(|a| a.transport.poll_timeout(now)).chain(mux).min()
+        self.mux.poll_timeout(can_send)
     }
 
     /// Gives back memory that an idle link has no use for. For a driver that is about to sleep.
@@ -429,12 +455,6 @@ impl Link {
     /// The next event.
     pub fn poll_event(&mut self) -> Option<LinkEvent> {
         self.events.pop_front()
-    }
-
-    /// Whether [`Link::poll_event`] has something.
-    #[must_use]
-    pub fn has_events(&self) -> bool {
-        !self.events.is_empty()
     }
 
     /// The transport in use.

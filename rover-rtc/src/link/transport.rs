@@ -53,6 +53,8 @@ pub struct Transport {
     warps: u64,
     refused: u64,
     receiving: bool,
+    /// Whether the last datagram, or time that passed, was of interest to the paths only.
+    aside: bool,
     restart_answer: Option<(IceCreds, String)>,
     /// STUN messages that came before the other side's credentials.
     early: u32,
@@ -93,6 +95,7 @@ impl Transport {
             warps: 0,
             refused: 0,
             receiving: true,
+            aside: false,
             restart_answer: None,
             early: 0,
             call: String::new(),
@@ -229,9 +232,13 @@ impl Transport {
         remote: SocketAddr,
         datagram: &[u8],
     ) -> bool {
+        self.aside = false;
         let taken = match datagram.first() {
             Some(0..=3) => match self.paths.handle_stun(now, local, remote, datagram) {
-                StunVerdict::Consumed => true,
+                StunVerdict::Consumed => {
+                    self.aside = true;
+                    true
+                }
                 StunVerdict::ForSession => {
                     self.early += u32::from(!self.paths.is_negotiated());
                     self.session.handle_datagram(now, local, remote, datagram)
@@ -253,7 +260,10 @@ impl Transport {
     /// Lets time pass.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.paths.handle_timeout(now);
-        if self.session.poll_timeout().is_some_and(|t| t <= now) {
+        let due = |deadline: Option<Instant>| deadline.is_some_and(|t| t <= now);
+        self.aside = !due(self.warp_deadline());
+        if due(self.session.poll_timeout()) {
+            self.aside = false;
             self.session.handle_timeout(now);
         }
         self.collect(now);
@@ -263,6 +273,7 @@ impl Transport {
     /// have been acknowledged since the last call.
     pub fn drive_warp(&mut self, now: Instant, buffered: usize, progress: bool) {
         self.paths.set_outstanding(buffered > 0);
+        self.session.set_patient(buffered == 0 && self.paths.is_calm(now));
         if progress || buffered == 0 || self.stalled_since.is_none() {
             self.stalled_since = (buffered > 0).then_some(now);
         }
@@ -298,10 +309,19 @@ impl Transport {
         Some(since + (4 * rtt).max(STALL))
     }
 
+    fn warp_deadline(&self) -> Option<Instant> {
+        self.warp.map(|w| w.next).or_else(|| self.stall_deadline())
+    }
+
+    /// Whether the last datagram, or time that passed, was of interest to the paths only, which
+    /// have nothing to say about it.
+    pub(super) fn was_aside(&self) -> bool {
+        self.aside && self.events.is_empty()
+    }
+
     /// When [`Transport::handle_timeout`] or [`Transport::drive_warp`] is due.
     pub fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
-        let warp = self.warp.map(|w| w.next).or_else(|| self.stall_deadline());
-        [self.session.poll_timeout(), self.paths.poll_timeout(now), warp]
+        [self.session.poll_timeout(), self.paths.poll_timeout(now), self.warp_deadline()]
             .into_iter()
             .flatten()
             .min()

@@ -82,7 +82,7 @@ pub struct Client {
     lagging: HashSet<ChannelId>,
     /// Channels of an earlier session that it has not opened again yet: what is for them waits.
     returning: HashSet<ChannelId>,
-    /// All that has come since the last look was STUN that changed nothing: there is nothing to move.
+    /// There is nothing to move: what has happened was the paths' only, or all has been moved.
     quiet: bool,
 }
 
@@ -188,11 +188,10 @@ impl Client {
             })
         };
         let before = genuine(self);
-        let alive = self.has_living_path();
         let taken = self.link.handle_datagram(now, local, remote, datagram);
         let after = genuine(self);
         let record = crate::session::is_record(datagram);
-        self.quiet = alive && after > before && self.has_living_path() && !self.link.has_events();
+        self.quiet = self.link.is_still();
         if taken && (after > before || record || !self.connected) {
             self.health.mark_activity(now);
         } else if !taken {
@@ -225,6 +224,7 @@ impl Client {
         let missed = |c: &mut Self| c.paths().map_or(0, crate::path::PathSet::misses);
         let before = missed(self);
         self.link.handle_timeout(now);
+        self.quiet = self.link.is_still();
         let after = missed(self);
         self.health.mark_failures(u32::try_from(after.saturating_sub(before)).unwrap_or(u32::MAX));
     }
@@ -235,13 +235,15 @@ impl Client {
             if let Some(output) = self.outputs.pop_front() {
                 return output;
             }
-            match self.link.poll_event() {
-                Some(event) => self.on_event(event),
-                None => break,
+            if let Some(event) = self.link.poll_event() {
+                self.quiet = false;
+                self.on_event(event);
+            } else if self.quiet {
+                break;
+            } else {
+                self.link.pump(now);
+                self.quiet = true;
             }
-        }
-        if !self.quiet {
-            self.link.pump(now);
         }
         if let Some(outgoing) = self.link.poll_transmit() {
             return ClientOutput::Transmit(outgoing);

@@ -268,6 +268,22 @@ impl PathSet {
         self.usage.note(now);
     }
 
+    /// Whether a thin flow goes over a path that is known to be clean: nothing is urgent.
+    #[must_use]
+    pub fn is_calm(&self, now: Instant) -> bool {
+        let clean = |path: &Path| !(path.is_suspect() || path.loss.has_lost(now));
+        self.usage.is_thin() && self.carrying().is_some_and(|p| clean(p) && self.is_proven(now, p))
+    }
+
+    /// Whether enough is known of a path to say that it loses nothing. The side that keeps the link
+    /// alive probes more, and so knows better: while it does not, it sends copies.
+    fn is_proven(&self, now: Instant, path: &Path) -> bool {
+        match self.config.keeps_alive {
+            true => path.loss.is_proven(),
+            false => !self.copies.are_coming(now),
+        }
+    }
+
     /// Says whether anything sent is not acknowledged: that keeps the link in use.
     pub fn set_outstanding(&mut self, outstanding: bool) {
         self.usage.outstanding = outstanding;
@@ -450,9 +466,8 @@ impl PathSet {
         let path = &self.paths[index];
         // What follows closely on a loss shows it to SCTP: that is as good as a copy, as long as
         // loss is no more than a possibility.
-        let unproven = !path.loss.is_proven() && !self.selection.is_dense(now);
-        // The side that keeps the link alive probes more, and so knows better.
-        let unknown = if self.config.keeps_alive { unproven } else { self.copies.are_coming(now) };
+        let dense = self.config.keeps_alive && self.selection.is_dense(now);
+        let unknown = !dense && !self.is_proven(now, path);
         let suspicious = path.is_suspect() || path.loss.has_lost(now) || unknown;
         match self.config.redundancy {
             Redundancy::Always => {}

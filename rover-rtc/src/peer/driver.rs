@@ -83,6 +83,9 @@ pub(super) struct Driver {
     frame: Vec<u8>,
     /// When the last one went out.
     framed: Option<Instant>,
+    /// All that has happened since the last turn was the paths' of the link with the hub: there is
+    /// nothing to move.
+    still: bool,
 }
 
 impl Driver {
@@ -129,6 +132,7 @@ impl Driver {
             wake,
             frame: Vec::new(),
             framed: None,
+            still: false,
             config,
             identity,
         }
@@ -172,10 +176,12 @@ impl Driver {
             tokio::select! {
                 biased;
                 () = self.network.sockets.readable() => {
+                    self.still = self.ties.is_none();
                     RecvBatch::with(|batch| self.receive(batch));
                     // A flood must not keep the application out.
                     for _ in 0..COMMAND_TURNS {
                         let Ok(command) = self.commands.try_recv() else { break };
+                        self.still = false;
                         self.on_command(*command);
                     }
                 }
@@ -184,7 +190,7 @@ impl Driver {
                 done = calls => self.on_call(done),
                 heard = self.watch.changed() => self.on_watch(clock::now(), heard),
                 () = self.network.turn.ready() => {}
-                () = timer.sleep_until(clock::now(), deadline) => {}
+                () = timer.sleep_until(clock::now(), deadline) => self.still = self.ties.is_none(),
             }
         }
         self.end().await;
@@ -219,6 +225,7 @@ impl Driver {
     ) {
         let Some(ties) = &mut self.ties else {
             self.home.link.handle_datagram(now, local, remote, datagram);
+            self.still &= self.home.link.is_still();
             return;
         };
         if frame::is_frame(datagram) {
@@ -264,8 +271,10 @@ impl Driver {
         self.home.line.resume_receiving(now, &mut self.home.link);
         if self.home.link.poll_timeout(now).is_some_and(|t| t <= now) {
             self.home.link.handle_timeout(now);
+            self.still &= self.home.link.is_still();
         }
-        let mut more = self.home.link.pump_some(now);
+        let still = std::mem::take(&mut self.still);
+        let mut more = !still && self.home.link.pump_some(now);
         match self.home.climb(now) {
             Some(Need::Scan) => {
                 self.follow_interfaces(now);

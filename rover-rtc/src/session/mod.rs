@@ -123,6 +123,8 @@ pub struct Session {
     transmits: VecDeque<Transmit>,
     events: VecDeque<SessionEvent>,
     records_sent: u64,
+    /// See [`Session::set_patient`].
+    patient: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,6 +167,7 @@ impl Session {
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             records_sent: 0,
+            patient: false,
         };
         if let Some(expected) = session.config.expected {
             session.expect(expected);
@@ -342,7 +345,14 @@ impl Session {
     /// When [`Session::handle_timeout`] is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        (self.stage != Stage::Closed).then(|| self.clock.real(self.deadline))
+        let wait = if self.patient && self.is_connected() { COMPANY } else { Duration::ZERO };
+        (self.stage != Stage::Closed).then(|| self.clock.real(self.deadline) + wait)
+    }
+
+    /// Says whether timers may be late, as nothing that was sent waits for an acknowledgement: then
+    /// the one for what has come can leave together with the next message.
+    pub fn set_patient(&mut self, patient: bool) {
+        self.patient = patient;
     }
 
     /// Gives back memory that is of no use while nothing happens.
@@ -598,6 +608,10 @@ const WARP_STEPS: usize = 200;
 
 /// Longest that SCTP delays an acknowledgement, in its own time (sctp-proto, `ACK_INTERVAL`).
 const DELAYED_ACK: Duration = Duration::from_millis(200);
+
+/// Longest that the timers of a patient session are late. Ten messages a second each way take the
+/// acknowledgements along; who waits for one resends after 200 ms, not before.
+const COMPANY: Duration = Duration::from_millis(70);
 
 /// Errors in one drain after which a session counts as dead.
 const MAX_ERRORS: usize = 16;

@@ -41,9 +41,12 @@ pub(crate) struct LoadOptions {
     /// Bytes of a message, 16 at least
     #[arg(long, value_name = "BYTES", default_value_t = 100)]
     pub(super) size: usize,
-    /// Seconds to measure, after one of warming up
+    /// Seconds to measure, after those of warming up
     #[arg(long, default_value_t = 10.0)]
     pub(super) seconds: f64,
+    /// Seconds of the same load before that; for the first 5 s of a link thin traffic is sent twice
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
+    pub(super) warm_up: f64,
     /// What the channels promise
     #[arg(long, value_name = "MODE", value_enum, default_value_t)]
     pub(super) channel: LoadChannel,
@@ -107,6 +110,9 @@ impl LoadOptions {
             }
             _ if self.threads == 0 => Err("--threads must be 1 at least"),
             _ if !is_time(self.seconds) => Err("--seconds must be above 0, and a day at most"),
+            _ if self.warm_up != 0.0 && !is_time(self.warm_up) => {
+                Err("--warm-up must be 0 or above, and a day at most")
+            }
             _ if !(self.rate > 0.0 && self.rate <= MAX_RATE) => {
                 Err("--rate must be above 0, and a million at most")
             }
@@ -120,6 +126,11 @@ impl LoadOptions {
     /// The time that is measured.
     pub(super) fn window(&self) -> Duration {
         Duration::from_secs_f64(self.seconds)
+    }
+
+    /// The time before.
+    pub(super) fn lead(&self) -> Duration {
+        Duration::from_secs_f64(self.warm_up)
     }
 
     pub(super) fn pairs(&self) -> usize {

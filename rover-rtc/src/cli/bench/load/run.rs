@@ -37,7 +37,7 @@ pub(in crate::cli::bench) async fn main(options: &LoadOptions) -> Result<ExitCod
     check_open_files(options.clients + options.unread)?;
     let memory = || hub.and_then(Process::memory);
     let memory_before = memory();
-    let pace = Pace::new(options.clients, options.rate, WARM_UP, options.window());
+    let pace = Pace::new(options.clients, options.rate, options.lead(), options.window());
     let shared = Arc::new(Shared {
         options: options.clone(),
         pace,
@@ -59,7 +59,8 @@ pub(in crate::cli::bench) async fn main(options: &LoadOptions) -> Result<ExitCod
     let memory_connected = memory();
 
     let begin = clock::now() + HEAD_START;
-    let (warm, end) = (begin + WARM_UP, begin + WARM_UP + options.window());
+    let warm = begin + options.lead();
+    let end = warm + options.window();
     let head_start = i64::try_from(HEAD_START.as_nanos()).unwrap_or_default();
     if !options.idle {
         orders.send_replace(Order::Begin(begin, clock::unix_nanos() + head_start));
@@ -175,8 +176,6 @@ fn check_open_files(clients: usize) -> Result<(), String> {
 
 /// Clients that connect at the same time: fewer than the hub's limit of half-open ones.
 const AT_ONCE: usize = 25;
-
-const WARM_UP: Duration = Duration::from_secs(1);
 
 /// Until all threads are ready to send.
 const HEAD_START: Duration = Duration::from_millis(100);
