@@ -1,5 +1,6 @@
 //! Who has which channel, as far as other drivers have to know it, and messages from one to another.
 
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -65,10 +66,12 @@ impl Hub {
 
     /// A message of another driver's client.
     pub(super) fn on_passed(&mut self, now: Instant, label: &Arc<str>, message: Message) {
+        let message = ManuallyDrop::new(message);
         for id in self.with_channel(label).collect::<Vec<_>>() {
             self.relayed += 1;
-            self.send_copy(now, id, label, message.clone());
+            self.send_copy(now, id, label, Message::clone(&message));
         }
+        drop(ManuallyDrop::into_inner(message));
     }
 
     /// Clients that have a channel.

@@ -2,6 +2,7 @@
 
 mod town;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use town::{Town, numbers};
@@ -71,6 +72,27 @@ fn what_nobody_gets_waits_for_another_drivers_client() {
     let got = [c, d].map(|p| numbers(&town.people[p], "commands"));
     assert!(got.contains(&(40..50).collect::<Vec<_>>()), "{got:?}");
     assert!(town.people[a].link.is_flushed());
+}
+
+/// A driver that panics is forgotten as it is; so are the notes that it was just reading.
+#[test]
+fn what_a_driver_has_not_read_when_it_panics_is_not_acknowledged() {
+    let mut town = Town::new(2, |_| ());
+    let [a, b] = [(); 2].map(|()| town.join(&[commands()]));
+    town.run(SECOND);
+    assert_eq!([a, b].map(|p| town.people[p].driver), [0, 1]);
+    town.full = true;
+    (0..20).for_each(|n| town.send(a, "commands", n));
+    town.run(SECOND);
+    let mut notes = town.hubs[0].place.poll(1);
+    assert_eq!(notes.len(), 20);
+    notes.insert(0, super::Note::Panic);
+    let mut hub = town.hubs.pop().unwrap();
+    let read = AssertUnwindSafe(|| hub.handle_notes(town.now, 0, notes));
+    catch_unwind(read).unwrap_err();
+    std::mem::forget(hub);
+    town.run(SECOND);
+    assert!(!town.people[a].link.is_flushed());
 }
 
 #[test]
