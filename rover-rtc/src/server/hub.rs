@@ -64,8 +64,9 @@ pub struct Hub {
     pub(super) refused: u64,
     /// The other drivers of the same hub.
     pub(super) place: Place,
-    /// Clients that have come back since, whose channels are not all open yet.
-    pub(super) expected: Vec<(Instant, ClientId)>,
+    /// Clients that have come back since, after whom they come: not all of their channels are open
+    /// yet, and messages of theirs may be under way in the old name.
+    pub(super) expected: Vec<(Instant, ClientId, ClientId)>,
 }
 
 impl Hub {

@@ -27,7 +27,12 @@ impl Hub {
     fn on_note(&mut self, now: Instant, from: usize, note: Note) {
         match note {
             Note::Interest { label, here } => self.on_interest(from, &label, here),
-            Note::Passed { label, message } => self.on_passed(now, &label, message),
+            Note::Passed { from: writer, label, message } => {
+                self.on_passed(now, (from, writer), label, message);
+            }
+            Note::Returned { from, label, message } => {
+                self.on_returned(now, from, &label, message);
+            }
             Note::Letter(letter) => self.on_letter(now, *letter),
             Note::Text { to, text } => {
                 match &text {

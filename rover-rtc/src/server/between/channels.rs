@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::hub::Hub;
+use super::Note;
 use crate::link::Message;
 use crate::model::client::ClientId;
 use crate::model::propagated::Propagated;
@@ -33,14 +34,14 @@ impl Hub {
         for label in self.members.labels(old) {
             self.members.open(id, &label);
         }
-        self.expected.push((now, id));
+        self.expected.push((now, old, id));
     }
 
     /// Expects no longer what has not come.
     pub(in crate::server) fn tidy_expected(&mut self, now: Instant) {
         let over = |at: &Instant| now.saturating_duration_since(*at) >= EXPECTED_WITHIN;
-        let over: Vec<_> = self.expected.extract_if(.., |(at, _)| over(at)).collect();
-        for (_, id) in over {
+        let over: Vec<_> = self.expected.extract_if(.., |(at, ..)| over(at)).collect();
+        for (.., id) in over {
             let Some(client) = self.clients.get_mut(&id) else { continue };
             client.forget_returning();
             let client = &*client;
@@ -59,19 +60,58 @@ impl Hub {
         if !there {
             return;
         }
-        for (_, message) in self.passing.take_waiting(label) {
-            self.place.pass(from, label.clone(), message.passed_on());
+        for (writer, message) in self.passing.take_waiting(label) {
+            self.place.pass(from, writer, label.clone(), message.passed_on());
         }
     }
 
-    /// A message of another driver's client.
-    pub(super) fn on_passed(&mut self, now: Instant, label: &Arc<str>, message: Message) {
+    /// A message of another driver's client. Where nobody has the channel any more, it goes back.
+    pub(super) fn on_passed(
+        &mut self,
+        now: Instant,
+        (driver, from): (usize, ClientId),
+        label: Arc<str>,
+        message: Message,
+    ) {
         let message = ManuallyDrop::new(message);
-        for id in self.with_channel(label).collect::<Vec<_>>() {
-            self.relayed += 1;
-            self.send_copy(now, id, label, Message::clone(&message));
+        let readers: Vec<_> = self.with_channel(&label).collect();
+        if !readers.is_empty() {
+            message.note_readers();
         }
-        drop(ManuallyDrop::into_inner(message));
+        for id in &readers {
+            self.relayed += 1;
+            self.send_copy(now, *id, &label, Message::clone(&message));
+        }
+        let message = ManuallyDrop::into_inner(message);
+        if readers.is_empty() && message.guard.is_some() {
+            self.place.tell(driver, Note::Returned { from, label, message });
+        }
+    }
+
+    /// A message comes back for which another driver had nobody. Who has come meanwhile gets it,
+    /// unless it has had later ones of the same writer: then it drops it.
+    pub(super) fn on_returned(
+        &mut self,
+        now: Instant,
+        from: ClientId,
+        label: &str,
+        message: Message,
+    ) {
+        let Some(message) = message.taken_back() else { return };
+        let from = self.heir_of(from);
+        if let Some(message) = self.passing.rejoin(label, from, message) {
+            self.pass_on(now, from, label.to_owned(), message);
+        }
+    }
+
+    /// The client that goes on where this one was.
+    fn heir_of(&self, mut id: ClientId) -> ClientId {
+        while !self.clients.contains_key(&id)
+            && let Some((.., heir)) = self.expected.iter().find(|(_, old, _)| *old == id)
+        {
+            id = *heir;
+        }
+        id
     }
 
     /// Clients that have a channel.
