@@ -325,6 +325,29 @@ fn what_cannot_be_lost_waits_for_room() {
 }
 
 #[test]
+fn who_is_told_that_a_channel_is_open_before_other_drivers_are_misses_nothing_kept() {
+    let mut town = Town::new(2, |_| ());
+    let a = town.join(&[commands()]);
+    town.run(SECOND);
+    (0..10).for_each(|n| town.send(a, "commands", n));
+    town.full = true;
+    let b = town.join(&[commands()]);
+    town.run(SECOND);
+    let id = town.people[b].link.channel("commands").unwrap();
+    assert!(town.people[b].link.is_open(id));
+    // Its own messages come after the note that has it get those of others.
+    (10..20).for_each(|n| town.send(a, "commands", n));
+    (20..30).for_each(|n| town.send(b, "commands", n));
+    town.run(SECOND);
+    assert!(!town.people[a].link.is_flushed() && numbers(&town.people[b], "commands").is_empty());
+    town.full = false;
+    town.run(SECOND);
+    assert_eq!(numbers(&town.people[b], "commands"), (0..20).collect::<Vec<_>>());
+    assert_eq!(numbers(&town.people[a], "commands"), (20..30).collect::<Vec<_>>());
+    assert!([a, b].iter().all(|p| town.people[*p].link.is_flushed()));
+}
+
+#[test]
 fn peers_of_two_drivers_find_each_other() {
     let mut town = Town::new(2, |_| ());
     let [one, two] = town.names();
