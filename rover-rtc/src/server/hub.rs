@@ -336,7 +336,7 @@ impl Hub {
     /// Makes the client's user names find it.
     pub(super) fn find_by_ufrag(&mut self, id: ClientId) {
         if let Some(client) = self.clients.get(&id) {
-            client.ufrags().iter().for_each(|u| self.demux.add_ufrag(u, id));
+            self.demux.set_ufrags(client.ufrags().iter().map(String::as_str), id);
         }
     }
 
