@@ -4,13 +4,14 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use str0m::config::DtlsCert;
 
 use super::between::{Place, Shared};
 use super::health::{attempt_connection_recovery, check_client_health};
+use super::known::Known;
 use super::members::Members;
 use super::names::Names;
 use super::passing::Passing;
@@ -85,7 +86,7 @@ impl Hub {
         locals: Vec<SocketAddr>,
         known: KnownPeers,
     ) -> Self {
-        Self::among(now, config, locals, Arc::new(Mutex::new(known)), Place::alone())
+        Self::among(now, config, locals, Known::new(known), Place::alone())
     }
 
     /// The part of one driver of several.
@@ -93,7 +94,7 @@ impl Hub {
         now: Instant,
         config: ServerConfig,
         locals: Vec<SocketAddr>,
-        known: Arc<Mutex<KnownPeers>>,
+        known: Known,
         (driver, shared): (usize, Arc<Shared>),
     ) -> Self {
         Self::among(now, config, locals, known, Place::among(driver, shared))
@@ -103,7 +104,7 @@ impl Hub {
         now: Instant,
         config: ServerConfig,
         locals: Vec<SocketAddr>,
-        known: Arc<Mutex<KnownPeers>>,
+        known: Known,
         place: Place,
     ) -> Self {
         // Names are not spread quite evenly.
