@@ -84,6 +84,12 @@ impl Hub {
         }
         let message = ManuallyDrop::into_inner(message);
         if readers.is_empty() && message.guard.is_some() {
+            // Who is expected to have it does not yet: it is told when it has, not asked again.
+            for id in self.members.of(&label).collect::<Vec<_>>() {
+                if self.members.close(id, &label) {
+                    self.place.set_interest(&label, false);
+                }
+            }
             self.place.tell(driver, Note::Returned { from, label, message });
         }
     }

@@ -120,6 +120,28 @@ fn what_somebody_has_read_does_not_come_back() {
     }
 }
 
+#[test]
+fn who_is_expected_to_have_a_channel_is_not_asked_again_and_again() {
+    let mut town = Town::new(2, |_| ());
+    let a = town.join(&[commands()]);
+    town.join(&[ChannelConfig::new("others")]);
+    town.run(SECOND);
+    let expected = *town.hubs[1].clients.keys().next().unwrap();
+    assert!(town.hubs[1].members.open(expected, "commands"));
+    town.hubs[1].place.set_interest("commands", true);
+    town.run(SECOND);
+    (0..10).for_each(|n| town.send(a, "commands", n));
+    let before = town.carried;
+    town.run(SECOND);
+    assert!(town.carried - before < 30, "{}", town.carried - before);
+    assert!(!town.people[a].link.is_flushed());
+    let [c, d] = [(); 2].map(|()| town.join(&[commands()]));
+    town.run(SECOND);
+    let got = [c, d].map(|p| numbers(&town.people[p], "commands"));
+    assert!(got.contains(&(0..10).collect::<Vec<_>>()), "{got:?}");
+    assert!(town.people[a].link.is_flushed());
+}
+
 /// Readers come and go while messages are on their way to them: each gets some in order, and the
 /// writer waits for nothing that cannot come.
 #[test]
