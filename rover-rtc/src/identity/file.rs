@@ -80,17 +80,17 @@ pub(crate) fn sync_dir(_: &Path) -> io::Result<()> {
 
 /// A directory of a test, removed at its end.
 #[cfg(test)]
-pub(super) struct Scratch(pub(super) PathBuf);
+pub(crate) struct Scratch(pub(crate) PathBuf);
 
 #[cfg(test)]
 impl Scratch {
     /// Names a directory that is not there yet.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(std::env::temp_dir().join(format!("rover-rtc-{}", crate::util::random::id())))
     }
 
     /// Creates it, too.
-    pub(super) fn created() -> Self {
+    pub(crate) fn created() -> Self {
         let new = Self::new();
         create_dir(&new.0).unwrap();
         new

@@ -98,11 +98,36 @@ impl KnownPeers {
     ///
     /// [`TrustError`], but not `Replayed`.
     pub fn bind(&mut self, name: &str, fingerprint: Fingerprint) -> Result<Trust, TrustError> {
-        let trust = self.check(name, fingerprint)?;
+        let trust = self.bind_unsaved(name, fingerprint)?;
         if trust == Trust::FirstUse {
-            self.remember(name, Entry { fingerprint, last: 0 })?;
+            self.save()?;
         }
         Ok(trust)
+    }
+
+    /// As [`bind`](Self::bind), without the disk.
+    pub(crate) fn bind_unsaved(
+        &mut self,
+        name: &str,
+        fingerprint: Fingerprint,
+    ) -> Result<Trust, TrustError> {
+        let trust = self.check(name, fingerprint)?;
+        if trust == Trust::FirstUse {
+            self.learn(name, Entry { fingerprint, last: 0 });
+        }
+        Ok(trust)
+    }
+
+    /// What the file does not hold, to be written by the caller.
+    pub(crate) fn take_unsaved(&mut self) -> Option<Unsaved> {
+        let unsaved = std::mem::take(&mut self.unsaved);
+        let path = self.file.as_ref().filter(|_| unsaved)?;
+        Some(Unsaved { path: path.clone(), met: self.met.clone() })
+    }
+
+    /// That could not be written.
+    pub(crate) fn note_unsaved(&mut self) {
+        self.unsaved = true;
     }
 
     /// Accepts a letter: [`bind`](Self::bind), and its number must be larger than that of the last
@@ -129,7 +154,8 @@ impl KnownPeers {
             }
             _ => {}
         }
-        self.remember(name, Entry { fingerprint, last: number })?;
+        self.learn(name, Entry { fingerprint, last: number });
+        self.save()?;
         Ok(trust)
     }
 
@@ -146,16 +172,14 @@ impl KnownPeers {
         Ok(was)
     }
 
-    fn remember(&mut self, name: &str, entry: Entry) -> Result<(), TrustError> {
+    fn learn(&mut self, name: &str, entry: Entry) {
         self.met.insert(name.to_owned(), entry);
         self.unsaved = true;
-        self.save()
     }
 
     fn save(&mut self) -> Result<(), TrustError> {
         if let Some(path) = self.file.as_ref().filter(|_| self.unsaved) {
-            table::save(path, &self.met)
-                .map_err(|source| TrustError::Store { path: path.clone(), source })?;
+            save(path, &self.met)?;
         }
         self.unsaved = false;
         Ok(())
@@ -168,6 +192,24 @@ impl KnownPeers {
             (None, None) => Origin::Memory,
         }
     }
+}
+
+/// A copy of names and the file where they belong.
+#[derive(Debug)]
+pub(crate) struct Unsaved {
+    path: PathBuf,
+    met: Table,
+}
+
+impl Unsaved {
+    /// Writes the file. Blocks on the disk.
+    pub(crate) fn save(&self) -> Result<(), TrustError> {
+        save(&self.path, &self.met)
+    }
+}
+
+fn save(path: &Path, met: &Table) -> Result<(), TrustError> {
+    table::save(path, met).map_err(|source| TrustError::Store { path: path.to_owned(), source })
 }
 
 /// In the state directory.

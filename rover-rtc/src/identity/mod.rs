@@ -22,6 +22,8 @@ mod table;
 mod trust;
 mod verify;
 
+#[cfg(test)]
+pub(crate) use file::Scratch;
 pub(crate) use file::{create_dir, sync_dir};
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use keys::{Identity, IdentityError};

@@ -1,6 +1,7 @@
 //! A message, and how its receiver acknowledges it.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
@@ -49,8 +50,27 @@ impl Message {
 
     /// The same, to be passed on: acknowledged when no copy is left.
     pub(crate) fn passed_on(mut self) -> Self {
-        self.guard = self.receipt.take().map(|receipt| Arc::new(Guard(receipt)));
+        self.guard = self.receipt.take().map(|receipt| {
+            Arc::new(Guard { receipt: Some(receipt), has_readers: AtomicBool::new(false) })
+        });
         self
+    }
+
+    /// Notes that somebody gets it that is passed on.
+    pub(crate) fn note_readers(&self) {
+        if let Some(guard) = &self.guard {
+            guard.has_readers.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The same as before it was passed on, if nobody gets it, and no other copy may still find
+    /// somebody.
+    pub(crate) fn taken_back(mut self) -> Option<Self> {
+        let mut guard = self.guard.take().and_then(Arc::into_inner)?;
+        if !*guard.has_readers.get_mut() {
+            self.receipt = guard.receipt.take();
+        }
+        self.receipt.is_some().then_some(self)
     }
 
     /// Acknowledges it, where the channel leaves that to the application
@@ -106,11 +126,17 @@ impl Receipt {
 
 /// Acknowledges a message that was passed on when all copies of it have been acknowledged, or have
 /// come to nothing.
-pub(crate) struct Guard(pub(crate) Receipt);
+pub(crate) struct Guard {
+    /// Until the message is taken back.
+    receipt: Option<Receipt>,
+    has_readers: AtomicBool,
+}
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.0.give();
+        if let Some(receipt) = &self.receipt {
+            receipt.give();
+        }
     }
 }
 

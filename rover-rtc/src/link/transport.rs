@@ -246,7 +246,10 @@ impl Transport {
             },
             Some(20..=63) if self.paths.accepts_record(local, remote) => {
                 self.paths.record_received(local, remote, datagram.len());
-                self.paths.record_numbered(now, record_number(datagram));
+                // A copy may lie beside its record: after a gap both come at once.
+                for number in record_numbers(datagram) {
+                    self.paths.record_numbered(now, Some(number));
+                }
                 // Unread messages fill the inbox: the other side's SCTP will send this again.
                 !self.receiving || self.session.handle_datagram(now, local, remote, datagram)
             }
@@ -469,9 +472,15 @@ impl Transport {
     }
 }
 
-/// Epoch and number of the first DTLS 1.2 record in a datagram (RFC 6347 section 4.1).
-fn record_number(datagram: &[u8]) -> Option<u64> {
-    datagram.get(3..11)?.try_into().ok().map(u64::from_be_bytes)
+/// Epoch and number of each DTLS 1.2 record in a datagram (RFC 6347 section 4.1).
+fn record_numbers(mut datagram: &[u8]) -> impl Iterator<Item = u64> {
+    std::iter::from_fn(move || {
+        let (header, rest) = datagram.split_first_chunk::<13>()?;
+        let [_, _, _, number @ .., high, low] = *header;
+        let length = u16::from_be_bytes([high, low]);
+        datagram = rest.get(usize::from(length)..).unwrap_or_default();
+        Some(u64::from_be_bytes(number))
+    })
 }
 
 /// After these, what was in flight is lost, and waiting for its timer helps nobody. A switch away
@@ -499,3 +508,22 @@ const MIN_WARP_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A single retransmission may be lost too; but a peer that is gone acknowledges nothing at all.
 const MAX_WARPS: u32 = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_that_came_together_are_told_apart() {
+        let record = |number: u8, length: u8| {
+            let header = [23, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, number, 0, length];
+            [&header[..], &vec![0xff; usize::from(length)]].concat()
+        };
+        let numbers = |datagram: &[u8]| record_numbers(datagram).collect::<Vec<_>>();
+        let epoch = 1 << 48;
+        let joined = [record(7, 50), record(8, 50), record(7, 50), record(9, 0)].concat();
+        assert_eq!(numbers(&joined), [7, 8, 7, 9].map(|number| epoch + number));
+        assert_eq!(numbers(&joined[..100]), [7, 8].map(|number| epoch + number));
+        assert_eq!((numbers(&joined[..12]), numbers(&[])), (vec![], vec![]));
+    }
+}

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use str0m::ice::{StunMessage, TransId};
@@ -14,13 +15,20 @@ pub(crate) type Source = (SocketAddr, SocketAddr);
 /// only confirm.
 #[derive(Debug)]
 pub(crate) struct Demux<K> {
-    ufrags: HashMap<String, K>,
+    ufrags: HashMap<Arc<str>, K>,
     sources: HashMap<Source, K>,
-    /// The sources of each, oldest first: a stranger must not make us keep more and more.
-    by_owner: HashMap<K, VecDeque<Source>>,
+    by_owner: HashMap<K, Owned>,
     /// Requests of ours to addresses that no source entry covers yet.
     transactions: HashMap<TransId, K>,
     order: VecDeque<(Instant, TransId)>,
+}
+
+/// What leads to one owner, unless it has gone over to another one since.
+#[derive(Debug, Default)]
+struct Owned {
+    ufrags: Vec<Arc<str>>,
+    /// Oldest first: a stranger must not make us keep more and more.
+    sources: VecDeque<Source>,
 }
 
 impl<K: Copy + Eq + Hash> Demux<K> {
@@ -42,13 +50,16 @@ impl<K: Copy + Eq + Hash> Demux<K> {
 
     /// Notes all user names of an owner; those that it had before are forgotten.
     pub(crate) fn set_ufrags<'a>(&mut self, names: impl Iterator<Item = &'a str>, id: K) {
-        self.ufrags.retain(|_, owner| *owner != id);
+        let before = self.by_owner.get_mut(&id).map(|own| std::mem::take(&mut own.ufrags));
+        before.into_iter().flatten().for_each(|name| self.forget_ufrag(&name, id));
         names.for_each(|name| self.add_ufrag(name, id));
     }
 
     pub(crate) fn add_ufrag(&mut self, ufrag: &str, id: K) {
         if self.ufrags.get(ufrag) != Some(&id) {
-            self.ufrags.insert(ufrag.to_owned(), id);
+            let ufrag = Arc::<str>::from(ufrag);
+            self.by_owner.entry(id).or_default().ufrags.push(ufrag.clone());
+            self.ufrags.insert(ufrag, id);
         }
     }
 
@@ -57,7 +68,7 @@ impl<K: Copy + Eq + Hash> Demux<K> {
         if self.sources.insert(source, id) == Some(id) {
             return;
         }
-        let own = self.by_owner.entry(id).or_default();
+        let own = &mut self.by_owner.entry(id).or_default().sources;
         own.push_back(source);
         if own.len() > MAX_SOURCES
             && let Some(oldest) = own.pop_front()
@@ -83,9 +94,15 @@ impl<K: Copy + Eq + Hash> Demux<K> {
     }
 
     pub(crate) fn remove(&mut self, id: K) {
-        self.ufrags.retain(|_, owner| *owner != id);
-        for source in self.by_owner.remove(&id).unwrap_or_default() {
-            self.forget_source(source, id);
+        let Some(Owned { ufrags, sources }) = self.by_owner.remove(&id) else { return };
+        ufrags.iter().for_each(|name| self.forget_ufrag(name, id));
+        sources.into_iter().for_each(|source| self.forget_source(source, id));
+    }
+
+    /// Forgets a user name, unless it has gone over to another one.
+    fn forget_ufrag(&mut self, ufrag: &str, id: K) {
+        if self.ufrags.get(ufrag) == Some(&id) {
+            self.ufrags.remove(ufrag);
         }
     }
 
@@ -153,5 +170,30 @@ mod tests {
         assert_eq!((demux.owner(source(1999)), demux.sources.len()), (Some('b'), 1));
         demux.remove_local(source(0).0);
         assert!(demux.sources.is_empty());
+    }
+
+    #[test]
+    fn one_owner_forgets_its_own_names_and_none_of_others() {
+        let mut demux = Demux::default();
+        demux.set_ufrags(["one", "two"].into_iter(), 'a');
+        demux.set_ufrags(["two", "three"].into_iter(), 'b');
+        demux.set_ufrags(["one", "four"].into_iter(), 'a');
+        let mut names: Vec<_> = demux.ufrags.iter().map(|(name, id)| (&**name, *id)).collect();
+        names.sort_unstable();
+        assert_eq!(names, [("four", 'a'), ("one", 'a'), ("three", 'b'), ("two", 'b')]);
+        demux.remove('a');
+        assert_eq!((demux.ufrags.get("two"), demux.ufrags.len()), (Some(&'b'), 2));
+        demux.remove('b');
+        assert!(demux.ufrags.is_empty() && demux.by_owner.is_empty());
+    }
+
+    /// Each looks at its own: else this takes minutes.
+    #[test]
+    fn many_leave_as_quickly_as_they_came() {
+        let mut demux = Demux::default();
+        let start = crate::util::clock::now();
+        (0..100_000_u32).for_each(|id| demux.set_ufrags([&*id.to_string()].into_iter(), id));
+        (0..100_000_u32).for_each(|id| demux.remove(id));
+        assert!(demux.ufrags.is_empty() && start.elapsed() < Duration::from_secs(30));
     }
 }

@@ -24,9 +24,20 @@ pub(super) struct Driver {
 
 /// The ends of the queues between this driver and the others.
 ///
-/// What a datagram tells a client here must not be known to it before other drivers could know it:
+/// What a datagram tells a client here should not be known to it before other drivers can know it:
 /// it may lead to a datagram to one of them. So notes leave before datagrams do, and are read
 /// before datagrams are.
+///
+/// Only while a queue is full do datagrams overtake notes, and answers over HTTP always may: a
+/// driver that hangs must not silence the clients of the others, nor their probes. That is safe:
+///
+/// - An acknowledgement cannot be among them, for the guard of its message is in the note.
+/// - Notes to one driver stay in order. What a client does there by way of this one comes after
+///   what it was told: its messages after its interest, frames after the number of their channel.
+/// - Who has opened a channel, and tells another driver's client so by some other way, may miss what
+///   that one sends before the note is read: as if it had come that much later. What nobody else
+///   gets either waits for it, if its writer keeps it.
+/// - Who asks for a name asks the driver to which it belongs, whom nobody needs to tell.
 #[derive(Debug)]
 pub struct Line {
     me: usize,

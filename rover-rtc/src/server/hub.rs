@@ -4,13 +4,14 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use str0m::config::DtlsCert;
 
 use super::between::{Place, Shared};
 use super::health::{attempt_connection_recovery, check_client_health};
+use super::known::Known;
 use super::members::Members;
 use super::names::Names;
 use super::passing::Passing;
@@ -64,8 +65,9 @@ pub struct Hub {
     pub(super) refused: u64,
     /// The other drivers of the same hub.
     pub(super) place: Place,
-    /// Clients that have come back since, whose channels are not all open yet.
-    pub(super) expected: Vec<(Instant, ClientId)>,
+    /// Clients that have come back since, after whom they come: not all of their channels are open
+    /// yet, and messages of theirs may be under way in the old name.
+    pub(super) expected: Vec<(Instant, ClientId, ClientId)>,
 }
 
 impl Hub {
@@ -84,7 +86,7 @@ impl Hub {
         locals: Vec<SocketAddr>,
         known: KnownPeers,
     ) -> Self {
-        Self::among(now, config, locals, Arc::new(Mutex::new(known)), Place::alone())
+        Self::among(now, config, locals, Known::new(known), Place::alone())
     }
 
     /// The part of one driver of several.
@@ -92,7 +94,7 @@ impl Hub {
         now: Instant,
         config: ServerConfig,
         locals: Vec<SocketAddr>,
-        known: Arc<Mutex<KnownPeers>>,
+        known: Known,
         (driver, shared): (usize, Arc<Shared>),
     ) -> Self {
         Self::among(now, config, locals, known, Place::among(driver, shared))
@@ -102,7 +104,7 @@ impl Hub {
         now: Instant,
         config: ServerConfig,
         locals: Vec<SocketAddr>,
-        known: Arc<Mutex<KnownPeers>>,
+        known: Known,
         place: Place,
     ) -> Self {
         // Names are not spread quite evenly.
@@ -335,7 +337,7 @@ impl Hub {
     /// Makes the client's user names find it.
     pub(super) fn find_by_ufrag(&mut self, id: ClientId) {
         if let Some(client) = self.clients.get(&id) {
-            client.ufrags().iter().for_each(|u| self.demux.add_ufrag(u, id));
+            self.demux.set_ufrags(client.ufrags().iter().map(String::as_str), id);
         }
     }
 

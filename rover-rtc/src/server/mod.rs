@@ -9,6 +9,7 @@ mod doors;
 mod driver;
 mod health;
 mod hub;
+mod known;
 mod letters;
 mod mailbox;
 mod members;

@@ -5,13 +5,15 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::bucket::Bucket;
 use super::claim::Claim;
+use super::known::Known;
 use super::mailbox::Mailbox;
-use crate::identity::{Fingerprint, KnownPeers, TrustError};
+#[cfg(test)]
+use crate::identity::KnownPeers;
+use crate::identity::{Fingerprint, TrustError};
 use crate::model::client::ClientId;
 
 /// Names an owner within its hub's process; never used again. Its first bits name its driver.
@@ -65,8 +67,7 @@ pub(super) enum Standing {
 /// Claims of sessions, and the owners that came of them.
 #[derive(Debug)]
 pub(super) struct Names {
-    /// Of all drivers together; short looks only.
-    known: Arc<Mutex<KnownPeers>>,
+    known: Known,
     claims: HashMap<ClientId, Claim>,
     owners: HashMap<OwnerId, Owner>,
     by_name: HashMap<String, OwnerId>,
@@ -82,11 +83,11 @@ impl Names {
     /// Nobody yet; `max` owners at most.
     #[cfg(test)]
     pub(super) fn new(known: KnownPeers, max: usize) -> Self {
-        Self::of_driver(0, Arc::new(Mutex::new(known)), max)
+        Self::of_driver(0, Known::new(known), max)
     }
 
     /// As [`Names::new`], for a driver of several that know the same peers.
-    pub(super) fn of_driver(driver: usize, known: Arc<Mutex<KnownPeers>>, max: usize) -> Self {
+    pub(super) fn of_driver(driver: usize, known: Known, max: usize) -> Self {
         Self {
             known,
             claims: HashMap::new(),
@@ -128,7 +129,7 @@ impl Names {
 
     /// What a name is to a key. Nothing changes.
     pub(super) fn standing(&self, name: &str, fingerprint: Fingerprint) -> Standing {
-        match lock(&self.known).check(name, fingerprint) {
+        match self.known.check(name, fingerprint) {
             // Only those that are kept need to be remembered.
             Ok(_) | Err(TrustError::Full { .. }) => {}
             Err(error) => return Standing::Refused(error),
@@ -149,13 +150,10 @@ impl Names {
         client: ClientId,
     ) -> Option<Result<(OwnerId, bool), TrustError>> {
         let claim = self.claims.get_mut(&client)?;
-        if claim.kept {
-            match lock(&self.known).bind(&claim.name, claim.fingerprint) {
-                Ok(_) => {}
-                // It holds until the hub ends, which is no reason to refuse the peer.
-                Err(error @ TrustError::Store { .. }) => tracing::error!(%error, "name not kept"),
-                Err(error) => return Some(Err(error)),
-            }
+        if claim.kept
+            && let Err(error) = self.known.bind(&claim.name, claim.fingerprint)
+        {
+            return Some(Err(error));
         }
         let known = self.by_name.get(&claim.name).copied();
         let id = known.unwrap_or(OwnerId(self.next));
@@ -293,11 +291,6 @@ impl Owner {
     fn last_sign(&self) -> Option<Instant> {
         self.gone_since.map(|since| since.max(self.called.map_or(since, |(at, _)| at)))
     }
-}
-
-fn lock(known: &Mutex<KnownPeers>) -> MutexGuard<'_, KnownPeers> {
-    // What a panic may have left undone is a file that is written with the next name.
-    known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// More owners than one driver ever has.

@@ -6,7 +6,8 @@
 //! it the hub vouches itself. While nobody is there to get it, such a message waits at its writer.
 //!
 //! Where a hub has several drivers, a message goes to those that have members of its channel, and
-//! its guard with it: whichever driver is done last wakes the writer's.
+//! its guard with it: whichever driver is done last wakes the writer's. It comes back if the last
+//! member has left meanwhile.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -80,6 +81,22 @@ impl Passing {
         self.waiting.remove(label).unwrap_or_default()
     }
 
+    /// Puts a message that had gone out already before the later ones of its writer, if such wait;
+    /// else it comes back.
+    pub(super) fn rejoin(
+        &mut self,
+        label: &str,
+        from: ClientId,
+        message: Message,
+    ) -> Option<Message> {
+        let waiting = self.waiting.get_mut(label);
+        let later = |(f, m): &(ClientId, Message)| *f == from && m.number > message.number;
+        let found = waiting.and_then(|w| w.iter().position(later).map(|at| (w, at)));
+        let Some((waiting, at)) = found else { return Some(message) };
+        waiting.insert(at, (from, message));
+        None
+    }
+
     /// What waits of a client's is that of another one now.
     pub(super) fn inherit(&mut self, client: ClientId, old: ClientId) {
         for (from, _) in self.waiting.values_mut().flatten().filter(|(from, _)| *from == old) {
@@ -118,7 +135,13 @@ impl Hub {
         !clients.is_empty()
     }
 
-    fn pass_on(&mut self, now: Instant, from: ClientId, label: String, message: Message) {
+    pub(super) fn pass_on(
+        &mut self,
+        now: Instant,
+        from: ClientId,
+        label: String,
+        message: Message,
+    ) {
         let others: Vec<_> = self.with_channel(&label).filter(|id| *id != from).collect();
         let away = self.place.interested(&label);
         let nobody = others.is_empty() && away.is_none();
@@ -129,13 +152,16 @@ impl Hub {
             return;
         }
         let message = message.passed_on();
+        if !others.is_empty() {
+            message.note_readers();
+        }
         for id in others {
             self.relayed += 1;
             self.send_copy(now, id, &label, message.clone());
         }
         let Some((label, drivers)) = away else { return };
         for driver in drivers {
-            self.place.pass(driver, label.clone(), message.clone());
+            self.place.pass(driver, from, label.clone(), message.clone());
         }
     }
 

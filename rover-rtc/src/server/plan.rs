@@ -1,11 +1,12 @@
 //! How many drivers a hub has, on which addresses, and what each of them begins with.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use super::Hub;
 use super::between::Shared;
+use super::known::Known;
 use crate::config::ServerConfig;
 use crate::error::{NetworkError, WebrtcError};
 use crate::identity::{KnownPeers, TableError, create_dir};
@@ -17,7 +18,7 @@ use crate::util::clock;
 pub(super) struct Plan {
     pub(super) config: ServerConfig,
     pub(super) shared: Arc<Shared>,
-    known: Arc<Mutex<KnownPeers>>,
+    known: Known,
     addresses: Vec<SocketAddr>,
 }
 
@@ -26,7 +27,7 @@ impl Plan {
         let known = known_peers(&config).map_err(|e| WebrtcError::Server(e.to_string()))?;
         let shared = Arc::new(Shared::new(drivers(&config)));
         let addresses = udp_addresses(&config)?;
-        Ok(Self { config, shared, known: Arc::new(Mutex::new(known)), addresses })
+        Ok(Self { config, shared, known: Known::new(known), addresses })
     }
 
     /// Opens a driver's sockets, in the runtime of now; returns the addresses that clients are told,

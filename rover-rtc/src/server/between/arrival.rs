@@ -1,5 +1,6 @@
 //! What a driver does with the notes of others.
 
+use std::mem::ManuallyDrop;
 use std::time::Instant;
 
 use super::super::hub::Hub;
@@ -14,16 +15,24 @@ use crate::signal::{Exchange, Reply};
 impl Hub {
     /// Takes what another driver has to tell.
     pub(in crate::server) fn handle_notes(&mut self, now: Instant, from: usize, notes: Vec<Note>) {
-        for note in notes {
+        // What is dropped counts as arrived. A panic leaves it as it is instead: the hub ends then.
+        let mut notes = ManuallyDrop::new(notes.into_iter());
+        for note in notes.by_ref() {
             self.on_note(now, from, note);
         }
+        drop(ManuallyDrop::into_inner(notes));
         self.relay(now);
     }
 
     fn on_note(&mut self, now: Instant, from: usize, note: Note) {
         match note {
             Note::Interest { label, here } => self.on_interest(from, &label, here),
-            Note::Passed { label, message } => self.on_passed(now, &label, message),
+            Note::Passed { from: writer, label, message } => {
+                self.on_passed(now, (from, writer), label, message);
+            }
+            Note::Returned { from, label, message } => {
+                self.on_returned(now, from, &label, message);
+            }
             Note::Letter(letter) => self.on_letter(now, *letter),
             Note::Text { to, text } => {
                 match &text {

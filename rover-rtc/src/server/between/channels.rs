@@ -1,9 +1,11 @@
 //! Who has which channel, as far as other drivers have to know it, and messages from one to another.
 
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::hub::Hub;
+use super::Note;
 use crate::link::Message;
 use crate::model::client::ClientId;
 use crate::model::propagated::Propagated;
@@ -32,14 +34,14 @@ impl Hub {
         for label in self.members.labels(old) {
             self.members.open(id, &label);
         }
-        self.expected.push((now, id));
+        self.expected.push((now, old, id));
     }
 
     /// Expects no longer what has not come.
     pub(in crate::server) fn tidy_expected(&mut self, now: Instant) {
         let over = |at: &Instant| now.saturating_duration_since(*at) >= EXPECTED_WITHIN;
-        let over: Vec<_> = self.expected.extract_if(.., |(at, _)| over(at)).collect();
-        for (_, id) in over {
+        let over: Vec<_> = self.expected.extract_if(.., |(at, ..)| over(at)).collect();
+        for (.., id) in over {
             let Some(client) = self.clients.get_mut(&id) else { continue };
             client.forget_returning();
             let client = &*client;
@@ -58,17 +60,64 @@ impl Hub {
         if !there {
             return;
         }
-        for (_, message) in self.passing.take_waiting(label) {
-            self.place.pass(from, label.clone(), message.passed_on());
+        for (writer, message) in self.passing.take_waiting(label) {
+            self.place.pass(from, writer, label.clone(), message.passed_on());
         }
     }
 
-    /// A message of another driver's client.
-    pub(super) fn on_passed(&mut self, now: Instant, label: &Arc<str>, message: Message) {
-        for id in self.with_channel(label).collect::<Vec<_>>() {
-            self.relayed += 1;
-            self.send_copy(now, id, label, message.clone());
+    /// A message of another driver's client. Where nobody has the channel any more, it goes back.
+    pub(super) fn on_passed(
+        &mut self,
+        now: Instant,
+        (driver, from): (usize, ClientId),
+        label: Arc<str>,
+        message: Message,
+    ) {
+        let message = ManuallyDrop::new(message);
+        let readers: Vec<_> = self.with_channel(&label).collect();
+        if !readers.is_empty() {
+            message.note_readers();
         }
+        for id in &readers {
+            self.relayed += 1;
+            self.send_copy(now, *id, &label, Message::clone(&message));
+        }
+        let message = ManuallyDrop::into_inner(message);
+        if readers.is_empty() && message.guard.is_some() {
+            // Who is expected to have it does not yet: it is told when it has, not asked again.
+            for id in self.members.of(&label).collect::<Vec<_>>() {
+                if self.members.close(id, &label) {
+                    self.place.set_interest(&label, false);
+                }
+            }
+            self.place.tell(driver, Note::Returned { from, label, message });
+        }
+    }
+
+    /// A message comes back for which another driver had nobody. Who has come meanwhile gets it,
+    /// unless it has had later ones of the same writer: then it drops it.
+    pub(super) fn on_returned(
+        &mut self,
+        now: Instant,
+        from: ClientId,
+        label: &str,
+        message: Message,
+    ) {
+        let Some(message) = message.taken_back() else { return };
+        let from = self.heir_of(from);
+        if let Some(message) = self.passing.rejoin(label, from, message) {
+            self.pass_on(now, from, label.to_owned(), message);
+        }
+    }
+
+    /// The client that goes on where this one was.
+    fn heir_of(&self, mut id: ClientId) -> ClientId {
+        while !self.clients.contains_key(&id)
+            && let Some((.., heir)) = self.expected.iter().find(|(_, old, _)| *old == id)
+        {
+            id = *heir;
+        }
+        id
     }
 
     /// Clients that have a channel.

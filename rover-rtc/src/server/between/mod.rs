@@ -20,6 +20,7 @@ pub(super) use shared::Shared;
 use super::names::OwnerId;
 use super::status::Totals;
 use crate::link::{Message, RESERVED};
+use crate::model::client::ClientId;
 
 /// Where a driver is among the others, and what it has to tell them.
 #[derive(Debug)]
@@ -105,7 +106,13 @@ impl Place {
 
     /// Passes a message on to another driver's clients. One that no writer waits for is dropped if
     /// too many of them wait.
-    pub(super) fn pass(&mut self, driver: usize, label: Arc<str>, message: Message) {
+    pub(super) fn pass(
+        &mut self,
+        driver: usize,
+        from: ClientId,
+        label: Arc<str>,
+        message: Message,
+    ) {
         let out = &mut self.out[driver];
         let loose = loose(&message);
         if loose > 0 && out.loose + loose > MAX_LOOSE {
@@ -113,7 +120,7 @@ impl Place {
             return;
         }
         out.loose += loose;
-        out.notes.push_back(Note::Passed { label, message });
+        out.notes.push_back(Note::Passed { from, label, message });
     }
 
     /// Sends a datagram of a call.

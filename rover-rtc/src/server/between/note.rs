@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::names::OwnerId;
 use super::super::status::Totals;
 use crate::link::Message;
+use crate::model::client::ClientId;
 use crate::signal::Exchange;
 use crate::signal::letter::Sealed;
 use crate::signal::post::FromHub;
@@ -16,7 +17,9 @@ pub(in crate::server) enum Note {
     Interest { label: Arc<str>, here: bool },
     /// A message for all who have the channel there. Its guard comes along: the last copy to go,
     /// wherever it is, tells the writer's driver.
-    Passed { label: Arc<str>, message: Message },
+    Passed { from: ClientId, label: Arc<str>, message: Message },
+    /// Such a message comes back: the last one who had the channel there has left.
+    Returned { from: ClientId, label: Arc<str>, message: Message },
     /// What a named peer here says to one of a name that belongs there.
     Letter(Box<Letter>),
     /// What a named peer is told.

@@ -2,11 +2,13 @@
 
 mod town;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use town::{Town, numbers};
 
 use crate::link::{ChannelConfig, Message};
+use crate::model::client::ClientId;
 use crate::signal::letter::Sealed;
 use crate::signal::post::{FromHub, ToHub};
 
@@ -71,6 +73,130 @@ fn what_nobody_gets_waits_for_another_drivers_client() {
     let got = [c, d].map(|p| numbers(&town.people[p], "commands"));
     assert!(got.contains(&(40..50).collect::<Vec<_>>()), "{got:?}");
     assert!(town.people[a].link.is_flushed());
+}
+
+#[test]
+fn what_comes_too_late_for_the_last_reader_waits_for_the_next() {
+    let mut town = Town::new(3, |_| ());
+    let [a, b, c] = [(); 3].map(|()| town.join(&[commands()]));
+    town.run(SECOND);
+    // On its way to both when they leave; and more, when that is known.
+    town.full = true;
+    (0..20).for_each(|n| town.send(a, "commands", n));
+    town.run(SECOND);
+    [b, c].into_iter().for_each(|reader| town.leave(reader));
+    town.run(SECOND);
+    town.redial(a);
+    town.run(SECOND);
+    town.full = false;
+    town.run(SECOND);
+    (20..40).for_each(|n| town.send(a, "commands", n));
+    town.run(SECOND);
+    assert!(!town.people[a].link.is_flushed(), "nobody has read it");
+    let d = town.join(&[commands()]);
+    town.run(SECOND);
+    assert_eq!(numbers(&town.people[d], "commands"), (0..40).collect::<Vec<_>>());
+    assert!(town.people[a].link.is_flushed());
+}
+
+/// One of two readers leaves: what the other one has read is not kept for the next.
+#[test]
+fn what_somebody_has_read_does_not_come_back() {
+    for first in [true, false] {
+        let mut town = Town::new(3, |_| ());
+        let [a, b, c] = [(); 3].map(|()| town.join(&[commands()]));
+        town.run(SECOND);
+        let (leaves, stays) = if first { (b, c) } else { (c, b) };
+        (0..20).for_each(|n| town.send(a, "commands", n));
+        town.leave(leaves);
+        town.run(SECOND);
+        assert_eq!(numbers(&town.people[stays], "commands"), (0..20).collect::<Vec<_>>());
+        assert!(town.people[a].link.is_flushed());
+        town.leave(stays);
+        town.run(SECOND);
+        let d = town.join(&[commands()]);
+        town.run(SECOND);
+        assert!(numbers(&town.people[d], "commands").is_empty());
+    }
+}
+
+#[test]
+fn who_is_expected_to_have_a_channel_is_not_asked_again_and_again() {
+    let mut town = Town::new(2, |_| ());
+    let a = town.join(&[commands()]);
+    town.join(&[ChannelConfig::new("others")]);
+    town.run(SECOND);
+    let expected = *town.hubs[1].clients.keys().next().unwrap();
+    assert!(town.hubs[1].members.open(expected, "commands"));
+    town.hubs[1].place.set_interest("commands", true);
+    town.run(SECOND);
+    (0..10).for_each(|n| town.send(a, "commands", n));
+    let before = town.carried;
+    town.run(SECOND);
+    assert!(town.carried - before < 30, "{}", town.carried - before);
+    assert!(!town.people[a].link.is_flushed());
+    let [c, d] = [(); 2].map(|()| town.join(&[commands()]));
+    town.run(SECOND);
+    let got = [c, d].map(|p| numbers(&town.people[p], "commands"));
+    assert!(got.contains(&(0..10).collect::<Vec<_>>()), "{got:?}");
+    assert!(town.people[a].link.is_flushed());
+}
+
+/// Readers come and go while messages are on their way to them: each gets some in order, and the
+/// writer waits for nothing that cannot come.
+#[test]
+fn readers_that_come_and_go_get_nothing_out_of_order() {
+    for seed in 1..=4_u64 {
+        let mut town = Town::new(3, |_| ());
+        let a = town.join(&[commands()]);
+        town.run(SECOND);
+        let (mut random, mut count, mut all) = (seed, 0, Vec::new());
+        for _ in 0..60 {
+            random = u64::wrapping_mul(random, 6_364_136_223_846_793_005).wrapping_add(1);
+            let dice = random >> 33;
+            let reader = town.join(&[commands()]);
+            town.run(Duration::from_millis(100));
+            for step in 0..dice % 30 {
+                town.send(a, "commands", count);
+                count += 1;
+                town.full ^= dice >> (step % 20) & 1 == 1;
+                town.run(Duration::from_millis(step % 3));
+            }
+            town.leave(reader);
+            all.push(reader);
+            town.full = false;
+            town.run(Duration::from_millis(dice / 32 % 3));
+        }
+        let last = town.join(&[commands()]);
+        town.run(5 * SECOND);
+        assert!(town.people[a].link.is_flushed(), "seed {seed}");
+        all.push(last);
+        for reader in all {
+            let got = numbers(&town.people[reader], "commands");
+            assert!(got.is_sorted_by(|a, b| a < b), "{got:?}, seed {seed}");
+        }
+    }
+}
+
+/// A driver that panics is forgotten as it is; so are the notes that it was just reading.
+#[test]
+fn what_a_driver_has_not_read_when_it_panics_is_not_acknowledged() {
+    let mut town = Town::new(2, |_| ());
+    let [a, b] = [(); 2].map(|()| town.join(&[commands()]));
+    town.run(SECOND);
+    assert_eq!([a, b].map(|p| town.people[p].driver), [0, 1]);
+    town.full = true;
+    (0..20).for_each(|n| town.send(a, "commands", n));
+    town.run(SECOND);
+    let mut notes = town.hubs[0].place.poll(1);
+    assert_eq!(notes.len(), 20);
+    notes.insert(0, super::Note::Panic);
+    let mut hub = town.hubs.pop().unwrap();
+    let read = AssertUnwindSafe(|| hub.handle_notes(town.now, 0, notes));
+    catch_unwind(read).unwrap_err();
+    std::mem::forget(hub);
+    town.run(SECOND);
+    assert!(!town.people[a].link.is_flushed());
 }
 
 #[test]
@@ -221,6 +347,29 @@ fn what_cannot_be_lost_waits_for_room() {
 }
 
 #[test]
+fn who_is_told_that_a_channel_is_open_before_other_drivers_are_misses_nothing_kept() {
+    let mut town = Town::new(2, |_| ());
+    let a = town.join(&[commands()]);
+    town.run(SECOND);
+    (0..10).for_each(|n| town.send(a, "commands", n));
+    town.full = true;
+    let b = town.join(&[commands()]);
+    town.run(SECOND);
+    let id = town.people[b].link.channel("commands").unwrap();
+    assert!(town.people[b].link.is_open(id));
+    // Its own messages come after the note that has it get those of others.
+    (10..20).for_each(|n| town.send(a, "commands", n));
+    (20..30).for_each(|n| town.send(b, "commands", n));
+    town.run(SECOND);
+    assert!(!town.people[a].link.is_flushed() && numbers(&town.people[b], "commands").is_empty());
+    town.full = false;
+    town.run(SECOND);
+    assert_eq!(numbers(&town.people[b], "commands"), (0..20).collect::<Vec<_>>());
+    assert_eq!(numbers(&town.people[a], "commands"), (20..30).collect::<Vec<_>>());
+    assert!([a, b].iter().all(|p| town.people[*p].link.is_flushed()));
+}
+
+#[test]
 fn peers_of_two_drivers_find_each_other() {
     let mut town = Town::new(2, |_| ());
     let [one, two] = town.names();
@@ -339,13 +488,14 @@ fn send(to: &str, call: &str) -> ToHub {
 fn notes_are_bounded() {
     let mut place = super::Place::among(0, super::Shared::new(2).into());
     let message = Message::binary(vec![0; 100_000]);
-    (0..1000).for_each(|_| place.pass(1, "a".into(), message.clone()));
+    let writer = ClientId::of_test(0);
+    (0..1000).for_each(|_| place.pass(1, writer, "a".into(), message.clone()));
     assert!(place.dropped > 950, "{}", place.dropped);
     let batch = place.poll(1);
     assert_eq!((batch.len() as u64, place.poll(1).len()), (1000 - place.dropped, 0));
     place.put_back(1, batch);
-    place.pass(1, "a".into(), message.clone());
+    place.pass(1, writer, "a".into(), message.clone());
     assert_eq!(place.poll(1).len() as u64, 1001 - place.dropped);
-    place.pass(1, "a".into(), message);
+    place.pass(1, writer, "a".into(), message);
     assert_eq!((place.poll(1).len(), place.waiting().count()), (1, 0), "there is room again");
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -14,6 +14,7 @@ use crate::link::{ChannelConfig, Link, LinkEvent, Message, OutboxConfig, Transpo
 use crate::path::{LocalAddress, PathConfig, frame};
 use crate::server::Hub;
 use crate::server::between::Shared;
+use crate::server::known::Known;
 use crate::server::sessions::Asker;
 use crate::session::SessionConfig;
 use crate::signal::message::{Description, Rover};
@@ -57,7 +58,7 @@ impl Town {
         change(&mut config);
         let now = clock::now();
         let shared = Arc::new(Shared::new(drivers));
-        let known = Arc::new(Mutex::new(KnownPeers::in_memory()));
+        let known = Known::new(KnownPeers::in_memory());
         let hub = |driver| {
             let place = (driver, shared.clone());
             Hub::of_driver(now, config.clone(), vec![address(driver)], known.clone(), place)
