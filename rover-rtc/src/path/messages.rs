@@ -69,8 +69,10 @@ impl PathSet {
     /// Takes an answer to a check of the session's agent.
     fn note_checked(&mut self, local: SocketAddr, remote: SocketAddr, message: &StunMessage<'_>) {
         let check = (message.trans_id(), local, remote);
-        let authentic = || self.generations.iter().any(|g| stun::verify(message, &g.remote.pass));
-        if message.is_successful_binding_response() && self.checks.contains(&check) && authentic() {
+        let Some(index) = self.checks.iter().position(|c| *c == check) else { return };
+        let authentic = self.generations.iter().any(|g| stun::verify(message, &g.remote.pass));
+        if message.is_successful_binding_response() && authentic {
+            self.checks.remove(index);
             self.validate(local, remote);
         }
     }

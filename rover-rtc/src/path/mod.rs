@@ -160,7 +160,7 @@ impl PathSet {
     /// Adds the address of a local socket, or of a relay of this side.
     pub fn add_local(&mut self, local: SocketAddr, via: Via) {
         if !self.has_local(local) {
-            self.locals.push((local, via));
+            add(&mut self.locals, (local, via));
             for (remote, _) in self.remotes.clone() {
                 self.pair(local, remote);
             }
@@ -183,7 +183,7 @@ impl PathSet {
             path.via = via.max(near.map_or(Via::Host, |(_, via)| *via));
         }
         if !known && self.has_room_for_remote() {
-            self.remotes.push((remote, via));
+            add(&mut self.remotes, (remote, via));
             for (local, _) in self.locals.clone() {
                 self.pair(local, remote);
             }
@@ -391,7 +391,7 @@ impl PathSet {
     pub fn rest(&mut self) {
         spare(&mut self.transmits);
         spare(&mut self.events);
-        spare(&mut self.checks);
+        self.checks.shrink_to_fit();
         self.copies.rest();
         self.paths.iter_mut().for_each(Path::rest);
         self.paths.shrink_to_fit();
