@@ -12,6 +12,7 @@ use crate::event::Event;
 use crate::identity::Fingerprint;
 use crate::link::ChannelConfig;
 use crate::stats::LinkStats;
+use crate::util::spare::add;
 
 /// A link with another peer, or with the hub. It stays the same across path switches, restarts
 /// and new transports.
@@ -154,7 +155,9 @@ impl Directory {
     }
 
     pub(super) fn extend(&self, channel: Option<Channel>) {
-        self.lock().channels.extend(channel);
+        if let Some(channel) = channel {
+            add(&mut self.lock().channels, channel);
+        }
     }
 
     fn find(&self, label: &str) -> Option<Channel> {
