@@ -22,6 +22,11 @@ impl FineTimer {
             tokio::time::sleep_until(deadline.into()).await;
         }
     }
+
+    /// Gives back the kernel's timer, for a driver that is about to sleep long
+    pub(crate) fn rest(&mut self) {
+        *self = Self::default();
+    }
 }
 
 /// Above this nobody minds two milliseconds more

@@ -14,6 +14,7 @@ use crate::link::{LinkEvent, Message};
 use crate::rendezvous::{Rendezvous, TieEvent, TieId};
 use crate::signal::post::{FromHub, MAX_TEXT};
 use crate::stats::LinkStats;
+use crate::util::spare::PAUSE;
 
 /// What the application sees of links with other peers.
 #[derive(Debug)]
@@ -278,6 +279,7 @@ impl Driver {
                     line.on_event(now, tie.link(), event);
                 }
                 if connected {
+                    self.pause = Some(now + PAUSE);
                     for reply in self.bonds.dialing.remove(&id).unwrap_or_default() {
                         let link = self.bonds.handle(ties, id).ok_or(DialError::Closed);
                         // Who does not wait any more drops the handle with the answer.

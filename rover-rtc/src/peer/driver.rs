@@ -33,7 +33,7 @@ use crate::path::{LocalAddress, PathEvent, frame};
 use crate::rendezvous::{Rendezvous, TieId, Transmit};
 use crate::session::SessionConfig;
 use crate::stats::LinkStats;
-use crate::util::spare::REST;
+use crate::util::spare::{PAUSE, REST};
 use crate::util::{clock, random};
 
 /// Whose a datagram or a command is.
@@ -79,6 +79,8 @@ pub(super) struct Driver {
     /// The journal, if there is a state directory.
     pub(super) desk: Option<Desk>,
     pub(super) wake: Arc<Notify>,
+    /// When what a handshake took is given back, unless something happens before.
+    pub(super) pause: Option<Instant>,
     /// A frame for the hub, put together here.
     frame: Vec<u8>,
     /// When the last one went out.
@@ -127,6 +129,7 @@ impl Driver {
             watch: InterfaceWatch::new(),
             desk,
             wake,
+            pause: None,
             frame: Vec::new(),
             framed: None,
             config,
@@ -158,9 +161,13 @@ impl Driver {
             if self.has_closed(now) {
                 break;
             }
+            if self.has_paused(now) {
+                self.rest();
+            }
             let deadline = self.deadline(now);
             if deadline.saturating_duration_since(now) > REST {
                 self.rest();
+                timer.rest();
             }
             let calls = async {
                 match &mut self.home.route {
@@ -362,11 +369,19 @@ impl Driver {
 
     /// Gives back memory that is of no use while nothing happens.
     fn rest(&mut self) {
+        self.pause = None;
         self.home.link.rest();
         if let Some(ties) = &mut self.ties {
             ties.rest();
         }
         self.network.sockets.rest();
+    }
+
+    /// Whether nothing has happened for a while, for the first time since a transport came up.
+    fn has_paused(&mut self, now: Instant) -> bool {
+        let over = self.pause.is_some_and(|due| due <= now);
+        self.pause = self.pause.map(|_| now + PAUSE);
+        over
     }
 
     fn deadline(&mut self, now: Instant) -> Instant {
@@ -378,6 +393,7 @@ impl Driver {
             self.network.turn.poll_timeout(),
             ladder,
             closing,
+            self.pause,
             self.bonds_deadline(now),
         ];
         deadlines.into_iter().flatten().min().unwrap_or(now + IDLE).min(now + IDLE)
@@ -392,11 +408,15 @@ impl Driver {
                     continue;
                 }
                 LinkEvent::Path(PathEvent::Mapped { local, remote, public })
-                    if self.network.note_mapped(*local, *remote, *public) =>
+                    if self.ties.is_some()
+                        && self.network.note_mapped(*local, *remote, *public) =>
                 {
                     self.tell_places(now);
                 }
-                LinkEvent::Connected => self.share_home_sockets(now),
+                LinkEvent::Connected => {
+                    self.pause = Some(now + PAUSE);
+                    self.share_home_sockets(now);
+                }
                 _ => {}
             }
             if self.home.on_event(now, event) {
