@@ -136,7 +136,8 @@ pub struct Link {
     buffered: usize,
     plain_buffered: usize,
     events: VecDeque<LinkEvent>,
-    stats: LinkStats,
+    /// How many transports have come up.
+    transports: u64,
 }
 
 /// A transport and the link's channels on it, in the order of the link's.
@@ -171,7 +172,7 @@ impl Link {
             buffered: 0,
             plain_buffered: 0,
             events: VecDeque::new(),
-            stats: LinkStats::default(),
+            transports: 0,
         }
     }
 
@@ -553,7 +554,8 @@ impl Link {
             messages_received: counted.messages_received,
             frames_refused: counted.frames_refused,
             stuck: counted.stuck,
-            ..self.stats.clone()
+            transports: self.transports,
+            ..LinkStats::default()
         };
         stats.channels = self.mux.channels().iter().map(Channel::stats).collect();
         stats.messages_dropped = stats.channels.iter().map(|c| c.drops.total()).sum();

@@ -66,7 +66,7 @@ pub(super) enum Request {
 /// State of the task.
 #[derive(Debug)]
 pub(super) struct Driver {
-    pub(super) config: PeerConfig,
+    pub(super) config: Arc<PeerConfig>,
     pub(super) identity: Option<Arc<Identity>>,
     pub(super) network: Network,
     pub(super) demux: Demux<Owner>,
@@ -91,7 +91,7 @@ impl Driver {
     pub(super) fn new(
         config: PeerConfig,
         identity: Option<Arc<Identity>>,
-        route: Option<Route>,
+        route: Option<Box<Route>>,
         ties: Option<Box<Rendezvous>>,
         commands: mpsc::Receiver<Box<Command>>,
         bonds: Bonds,
@@ -119,6 +119,7 @@ impl Driver {
         // The hub passes on what others say to it, and who calls others need not listen.
         let forgetful = ties.is_some();
         let line = Line::new(&link, wake.clone(), config.inbox_bytes, forgetful);
+        let config = Arc::new(config);
         Self {
             network: Network::new(now, &config, route.is_some()),
             demux: Demux::default(),
@@ -549,7 +550,7 @@ impl Driver {
         self.home.link.close(now);
         self.network.turn.close(now);
         self.flush(now);
-        if let Some(Route { signaling, .. }) = &mut self.home.route {
+        if let Some(Route { signaling, .. }) = self.home.route.as_deref_mut() {
             signaling.abort();
             if let Some(session) = signaling.session.take() {
                 signaling.delete(session);

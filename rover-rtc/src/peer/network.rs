@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::driver::Driver;
@@ -22,7 +23,7 @@ pub(super) struct Network {
     pub(super) turn: TurnSet,
     /// Addresses that they give us: the socket, the address.
     relayed: Vec<(SocketAddr, SocketAddr)>,
-    config: PeerConfig,
+    config: Arc<PeerConfig>,
     reach: Reach,
     /// What each socket is bound to: an interface that comes back may be another one.
     places: HashMap<SocketAddr, Place>,
@@ -33,13 +34,13 @@ pub(super) struct Network {
 }
 
 impl Network {
-    pub(super) fn new(now: Instant, config: &PeerConfig, has_hub: bool) -> Self {
+    pub(super) fn new(now: Instant, config: &Arc<PeerConfig>, has_hub: bool) -> Self {
         Self {
             sockets: SocketSet::new(config.faults.clone()),
             turn: TurnSet::new(now, config.ice_servers.clone()),
             relayed: Vec::new(),
             reach: if has_hub { Reach::of(&config.server) } else { Reach::Anywhere },
-            config: config.clone(),
+            config: Arc::clone(config),
             places: HashMap::new(),
             shared: Vec::new(),
             mapped: Vec::new(),
