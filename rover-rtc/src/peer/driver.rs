@@ -76,6 +76,7 @@ pub(super) struct Driver {
     pub(super) bonds: Bonds,
     commands: mpsc::Receiver<Box<Command>>,
     watch: InterfaceWatch,
+    timer: FineTimer,
     /// The journal, if there is a state directory.
     pub(super) desk: Option<Desk>,
     pub(super) wake: Arc<Notify>,
@@ -128,6 +129,7 @@ impl Driver {
             bonds,
             commands,
             watch: InterfaceWatch::new(),
+            timer: FineTimer::default(),
             desk,
             wake,
             pause: None,
@@ -155,7 +157,6 @@ impl Driver {
     /// Runs until the peer is closed or its handle dropped. Boxed: a task holds several copies of
     /// what its function takes by value.
     pub(super) async fn run(mut self: Box<Self>) {
-        let mut timer = FineTimer::default();
         loop {
             let now = clock::now();
             self.turn(now);
@@ -168,7 +169,7 @@ impl Driver {
             let deadline = self.deadline(now);
             if deadline.saturating_duration_since(now) > REST {
                 self.rest();
-                timer.rest();
+                self.timer.rest();
             }
             let calls = async {
                 match &mut self.home.route {
@@ -192,7 +193,7 @@ impl Driver {
                 done = calls => self.on_call(done),
                 heard = self.watch.changed() => self.on_watch(clock::now(), heard),
                 () = self.network.turn.ready() => {}
-                () = timer.sleep_until(clock::now(), deadline) => {}
+                () = self.timer.sleep_until(clock::now(), deadline) => {}
             }
         }
         self.end().await;
