@@ -307,6 +307,8 @@ impl PathSet {
     /// waiting for a probe. It is dead only when its probes say so; the refusal may pass.
     pub fn send_failed(&mut self, local: SocketAddr, remote: SocketAddr) {
         self.stats.send_errors += 1;
+        // Nobody will answer what was not sent.
+        self.checks.retain(|(_, from, to)| (*from, *to) != (local, remote));
         if let Some(path) = self.paths.iter_mut().find(|p| p.is_between(local, remote)) {
             path.missed = path.missed.max(1);
         }
