@@ -51,7 +51,7 @@ impl Link {
         self.suspend();
         self.mux.attach();
         self.lost = None;
-        self.stats.transports += 1;
+        self.transports += 1;
         // Those of the answerer wait for the other side to open them.
         if self.current.as_ref().is_some_and(|a| a.streams.iter().any(|s| s.id.is_some())) {
             self.open_missing(now);

@@ -138,7 +138,8 @@ pub struct Link {
     /// The last datagram, or time that passed, was one of the paths' and changed nothing.
     still: bool,
     events: VecDeque<LinkEvent>,
-    stats: LinkStats,
+    /// How many transports have come up.
+    transports: u64,
 }
 
 /// A transport and the link's channels on it, in the order of the link's.
@@ -174,7 +175,7 @@ impl Link {
             plain_buffered: 0,
             still: false,
             events: VecDeque::new(),
-            stats: LinkStats::default(),
+            transports: 0,
         }
     }
 
@@ -573,7 +574,8 @@ impl Link {
             messages_received: counted.messages_received,
             frames_refused: counted.frames_refused,
             stuck: counted.stuck,
-            ..self.stats.clone()
+            transports: self.transports,
+            ..LinkStats::default()
         };
         stats.channels = self.mux.channels().iter().map(Channel::stats).collect();
         stats.messages_dropped = stats.channels.iter().map(|c| c.drops.total()).sum();

@@ -16,7 +16,7 @@ use crate::path::stun::Generation;
 use crate::path::{LocalAddress, PathConfig, PathEvent, PathSet, StunVerdict, SwitchCause};
 use crate::session::sdp::read_candidate;
 use crate::session::{Negotiated, Session, SessionConfig, SessionEvent, is_record};
-use crate::util::spare::spare;
+use crate::util::spare::{add, spare};
 
 /// A datagram to send.
 #[derive(Debug)]
@@ -123,7 +123,7 @@ impl Transport {
         if self.locals.contains(&local) {
             return None;
         }
-        self.locals.push(local);
+        add(&mut self.locals, local);
         let line = self.session.add_local_candidate(now, local.candidate()?);
         if local.is_path_end() {
             self.paths.add_local(local.address, local.via);

@@ -27,8 +27,8 @@ pub struct SocketSet {
     /// The position at which the next receive begins
     next_recv: usize,
     queued: SendBatch,
-    /// Where a turn with faults puts together what is sent
-    released: SendBatch,
+    /// Where a turn with faults puts together what is sent; few have any
+    released: Option<Box<SendBatch>>,
     delayed: DelayQueue,
     faults: Faults,
     failures: Vec<SendFailure>,
@@ -142,7 +142,8 @@ impl SocketSet {
 
     /// Gives back the memory of a turn that sent more than the next one is likely to
     pub fn rest(&mut self) {
-        [&mut self.queued, &mut self.released].into_iter().for_each(SendBatch::rest);
+        self.queued.rest();
+        self.released = None;
     }
 
     /// When [`flush`](Self::flush) has to be called for a delayed datagram
@@ -164,6 +165,7 @@ impl SocketSet {
     /// what was delayed until now comes before what is new
     fn apply_faults(&mut self, now: Instant) {
         let Self { sockets, queued, released, delayed, faults, unroutable, .. } = self;
+        let released = released.get_or_insert_default();
         while let Some(due) = delayed.pop_due(now) {
             released.push(due.socket, due.dst, &due.datagram);
         }
@@ -183,7 +185,7 @@ impl SocketSet {
             member.stats.faulted += u64::from(!is_alive);
         }
         queued.clear();
-        std::mem::swap(queued, released);
+        std::mem::swap(queued, &mut **released);
     }
 }
 
@@ -262,7 +264,7 @@ impl Member {
     /// Whether the last warning about `errno` is long enough ago; if so, this is the next one
     fn may_warn(&mut self, now: Instant, errno: Option<i32>) -> bool {
         let Some((_, last)) = self.warned.iter_mut().find(|(known, _)| *known == errno) else {
-            self.warned.push((errno, now));
+            add(&mut self.warned, (errno, now));
             return true;
         };
         let is_due = now.saturating_duration_since(*last) >= WARN_INTERVAL;

@@ -22,6 +22,11 @@ impl FineTimer {
             tokio::time::sleep_until(deadline.into()).await;
         }
     }
+
+    /// Gives back the kernel's timer, for a driver that is about to sleep long
+    pub(crate) fn rest(&mut self) {
+        *self = Self::default();
+    }
 }
 
 /// Above this nobody minds two milliseconds more
@@ -29,8 +34,10 @@ const COARSE: Duration = Duration::from_millis(5);
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod kernel {
+    use std::future::poll_fn;
     use std::io;
     use std::os::fd::OwnedFd;
+    use std::task::{Poll, ready};
     use std::time::Duration;
 
     use rustix::time::{
@@ -56,7 +63,16 @@ mod kernel {
             };
             // Whatever it was set to before is forgotten, also if it has run out unread.
             timerfd_settime(&*timer, TimerfdTimerFlags::empty(), &once)?;
-            timer.async_io(Interest::READABLE, expirations).await
+            // In a driver's task for good, so it is to be small: `async_io` takes 200 bytes more.
+            poll_fn(|cx| {
+                loop {
+                    let mut ready = ready!(timer.poll_read_ready(cx))?;
+                    if let Ok(expired) = ready.try_io(|timer| expirations(timer.get_ref())) {
+                        return Poll::Ready(expired);
+                    }
+                }
+            })
+            .await
         }
     }
 

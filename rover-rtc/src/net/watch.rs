@@ -3,12 +3,14 @@
 //! It is only a trigger, and it waits by itself. The truth is what [`scan`](super::scan) finds
 //! then, so nothing here reads what a message of the kernel says, and a lost one does no harm.
 
+mod shared;
+
 use std::time::Duration;
 
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 use tracing::warn;
 
-use self::kernel::Messages;
+use self::shared::Ear;
 use crate::util::clock;
 
 /// Waits for changes of this host's interfaces, addresses and routes
@@ -21,7 +23,7 @@ use crate::util::clock;
 #[derive(Debug)]
 pub struct InterfaceWatch {
     /// `None` where the kernel does not tell
-    messages: Option<Messages>,
+    messages: Option<Ear>,
     /// When to report whether or not anything was heard
     fallback: Interval,
     /// When the burst under way is reported; outlives a call of `changed` that was cancelled
@@ -42,8 +44,8 @@ impl InterfaceWatch {
     /// Outside of a tokio runtime with I/O and time enabled, like every tokio socket.
     #[must_use]
     pub fn new() -> Self {
-        let messages = Messages::subscribe()
-            .inspect_err(|error| warn!(%error, "changes of interfaces are noticed late"));
+        let messages =
+            Ear::new().inspect_err(|error| warn!(%error, "changes of interfaces are noticed late"));
         Self::with(messages.ok(), Self::FALLBACK)
     }
 
@@ -69,15 +71,15 @@ impl InterfaceWatch {
         let due = *self.due.get_or_insert_with(|| Instant::from_std(clock::now() + BURST));
         sleep_until(due).await;
         // What arrives after this is for the next report, for the scan may not see it.
-        if let Some(messages) = &self.messages {
-            messages.drain();
+        if let Some(messages) = &mut self.messages {
+            messages.forget();
         }
         self.due = None;
         self.fallback.reset();
         true
     }
 
-    fn with(messages: Option<Messages>, fallback: Duration) -> Self {
+    fn with(messages: Option<Ear>, fallback: Duration) -> Self {
         let first = Instant::from_std(clock::now() + fallback);
         let mut fallback = interval_at(first, fallback);
         // A driver that was busy for long wants one report, not all that it has missed.
@@ -93,10 +95,11 @@ impl Default for InterfaceWatch {
 }
 
 /// Waits for a message, for good if there cannot be any
-async fn arrived(messages: &mut Option<Messages>) {
+async fn arrived(messages: &mut Option<Ear>) {
     if let Some(open) = messages {
-        let Err(error) = open.arrived().await else { return };
-        warn!(%error, "changes of interfaces are noticed late from now on");
+        if open.arrived().await.is_ok() {
+            return;
+        }
         *messages = None;
     }
     std::future::pending().await

@@ -60,17 +60,20 @@ impl PathSet {
     pub fn check_sent(&mut self, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) {
         let Ok(message) = StunMessage::parse(datagram) else { return };
         if message.is_binding_request() {
-            self.checks.push_back((message.trans_id(), local, remote));
-            let surplus = self.checks.len().saturating_sub(MAX_CHECKS);
+            let most = if self.connected { MAX_LATE_CHECKS } else { MAX_CHECKS };
+            let surplus = (self.checks.len() + 1).saturating_sub(most);
             self.checks.drain(..surplus);
+            self.checks.push_back((message.trans_id(), local, remote));
         }
     }
 
     /// Takes an answer to a check of the session's agent.
     fn note_checked(&mut self, local: SocketAddr, remote: SocketAddr, message: &StunMessage<'_>) {
         let check = (message.trans_id(), local, remote);
-        let authentic = || self.generations.iter().any(|g| stun::verify(message, &g.remote.pass));
-        if message.is_successful_binding_response() && self.checks.contains(&check) && authentic() {
+        let Some(index) = self.checks.iter().position(|c| *c == check) else { return };
+        let authentic = self.generations.iter().any(|g| stun::verify(message, &g.remote.pass));
+        if message.is_successful_binding_response() && authentic {
+            self.checks.remove(index);
             self.validate(local, remote);
         }
     }
@@ -144,6 +147,9 @@ impl PathSet {
 
 /// Checks remembered until they are answered: 20 candidates on some sockets each.
 const MAX_CHECKS: usize = 128;
+
+/// And once connected, when each path is probed anyhow.
+const MAX_LATE_CHECKS: usize = 4;
 
 /// RFC 8445 section 7.3.1.1.
 const ROLE_CONFLICT: u16 = 487;

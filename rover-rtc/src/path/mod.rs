@@ -160,7 +160,7 @@ impl PathSet {
     /// Adds the address of a local socket, or of a relay of this side.
     pub fn add_local(&mut self, local: SocketAddr, via: Via) {
         if !self.has_local(local) {
-            self.locals.push((local, via));
+            add(&mut self.locals, (local, via));
             for (remote, _) in self.remotes.clone() {
                 self.pair(local, remote);
             }
@@ -183,7 +183,7 @@ impl PathSet {
             path.via = via.max(near.map_or(Via::Host, |(_, via)| *via));
         }
         if !known && self.has_room_for_remote() {
-            self.remotes.push((remote, via));
+            add(&mut self.remotes, (remote, via));
             for (local, _) in self.locals.clone() {
                 self.pair(local, remote);
             }
@@ -323,6 +323,8 @@ impl PathSet {
     /// waiting for a probe. It is dead only when its probes say so; the refusal may pass.
     pub fn send_failed(&mut self, local: SocketAddr, remote: SocketAddr) {
         self.stats.send_errors += 1;
+        // Nobody will answer what was not sent.
+        self.checks.retain(|(_, from, to)| (*from, *to) != (local, remote));
         if let Some(path) = self.paths.iter_mut().find(|p| p.is_between(local, remote)) {
             path.missed = path.missed.max(1);
         }
@@ -407,7 +409,7 @@ impl PathSet {
     pub fn rest(&mut self) {
         spare(&mut self.transmits);
         spare(&mut self.events);
-        spare(&mut self.checks);
+        self.checks.shrink_to_fit();
         self.copies.rest();
         self.paths.iter_mut().for_each(Path::rest);
         self.paths.shrink_to_fit();

@@ -14,6 +14,7 @@ use crate::link::{LinkEvent, Message};
 use crate::rendezvous::{Rendezvous, TieEvent, TieId};
 use crate::signal::post::{FromHub, MAX_TEXT};
 use crate::stats::LinkStats;
+use crate::util::spare::PAUSE;
 
 /// What the application sees of links with other peers.
 #[derive(Debug)]
@@ -21,8 +22,8 @@ pub(super) struct Bonds {
     pub(super) lines: HashMap<TieId, Line>,
     /// Who waits for a link to come up.
     dialing: HashMap<TieId, Vec<oneshot::Sender<Result<PeerLink, DialError>>>>,
-    /// Links that others have called.
-    called: mpsc::Sender<Box<PeerLink>>,
+    /// Links that others have called, if this peer has a name.
+    called: Option<mpsc::Sender<Box<PeerLink>>>,
     commands: mpsc::WeakSender<Box<Command>>,
     /// Since when letters have no link to travel on.
     cut_off: Option<Instant>,
@@ -45,7 +46,7 @@ enum Way {
 
 impl Bonds {
     pub(super) fn new(
-        called: mpsc::Sender<Box<PeerLink>>,
+        called: Option<mpsc::Sender<Box<PeerLink>>>,
         commands: mpsc::WeakSender<Box<Command>>,
     ) -> Self {
         Self {
@@ -258,10 +259,9 @@ impl Driver {
             }
             TieEvent::Released => return true,
             TieEvent::Called => {
-                let link = self.bonds.handle(ties, id);
-                let taken =
-                    link.map(Box::new).is_some_and(|l| self.bonds.called.try_send(l).is_ok());
-                if !taken {
+                let link = self.bonds.handle(ties, id).map(Box::new);
+                let called = self.bonds.called.as_ref().zip(link);
+                if called.is_none_or(|(called, link)| called.try_send(link).is_err()) {
                     tracing::warn!("a call was not taken: nobody asks for calls");
                     ties.say_bye(now, id);
                     ties.hang_up(now, id);
@@ -278,6 +278,7 @@ impl Driver {
                     line.on_event(now, tie.link(), event);
                 }
                 if connected {
+                    self.pause = Some(now + PAUSE);
                     for reply in self.bonds.dialing.remove(&id).unwrap_or_default() {
                         let link = self.bonds.handle(ties, id).ok_or(DialError::Closed);
                         // Who does not wait any more drops the handle with the answer.

@@ -33,7 +33,7 @@ use crate::path::{LocalAddress, PathEvent, frame};
 use crate::rendezvous::{Rendezvous, TieId, Transmit};
 use crate::session::SessionConfig;
 use crate::stats::LinkStats;
-use crate::util::spare::REST;
+use crate::util::spare::{PAUSE, REST};
 use crate::util::{clock, random};
 
 /// Whose a datagram or a command is.
@@ -66,7 +66,7 @@ pub(super) enum Request {
 /// State of the task.
 #[derive(Debug)]
 pub(super) struct Driver {
-    pub(super) config: PeerConfig,
+    pub(super) config: Arc<PeerConfig>,
     pub(super) identity: Option<Arc<Identity>>,
     pub(super) network: Network,
     pub(super) demux: Demux<Owner>,
@@ -76,9 +76,12 @@ pub(super) struct Driver {
     pub(super) bonds: Bonds,
     commands: mpsc::Receiver<Box<Command>>,
     watch: InterfaceWatch,
+    timer: FineTimer,
     /// The journal, if there is a state directory.
     pub(super) desk: Option<Desk>,
     pub(super) wake: Arc<Notify>,
+    /// When what a handshake took is given back, unless something happens before.
+    pub(super) pause: Option<Instant>,
     /// A frame for the hub, put together here.
     frame: Vec<u8>,
     /// When the last one went out.
@@ -92,7 +95,7 @@ impl Driver {
     pub(super) fn new(
         config: PeerConfig,
         identity: Option<Arc<Identity>>,
-        route: Option<Route>,
+        route: Option<Box<Route>>,
         ties: Option<Box<Rendezvous>>,
         commands: mpsc::Receiver<Box<Command>>,
         bonds: Bonds,
@@ -120,6 +123,7 @@ impl Driver {
         // The hub passes on what others say to it, and who calls others need not listen.
         let forgetful = ties.is_some();
         let line = Line::new(&link, wake.clone(), config.inbox_bytes, forgetful);
+        let config = Arc::new(config);
         Self {
             network: Network::new(now, &config, route.is_some()),
             demux: Demux::default(),
@@ -128,8 +132,10 @@ impl Driver {
             bonds,
             commands,
             watch: InterfaceWatch::new(),
+            timer: FineTimer::default(),
             desk,
             wake,
+            pause: None,
             frame: Vec::new(),
             framed: None,
             still: false,
@@ -155,16 +161,19 @@ impl Driver {
     /// Runs until the peer is closed or its handle dropped. Boxed: a task holds several copies of
     /// what its function takes by value.
     pub(super) async fn run(mut self: Box<Self>) {
-        let mut timer = FineTimer::default();
         loop {
             let now = clock::now();
             self.turn(now);
             if self.has_closed(now) {
                 break;
             }
+            if self.has_paused(now) {
+                self.rest();
+            }
             let deadline = self.deadline(now);
             if deadline.saturating_duration_since(now) > REST {
                 self.rest();
+                self.timer.rest();
             }
             let calls = async {
                 match &mut self.home.route {
@@ -190,7 +199,9 @@ impl Driver {
                 done = calls => self.on_call(done),
                 heard = self.watch.changed() => self.on_watch(clock::now(), heard),
                 () = self.network.turn.ready() => {}
-                () = timer.sleep_until(clock::now(), deadline) => self.still = self.ties.is_none(),
+                () = self.timer.sleep_until(clock::now(), deadline) => {
+                    self.still = self.ties.is_none();
+                }
             }
         }
         self.end().await;
@@ -371,11 +382,19 @@ impl Driver {
 
     /// Gives back memory that is of no use while nothing happens.
     fn rest(&mut self) {
+        self.pause = None;
         self.home.link.rest();
         if let Some(ties) = &mut self.ties {
             ties.rest();
         }
         self.network.sockets.rest();
+    }
+
+    /// Whether nothing has happened for a while, for the first time since a transport came up.
+    fn has_paused(&mut self, now: Instant) -> bool {
+        let over = self.pause.is_some_and(|due| due <= now);
+        self.pause = self.pause.map(|_| now + PAUSE);
+        over
     }
 
     fn deadline(&mut self, now: Instant) -> Instant {
@@ -387,6 +406,7 @@ impl Driver {
             self.network.turn.poll_timeout(),
             ladder,
             closing,
+            self.pause,
             self.bonds_deadline(now),
         ];
         deadlines.into_iter().flatten().min().unwrap_or(now + IDLE).min(now + IDLE)
@@ -401,11 +421,15 @@ impl Driver {
                     continue;
                 }
                 LinkEvent::Path(PathEvent::Mapped { local, remote, public })
-                    if self.network.note_mapped(*local, *remote, *public) =>
+                    if self.ties.is_some()
+                        && self.network.note_mapped(*local, *remote, *public) =>
                 {
                     self.tell_places(now);
                 }
-                LinkEvent::Connected => self.share_home_sockets(now),
+                LinkEvent::Connected => {
+                    self.pause = Some(now + PAUSE);
+                    self.share_home_sockets(now);
+                }
                 _ => {}
             }
             if self.home.on_event(now, event) {
@@ -538,7 +562,7 @@ impl Driver {
         self.home.link.close(now);
         self.network.turn.close(now);
         self.flush(now);
-        if let Some(Route { signaling, .. }) = &mut self.home.route {
+        if let Some(Route { signaling, .. }) = self.home.route.as_deref_mut() {
             signaling.abort();
             if let Some(session) = signaling.session.take() {
                 signaling.delete(session);

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::event::Event;
+use crate::util::spare::add;
 
 /// Where the driver puts events. Readers see the end when it is dropped.
 #[derive(Debug)]
@@ -100,7 +101,7 @@ impl Subscription {
         let id = ring.next_reader;
         ring.next_reader += 1;
         let next = ring.first + ring.events.len() as u64;
-        ring.readers.push(Place { id, next, waker: None });
+        add(&mut ring.readers, Place { id, next, waker: None });
         Reader { ring: self.ring.clone(), id }
     }
 }

@@ -12,6 +12,7 @@ use crate::event::Event;
 use crate::identity::Fingerprint;
 use crate::link::ChannelConfig;
 use crate::stats::LinkStats;
+use crate::util::spare::add;
 
 /// A link with another peer, or with the hub. It stays the same across path switches, restarts
 /// and new transports.
@@ -80,6 +81,11 @@ impl PeerLink {
     pub async fn close(&self) {
         // An error says that it is closed already.
         let _ = self.ask(Request::Close).await;
+    }
+
+    /// Waits until the driver has ended.
+    pub(super) async fn closed(&self) {
+        self.commands.closed().await;
     }
 
     pub(super) async fn ask<T>(
@@ -154,7 +160,9 @@ impl Directory {
     }
 
     pub(super) fn extend(&self, channel: Option<Channel>) {
-        self.lock().channels.extend(channel);
+        if let Some(channel) = channel {
+            add(&mut self.lock().channels, channel);
+        }
     }
 
     fn find(&self, label: &str) -> Option<Channel> {

@@ -21,7 +21,7 @@ pub(super) struct Home {
     pub(super) link: Link,
     pub(super) line: Line,
     /// Absent where signaling is the application's.
-    pub(super) route: Option<Route>,
+    pub(super) route: Option<Box<Route>>,
     /// The channel on which the hub passes letters on; a peer without a name has none.
     pub(super) signal: Option<ChannelId>,
     /// Transports or credentials have changed since it was last asked.
@@ -50,7 +50,7 @@ impl Home {
     pub(super) fn new(
         link: Link,
         line: Line,
-        route: Option<Route>,
+        route: Option<Box<Route>>,
         signal: Option<ChannelId>,
     ) -> Self {
         Self { link, line, route, signal, changed: true, trouble: None }
@@ -92,7 +92,7 @@ impl Home {
     pub(super) fn restart(&mut self, now: Instant) {
         self.line.emit(Event::Restarting);
         let offer = self.link.restart_offer(now, random::ice_credentials());
-        let Some(Route { ladder, signaling }) = &mut self.route else { return };
+        let Some(Route { ladder, signaling }) = self.route.as_deref_mut() else { return };
         signaling.abort();
         let sent = offer.is_ok_and(|offer| signaling.restart(offer));
         if !sent {
@@ -106,7 +106,7 @@ impl Home {
         self.line.emit(Event::Dialing(dials));
         let offer = transport.and_then(|t| self.link.dial(now, t).map_err(|e| e.to_string()));
         self.changed = true;
-        let Some(Route { ladder, signaling }) = &mut self.route else { return };
+        let Some(Route { ladder, signaling }) = self.route.as_deref_mut() else { return };
         signaling.abort();
         signaling.retire();
         match offer {
@@ -148,7 +148,7 @@ impl Home {
     /// Takes an event of the link; true if sockets may have become free.
     pub(super) fn on_event(&mut self, now: Instant, event: LinkEvent) -> bool {
         let mut free = false;
-        if let Some(Route { ladder, signaling }) = &mut self.route {
+        if let Some(Route { ladder, signaling }) = self.route.as_deref_mut() {
             match &event {
                 LinkEvent::Connected => {
                     ladder.healthy();
@@ -206,7 +206,7 @@ impl Home {
             }
             Done::Polled(Ok(offer)) => self.answer_hub(now, offer.map(|o| o.sdp)),
             Done::Created(Err(error)) => {
-                if let Some(Route { ladder, .. }) = &mut self.route {
+                if let Some(Route { ladder, .. }) = self.route.as_deref_mut() {
                     ladder.dial_failed(now);
                 }
                 self.link.hang_up();
@@ -214,7 +214,7 @@ impl Home {
                 Err(error.to_string())
             }
             Done::Restarted(Err(CallError::UnknownSession)) => {
-                if let Some(Route { ladder, signaling }) = &mut self.route {
+                if let Some(Route { ladder, signaling }) = self.route.as_deref_mut() {
                     signaling.session = None;
                     ladder.transport_lost(now, true);
                 }
@@ -245,7 +245,7 @@ impl Home {
         }
         self.line.emit(Event::Answer(hide_password(answer)));
         let accepted = self.link.accept_answer(now, answer);
-        let Some(Route { ladder, signaling }) = &mut self.route else { return Ok(()) };
+        let Some(Route { ladder, signaling }) = self.route.as_deref_mut() else { return Ok(()) };
         signaling.next = session.flatten();
         signaling.delete_retired();
         accepted.map_err(|error| {
@@ -262,7 +262,7 @@ impl Home {
             self.line.emit(Event::Restarting);
             self.link.answer_restart(now, &o, random::ice_credentials())
         });
-        let Some(Route { signaling, .. }) = &mut self.route else { return Ok(()) };
+        let Some(Route { signaling, .. }) = self.route.as_deref_mut() else { return Ok(()) };
         signaling.poll();
         match answer.transpose() {
             Ok(answer) => answer.into_iter().for_each(|a| signaling.answer(a)),

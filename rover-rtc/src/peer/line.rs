@@ -14,6 +14,7 @@ use crate::event::{Event, IceConnectionState, Recovery};
 use crate::link::{ChannelConfig, ChannelId, Link, LinkEvent, Mode, Outbox, RESERVED, STATUS};
 use crate::path::{PathEvent, SwitchCause};
 use crate::stats::{Histogram, LinkStats};
+use crate::util::spare::add;
 
 /// The application's side of a link, kept by the driver.
 #[derive(Debug)]
@@ -176,7 +177,7 @@ impl Line {
             inbox: Inbox::new(self.inbox_bytes, config.mode, self.forgetful),
             driver: self.wake.clone(),
         });
-        self.channels.push(channel.clone());
+        add(&mut self.channels, channel.clone());
         self.directory.extend(channel.clone());
         channel
     }

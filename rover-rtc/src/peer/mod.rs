@@ -61,8 +61,8 @@ use signaling::Signaling;
 #[derive(Debug)]
 pub struct Peer {
     home: PeerLink,
-    /// Boxed, as room is kept for many.
-    called: Mutex<mpsc::Receiver<Box<PeerLink>>>,
+    /// Boxed, as room is kept for many. A peer without a name is never called.
+    called: Option<Mutex<mpsc::Receiver<Box<PeerLink>>>>,
     fingerprint: Option<Fingerprint>,
     journal: Option<WeakDesk>,
 }
@@ -89,7 +89,7 @@ impl Peer {
             .map_err(|e| WebrtcError::Server(e.to_string()))?;
         let ladder = Ladder::new(now, config.recovery.clone(), random::number());
         let ties = named.map(|who| who.rendezvous(&config));
-        let route = Some(Route { ladder, signaling });
+        let route = Some(Box::new(Route { ladder, signaling }));
         let (peer, driver) = Self::new(config, identity, route, ties)?;
         tokio::spawn(Box::new(driver).run());
         Ok(peer)
@@ -186,7 +186,11 @@ impl Peer {
     ///
     /// Cancel safe.
     pub async fn accept(&self) -> Option<PeerLink> {
-        self.called.lock().await.recv().await.map(|link| *link)
+        let Some(called) = &self.called else {
+            self.home.closed().await;
+            return None;
+        };
+        called.lock().await.recv().await.map(|link| *link)
     }
 
     /// All links with other peers: names and counters.
@@ -255,7 +259,7 @@ impl Peer {
     fn new(
         config: PeerConfig,
         identity: Option<Arc<Identity>>,
-        route: Option<Route>,
+        route: Option<Box<Route>>,
         mut ties: Option<Box<Rendezvous>>,
     ) -> Result<(Self, Driver), WebrtcError> {
         let wake = Arc::new(Notify::new());
@@ -270,7 +274,7 @@ impl Peer {
             ties.set_memory(move |name| desk.saved(name).map_err(|e| e.to_string()));
         }
         let (sender, receiver) = mpsc::channel(COMMANDS);
-        let (calls, called) = mpsc::channel(CALLS);
+        let (calls, called) = ties.as_ref().map(|_| mpsc::channel(CALLS)).unzip();
         let bonds = Bonds::new(calls, sender.downgrade());
         let fingerprint = identity.as_ref().map(|i| i.fingerprint());
         let desk = desk.map(|desk| Ok::<_, JournalError>((desk.saved(HOME)?, desk))).transpose()?;
@@ -285,7 +289,7 @@ impl Peer {
             directory,
             _held: held,
         };
-        Ok((Self { home, called: Mutex::new(called), fingerprint, journal }, driver))
+        Ok((Self { home, called: called.map(Mutex::new), fingerprint, journal }, driver))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The sockets of a peer, as interfaces come and go.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::driver::Driver;
@@ -22,10 +22,10 @@ pub(super) struct Network {
     pub(super) turn: TurnSet,
     /// Addresses that they give us: the socket, the address.
     relayed: Vec<(SocketAddr, SocketAddr)>,
-    config: PeerConfig,
+    config: Arc<PeerConfig>,
     reach: Reach,
     /// What each socket is bound to: an interface that comes back may be another one.
-    places: HashMap<SocketAddr, Place>,
+    places: Vec<(SocketAddr, Place)>,
     /// The sockets that new transports use.
     pub(super) shared: Vec<SocketAddr>,
     /// Public addresses that others see: socket, who sees it, address.
@@ -33,14 +33,14 @@ pub(super) struct Network {
 }
 
 impl Network {
-    pub(super) fn new(now: Instant, config: &PeerConfig, has_hub: bool) -> Self {
+    pub(super) fn new(now: Instant, config: &Arc<PeerConfig>, has_hub: bool) -> Self {
         Self {
             sockets: SocketSet::new(config.faults.clone()),
             turn: TurnSet::new(now, config.ice_servers.clone()),
             relayed: Vec::new(),
             reach: if has_hub { Reach::of(&config.server) } else { Reach::Anywhere },
-            config: config.clone(),
-            places: HashMap::new(),
+            config: Arc::clone(config),
+            places: Vec::new(),
             shared: Vec::new(),
             mapped: Vec::new(),
         }
@@ -74,10 +74,10 @@ impl Network {
                 return None;
             }
         };
-        let is_gone = |s: &SocketAddr| self.places.get(s).is_none_or(|p| !places.contains(p));
+        let is_gone = |s: &SocketAddr| self.place(*s).is_none_or(|p| !places.contains(p));
         let gone: Vec<_> = self.sockets.local_addrs().filter(is_gone).collect();
         gone.iter().for_each(|socket| self.remove(*socket));
-        let covered = |p: &&Place| self.shared.iter().any(|s| self.places.get(s) == Some(*p));
+        let covered = |p: &&Place| self.shared.iter().any(|s| self.place(*s) == Some(*p));
         let new: Vec<_> = places.iter().filter(|p| !covered(p)).cloned().collect();
         // An IPv6 address that is not ready yet is tried again at the next change.
         let new: Vec<_> = new.into_iter().filter_map(|place| self.bind_at(place).ok()).collect();
@@ -85,10 +85,15 @@ impl Network {
         (!gone.is_empty() || !new.is_empty()).then_some((gone, new))
     }
 
+    /// What a socket is bound to.
+    fn place(&self, socket: SocketAddr) -> Option<&Place> {
+        self.places.iter().find(|(s, _)| *s == socket).map(|(_, place)| place)
+    }
+
     /// Closes a socket.
     fn remove(&mut self, socket: SocketAddr) {
         self.sockets.remove(socket);
-        self.places.remove(&socket);
+        self.places.retain(|(s, _)| *s != socket);
         self.shared.retain(|s| *s != socket);
         self.mapped.retain(|(s, ..)| *s != socket);
         self.relayed.retain(|(s, _)| *s != socket);
@@ -144,7 +149,7 @@ impl Network {
         let socket = sockets::bind(&place)?;
         let address = socket.local_addr();
         self.sockets.insert(socket, None);
-        self.places.insert(address, place);
+        add(&mut self.places, (address, place));
         Ok(address)
     }
 }

@@ -1,6 +1,8 @@
 //! The peer's signaling: HTTP calls under way, and the sessions they are about.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -188,17 +190,18 @@ impl Signaling {
 
     /// The next call that comes to an end. Never ends without calls.
     pub(super) async fn done(&mut self) -> Done {
-        loop {
-            let ended = tokio::select! {
-                Some(ended) = self.calls.join_next() => ended,
-                Some(ended) = self.mail.join_next() => ended,
-                else => return std::future::pending().await,
-            };
-            // An error is a call that was aborted.
-            if let Ok(done) = ended {
-                return done;
+        poll_fn(|cx| {
+            for calls in [&mut self.calls, &mut self.mail] {
+                while let Poll::Ready(Some(ended)) = calls.poll_join_next(cx) {
+                    // An error is a call that was aborted.
+                    if let Ok(done) = ended {
+                        return Poll::Ready(done);
+                    }
+                }
             }
-        }
+            Poll::Pending
+        })
+        .await
     }
 
     /// Lets the calls under way end.

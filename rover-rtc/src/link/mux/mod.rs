@@ -35,7 +35,7 @@ use super::{
     ChannelConfig, ChannelId, LinkEvent, MAX_MESSAGE, Mode, Outbox, OutboxConfig, WhenFull,
 };
 use crate::error::SendError;
-use crate::stats::{ChannelCounters, ChannelStats, LinkStats};
+use crate::stats::{ChannelCounters, ChannelStats};
 use crate::util::random;
 use crate::util::spare::add;
 use exchange::Exchange;
@@ -80,8 +80,16 @@ pub(super) struct Mux {
     /// How long an acknowledgement may wait for company.
     ack_delay: Duration,
     pub(super) events: VecDeque<LinkEvent>,
-    /// Only what is counted here.
-    pub(super) stats: LinkStats,
+    pub(super) stats: Counted,
+}
+
+/// What is counted of all channels together.
+#[derive(Debug, Default)]
+pub(super) struct Counted {
+    pub(super) messages_sent: u64,
+    pub(super) messages_received: u64,
+    pub(super) frames_refused: u64,
+    pub(super) stuck: u64,
 }
 
 #[derive(Debug)]
@@ -165,7 +173,7 @@ impl Mux {
             patience: Duration::ZERO,
             ack_delay: Duration::from_millis(20),
             events: VecDeque::new(),
-            stats: LinkStats::default(),
+            stats: Counted::default(),
         }
     }
 

@@ -159,7 +159,8 @@ async fn follow(shared: &Shared, progress: &mut Progress, until: Instant) {
     }
 }
 
-/// Each client has a socket, and one by which the kernel tells of interfaces.
+/// Each client has a socket, and a timer while it is busy; they share the one by which the kernel
+/// tells of interfaces.
 fn check_open_files(clients: usize) -> Result<(), String> {
     let needed = clients * 2 + OTHER_FILES;
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
