@@ -47,7 +47,10 @@ impl PathSet {
         let miss = self.paths.iter().filter_map(Path::next_miss).min();
         let wish = self.selection.wish_due();
         let deadline = [probe, miss, wish, self.copies.next_due()].into_iter().flatten().min();
-        self.deadline = deadline.map(|d| d.max(now));
+        // What is due already has been since it was first told: that is how late this process is.
+        let overdue = |d: Instant| d <= now && deadline.is_some_and(|d| d <= now);
+        self.deadline =
+            self.deadline.filter(|d| overdue(*d)).or_else(|| deadline.map(|d| d.max(now)));
         deadline
     }
 

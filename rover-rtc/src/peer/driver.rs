@@ -89,6 +89,8 @@ pub(super) struct Driver {
     /// All that has happened since the last turn was the paths' of the link with the hub: there is
     /// nothing to move.
     still: bool,
+    /// When the link with the hub wants to be called, as of the last turn.
+    due: Option<Instant>,
 }
 
 impl Driver {
@@ -139,6 +141,7 @@ impl Driver {
             frame: Vec::new(),
             framed: None,
             still: false,
+            due: None,
             config,
             identity,
         }
@@ -280,7 +283,7 @@ impl Driver {
         self.on_journal(now);
         self.on_home_events(now);
         self.home.line.resume_receiving(now, &mut self.home.link);
-        if self.home.link.poll_timeout(now).is_some_and(|t| t <= now) {
+        if self.due.take_if(|t| *t <= now).is_some() {
             self.home.link.handle_timeout(now);
             self.still &= self.home.link.is_still();
         }
@@ -400,8 +403,9 @@ impl Driver {
     fn deadline(&mut self, now: Instant) -> Instant {
         let ladder = self.home.route.as_ref().and_then(|r| r.ladder.deadline());
         let closing = self.home.line.closing.as_ref().map(|c| c.until);
+        self.due = self.home.link.poll_timeout(now);
         let deadlines = [
-            self.home.link.poll_timeout(now),
+            self.due,
             self.network.sockets.next_deadline(),
             self.network.turn.poll_timeout(),
             ladder,

@@ -1,68 +1,127 @@
-//! One client of the hub, and its channel.
+//! From places to clients whose channels can be used.
 
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
-use rover_rtc::{Channel, ChannelConfig, Event, OutboxConfig, Peer, PeerConfig};
-use tokio::time::timeout;
+use rover_rtc::net::InterfaceFilter;
+use rover_rtc::signal::client::SignalClient;
+use rover_rtc::util::clock;
+use tokio::sync::mpsc;
 
-use super::options::LoadOptions;
+use super::client::Client;
+use super::crew::Shared;
+use super::fleet::Fleet;
 
-/// A client whose channel can be used.
+/// Who is to be at a place.
 #[derive(Debug)]
-pub(super) struct Joined {
-    pub(super) peer: Peer,
-    pub(super) channel: Channel,
+pub(super) struct Seat {
+    /// Among all that are measured; one that will not read is none of them.
+    pub(super) index: Option<usize>,
+    /// The channel.
+    pub(super) label: String,
 }
 
-/// Connects a client. One that will not read gets a small inbox, so that it is soon full.
-pub(super) async fn join(
-    options: &LoadOptions,
-    label: &str,
-    reads: bool,
-) -> Result<Joined, String> {
-    let mut config = PeerConfig::new(&options.server);
-    config.bind = vec![options.bind];
-    let mut channel = ChannelConfig::of_mode(label, options.channel.promise());
-    channel.outbox = OutboxConfig {
-        max_messages: usize::MAX,
-        max_bytes: usize::MAX,
-        max_message: channel.outbox.max_message.max(options.size),
-        ..channel.outbox
+/// A client that is not there yet.
+#[derive(Debug)]
+struct Attempt {
+    place: usize,
+    /// When the first one began, and this one.
+    since: Instant,
+    began: Instant,
+    trouble: Option<String>,
+}
+
+/// Connects all; some at a time. An error says what the last trouble was.
+pub(super) async fn join_all(
+    shared: &Shared,
+    seats: &[Seat],
+    fleet: &mut Fleet,
+) -> Result<(), String> {
+    let options = &shared.options;
+    let signaling = SignalClient::new(&options.server, None, InterfaceFilter::default());
+    let signaling = signaling.map_err(|e| e.to_string())?;
+    let (tell, mut answers) = mpsc::unbounded_channel();
+    let dial = |now: Instant, place: usize, fleet: &mut Fleet| {
+        let Seat { index, label } = &seats[place];
+        let (client, offer) = Client::new(now, options, label, index.is_some())?;
+        fleet.put(place, client);
+        let (signaling, tell, ready) = (signaling.clone(), tell.clone(), fleet.ready());
+        tokio::spawn(async move {
+            let _ = tell.send((place, now, signaling.create(&offer).await));
+            ready.push(None);
+        });
+        Ok::<_, String>(())
     };
-    config.channels = vec![channel];
-    if !reads {
-        config.inbox_bytes = SMALL_INBOX;
-    }
-    let peer = Peer::connect(config).map_err(|e| e.to_string())?;
-    let mut events = peer.events();
-    let mut trouble = String::new();
-    let open = async {
-        loop {
-            match events.recv().await {
-                Some(Event::ChannelOpen(..)) => return true,
-                Some(Event::Trouble(why)) => trouble = why,
-                Some(_) => {}
-                None => return false,
+    let at_once = (AT_ONCE / options.threads).max(1);
+    let mut waiting = 0..seats.len();
+    let mut attempts: Vec<Attempt> = Vec::new();
+    loop {
+        let now = clock::now();
+        while attempts.len() < at_once
+            && let Some(place) = waiting.next()
+        {
+            dial(now, place, fleet)?;
+            attempts.push(Attempt { place, since: now, began: now, trouble: None });
+        }
+        if attempts.is_empty() {
+            return Ok(());
+        }
+        fleet.serve(&mut |_, _| ());
+        while let Ok((place, began, answer)) = answers.try_recv() {
+            let own = |a: &&mut Attempt| (a.place, a.began) == (place, began);
+            let Some(attempt) = attempts.iter_mut().find(own) else { continue };
+            match answer {
+                Ok(answer) => {
+                    fleet.get(place).into_iter().for_each(|c| c.accept(now, &answer));
+                    fleet.turn(now, place, &mut |_, _| ());
+                }
+                Err(error) => attempt.trouble = Some(error.to_string()),
             }
         }
-    };
-    let is_open = timeout(PATIENCE, open).await == Ok(true);
-    let channel = peer.channel(label).filter(|_| is_open);
-    let Some(channel) = channel else {
-        let why = if trouble.is_empty() { "it does not answer" } else { &trouble };
-        return Err(format!(
-            "a client got no connection to the hub at {} within {} s: {why}; look whether it \
-             runs, has room for all clients (10,000) and can be reached by UDP from {}",
-            options.server,
-            PATIENCE.as_secs(),
-            options.bind
-        ));
-    };
-    Ok(Joined { peer, channel })
+        attempts.retain(|attempt| {
+            let open = fleet.get(attempt.place).is_some_and(|client| client.is_open());
+            shared.joined.fetch_add(usize::from(open), Ordering::Relaxed);
+            !open
+        });
+        for attempt in &mut attempts {
+            let Attempt { place, since, began, trouble } = attempt;
+            if let Some(why) = fleet.get(*place).and_then(|client| client.failed()) {
+                trouble.get_or_insert(why.to_owned());
+            }
+            if now.saturating_duration_since(*since) > PATIENCE {
+                return Err(explain(shared, trouble.as_deref().unwrap_or("it does not answer")));
+            }
+            let patience = if trouble.is_some() { PAUSE } else { ATTEMPT };
+            if now.saturating_duration_since(*began) > patience {
+                dial(now, *place, fleet)?;
+                *began = now;
+            }
+        }
+        fleet.wait(now + LOOK_INTERVAL).await;
+    }
 }
+
+fn explain(shared: &Shared, why: &str) -> String {
+    let options = &shared.options;
+    format!(
+        "a client got no connection to the hub at {} within {} s: {why}; look whether it runs, has \
+         room for all clients (10,000) and can be reached by UDP from {}",
+        options.server,
+        PATIENCE.as_secs(),
+        options.bind
+    )
+}
+
+/// Clients that connect at the same time: fewer than the hub's limit of half-open ones.
+const AT_ONCE: usize = 25;
 
 /// For one connection. It would be there in some milliseconds, but the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Some messages.
-const SMALL_INBOX: usize = 4096;
+/// Then it is tried again.
+const ATTEMPT: Duration = Duration::from_secs(10);
+
+/// After trouble.
+const PAUSE: Duration = Duration::from_secs(1);
+
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);

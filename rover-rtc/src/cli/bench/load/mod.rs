@@ -6,7 +6,9 @@
 //! | `options.rs` | the arguments |
 //! | `run.rs` | from the first client to the report |
 //! | `crew.rs` | the thread that has a share of the clients |
-//! | `join.rs` | one client and its channel |
+//! | `join.rs` | from places to clients whose channels can be used |
+//! | `fleet.rs` | the clients of a thread, and what wakes each |
+//! | `client.rs` | one client: a link on a socket of its own |
 //! | `pace.rs` | which client sends when |
 //! | `book.rs` | what comes, while it comes |
 //! | `tally.rs` | what came of what was sent |
@@ -14,7 +16,9 @@
 //! | `report.rs`, `progress.rs` | what is shown |
 
 mod book;
+mod client;
 mod crew;
+mod fleet;
 mod hub;
 mod join;
 mod options;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rover_rtc::util::{clock, random, stop_requested};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
 use super::super::measure::cpu_seconds;
@@ -42,7 +42,6 @@ pub(in crate::cli::bench) async fn main(options: &LoadOptions) -> Result<ExitCod
         options: options.clone(),
         pace,
         run: random::number(),
-        permits: Semaphore::new(AT_ONCE),
         joined: AtomicUsize::new(0),
         sent: AtomicU64::new(0),
         received: AtomicU64::new(0),
@@ -83,6 +82,10 @@ pub(in crate::cli::bench) async fn main(options: &LoadOptions) -> Result<ExitCod
         match news.recv().await.ok_or("a thread has ended")? {
             News::Measured(more) => tally.add(more),
             News::Failed(why) => return Err(why.into()),
+            News::Trouble(why) => {
+                progress.note(&why);
+                continue;
+            }
             News::Joined => continue,
         }
         measured += 1;
@@ -127,7 +130,8 @@ async fn connect(
                     progress.clear();
                     return Err(why.into());
                 }
-                _ => waiting -= 1,
+                News::Trouble(why) => progress.note(&why),
+                News::Joined | News::Measured(_) => waiting -= 1,
             },
             _ = look.tick() => progress.at(|| {
                 format!("{} of {all} clients connected", shared.joined.load(Ordering::Relaxed))
@@ -159,10 +163,9 @@ async fn follow(shared: &Shared, progress: &mut Progress, until: Instant) {
     }
 }
 
-/// Each client has a socket, and a timer while it is busy; they share the one by which the kernel
-/// tells of interfaces.
+/// Each client has a socket.
 fn check_open_files(clients: usize) -> Result<(), String> {
-    let needed = clients * 2 + OTHER_FILES;
+    let needed = clients + OTHER_FILES;
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
     let allowed = line.and_then(|l| l.split_ascii_whitespace().next()?.parse::<usize>().ok());
@@ -174,9 +177,6 @@ fn check_open_files(clients: usize) -> Result<(), String> {
         _ => Ok(()),
     }
 }
-
-/// Clients that connect at the same time: fewer than the hub's limit of half-open ones.
-const AT_ONCE: usize = 25;
 
 /// Until all threads are ready to send.
 const HEAD_START: Duration = Duration::from_millis(100);
