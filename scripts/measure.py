@@ -98,7 +98,7 @@ def load(binary, options, clients):
         address = line_with(hub, "Connect a browser to http://", 10)
         command = [binary, *load_arguments(options, clients)]
         command += ["--server", address, "--hub-pid", str(hub.pid)]
-        patience = options.seconds + PATIENCE_S + clients * CONNECT_S_PER_CLIENT
+        patience = options.seconds + options.warm_up + PATIENCE_S + clients * CONNECT_S_PER_CLIENT
         bench = processes.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
             output, errors = bench.communicate(timeout=patience)
@@ -111,7 +111,8 @@ def load(binary, options, clients):
 
 def load_arguments(options, clients):
     arguments = ["bench", "load", "--clients", str(clients), "--rate", str(options.rate)]
-    return arguments + ["--seconds", str(options.seconds), "--json"]
+    times = ["--seconds", str(options.seconds), "--warm-up", str(options.warm_up)]
+    return arguments + [*times, "--json"]
 
 
 def throughput(binary, options, channel, size, net):
@@ -227,6 +228,7 @@ def main():
     add("--only", choices=["load", "sizes", "rtts"], help="measure only this; default: all")
     add("--runs", type=int, default=3, help="of each point; default: %(default)s")
     add("--seconds", type=float, default=10.0, help="of each run; default: %(default)s")
+    add("--warm-up", type=float, default=10.0, help="before each run of a hub; default: %(default)s")
     add("--clients", type=numbers(int), default=[10, 30, 100, 300, 1000], metavar="N,N,...")
     add("--rate", type=float, default=10.0, help="messages a second of each client")
     add("--sizes", type=numbers(int), default=[64, 256, 1200, 4096, 16384, 65536],

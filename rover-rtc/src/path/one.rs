@@ -204,6 +204,7 @@ impl Path {
         for probe in self.in_flight.iter_mut().filter(|p| !p.counted) {
             probe.due += lateness;
         }
+        self.heard = self.heard.map(|at| at + lateness);
     }
 
     /// Gives back memory that is of no use while nothing happens.

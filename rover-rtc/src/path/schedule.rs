@@ -16,7 +16,7 @@ impl PathSet {
         if let Some(late) = self.deadline.take().map(|d| now.saturating_duration_since(d))
             && late > LATE
         {
-            self.paths.iter_mut().for_each(|p| p.forgive(late));
+            self.paths.iter_mut().for_each(|p| p.forgive(late + UNREAD));
         }
         for path in &mut self.paths {
             let before = path.missed;
@@ -58,6 +58,14 @@ impl PathSet {
     pub(super) fn probe_due(&mut self, now: Instant) {
         for index in 0..self.paths.len() {
             if self.next_probe(now, &self.paths[index]).is_some_and(|due| due <= now) {
+                let path = &self.paths[index];
+                let known = path.heard.max(path.last_answer);
+                let silent =
+                    known.is_some_and(|at| at + VOUCHED * self.config.probe_interval <= now);
+                if silent && self.is_vouched_for(path) {
+                    // The other side would have been heard twice by now: as good as a missed probe.
+                    self.paths[index].missed = 1;
+                }
                 self.probe(now, index);
             }
         }
@@ -183,10 +191,13 @@ fn seek_interval(fast: Duration, outage: Duration) -> Duration {
 /// Of a path by which the other side was heard less than so many intervals ago, answers are wanted
 /// so many times more rarely.
 const VOUCHED: u32 = 2;
-const RARER: u32 = 5;
+const RARER: u32 = 20;
 
 /// A timer that comes later than this says something about this process.
 const LATE: Duration = Duration::from_millis(50);
+
+/// Then an answer has so much time to be read.
+const UNREAD: Duration = Duration::from_millis(10);
 
 /// Whatever the settings say.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
@@ -197,3 +208,70 @@ const MIN_PROBE_BACK: Duration = Duration::from_millis(20);
 /// A pair that has never worked is tried some times in quick order, then rarely.
 const UNPROVEN_PROBES: u32 = 6;
 const UNPROVEN_INTERVAL: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::super::stun::Generation;
+    use super::super::{PathConfig, PathEvent, Via};
+    use super::*;
+    use crate::util::{clock, random};
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Two ends that are connected; each has an address of its own.
+    fn ends(now: Instant) -> [PathSet; 2] {
+        let creds = [(); 2].map(|()| random::ice_credentials());
+        [0, 1].map(|end| {
+            let (local, remote) = (creds[end].clone(), creds[1 - end].clone());
+            let mut set = PathSet::new(PathConfig::default(), local.clone(), end == 0, 7);
+            set.add_generation(Generation { local, remote }, true);
+            set.add_local(address(end), Via::Host);
+            set.add_remote(address(1 - end), Via::Host);
+            set.connected(now, address(end), address(1 - end));
+            set
+        })
+    }
+
+    fn address(end: usize) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, end as u8], 4000))
+    }
+
+    /// As a driver does: timers that are due, then what there is to send, which comes at once.
+    fn turn(ends: &mut [PathSet; 2], now: Instant) {
+        for end in 0..2 {
+            ends[end].message_sent(now);
+            if ends[end].poll_timeout(now).is_some_and(|t| t <= now) {
+                ends[end].handle_timeout(now);
+            }
+        }
+        for end in [0, 1, 0] {
+            while let Some(out) = ends[end].poll_transmit() {
+                ends[1 - end].handle_stun(now, out.remote, out.local, &out.datagram);
+            }
+        }
+    }
+
+    #[test]
+    fn who_slept_does_not_blame_the_network() {
+        let start = clock::now();
+        let mut ends = ends(start);
+        (0..2000).for_each(|ms| turn(&mut ends, start + ms * MS));
+        // Its probe goes out, and the answer lies unread in the socket while the process stands.
+        let sent = start + 2060 * MS;
+        ends[0].handle_timeout(sent);
+        let probe = ends[0].poll_transmit().unwrap();
+        let (local, remote) = (probe.local, probe.remote);
+        ends[1].handle_stun(sent, remote, local, &probe.datagram);
+        let answer = std::iter::from_fn(|| ends[1].poll_transmit()).last().unwrap();
+        ends[0].poll_timeout(sent);
+        let awake = sent + 300 * MS;
+        assert!(ends[0].poll_timeout(awake).is_some_and(|t| t <= awake));
+        ends[0].handle_timeout(awake);
+        assert_eq!((ends[0].misses(), ends[0].is_alive(local, remote)), (0, true));
+        ends[0].handle_stun(awake, local, remote, &answer.datagram);
+        let died = |e: PathEvent| matches!(e, PathEvent::AllDead);
+        assert!(!std::iter::from_fn(|| ends[0].poll_event()).any(died));
+    }
+}
