@@ -248,7 +248,7 @@ impl Transport {
                 self.paths.record_received(local, remote, datagram.len());
                 // A copy may lie beside its record: after a gap both come at once.
                 for number in record_numbers(datagram) {
-                    self.paths.record_numbered(now, Some(number));
+                    self.paths.record_numbered(now, number);
                 }
                 // Unread messages fill the inbox: the other side's SCTP will send this again.
                 !self.receiving || self.session.handle_datagram(now, local, remote, datagram)
@@ -276,7 +276,6 @@ impl Transport {
     /// have been acknowledged since the last call.
     pub fn drive_warp(&mut self, now: Instant, buffered: usize, progress: bool) {
         self.paths.set_outstanding(buffered > 0);
-        self.session.set_patient(buffered == 0 && self.paths.is_calm(now));
         if progress || buffered == 0 || self.stalled_since.is_none() {
             self.stalled_since = (buffered > 0).then_some(now);
         }

@@ -173,7 +173,8 @@ impl Client {
         self.paths().is_some_and(|p| p.accepts_record(local, remote))
     }
 
-    /// Takes a datagram; false if it was refused, which counts as a failure.
+    /// Takes a datagram; false if it was refused, which counts as a failure. [`Client::poll_output`]
+    /// must have been drained before.
     pub fn handle_input(
         &mut self,
         now: Instant,

@@ -121,7 +121,7 @@ impl PathSet {
         let Some(index) = index else { return StunVerdict::Consumed };
         let path = &mut self.paths[index];
         path.validated = true;
-        path.heard = Some(now);
+        (path.heard, path.silent) = (Some(now), false);
         path.bytes_received += length as u64;
         self.stats.requests += 1;
         if self.connected && !path.is_alive() {

@@ -249,9 +249,9 @@ impl PathSet {
         }
     }
 
-    /// Notes the DTLS record number of such a record, if it has one.
-    pub fn record_numbered(&mut self, now: Instant, number: Option<u64>) {
-        if let Some(number) = number.filter(|_| !self.config.keeps_alive) {
+    /// Notes the DTLS record number of such a record.
+    pub fn record_numbered(&mut self, now: Instant, number: u64) {
+        if !self.config.keeps_alive {
             self.copies.came(now, number);
         }
     }
@@ -266,22 +266,6 @@ impl PathSet {
     /// Notes that a message came in.
     pub fn message_received(&mut self, now: Instant) {
         self.usage.note(now);
-    }
-
-    /// Whether a thin flow goes over a path that is known to be clean: nothing is urgent.
-    #[must_use]
-    pub fn is_calm(&self, now: Instant) -> bool {
-        let clean = |path: &Path| !(path.is_suspect() || path.loss.has_lost(now));
-        self.usage.is_thin() && self.carrying().is_some_and(|p| clean(p) && self.is_proven(now, p))
-    }
-
-    /// Whether enough is known of a path to say that it loses nothing. The side that keeps the link
-    /// alive probes more, and so knows better: while it does not, it sends copies.
-    fn is_proven(&self, now: Instant, path: &Path) -> bool {
-        match self.config.keeps_alive {
-            true => path.loss.is_proven(),
-            false => !self.copies.are_coming(now),
-        }
     }
 
     /// Says whether anything sent is not acknowledged: that keeps the link in use.
@@ -468,8 +452,9 @@ impl PathSet {
         let path = &self.paths[index];
         // What follows closely on a loss shows it to SCTP: that is as good as a copy, as long as
         // loss is no more than a possibility.
-        let dense = self.config.keeps_alive && self.selection.is_dense(now);
-        let unknown = !dense && !self.is_proven(now, path);
+        let unproven = !path.loss.is_proven() && !self.selection.is_dense(now);
+        // The side that keeps the link alive probes more, and so knows better.
+        let unknown = if self.config.keeps_alive { unproven } else { self.copies.are_coming(now) };
         let suspicious = path.is_suspect() || path.loss.has_lost(now) || unknown;
         match self.config.redundancy {
             Redundancy::Always => {}

@@ -47,6 +47,8 @@ pub struct Path {
     pub(super) last_probe: Option<Instant>,
     /// When a request of the other side last came by it, verified.
     pub(super) heard: Option<Instant>,
+    /// They came often, and do no more.
+    pub(super) silent: bool,
     pub(super) probes: u32,
     pub(super) bytes_sent: u64,
     pub(super) bytes_received: u64,
@@ -60,6 +62,8 @@ struct Probe {
     /// When it counts as missed.
     due: Instant,
     counted: bool,
+    /// It has been given more time.
+    forgiven: bool,
 }
 
 /// What an answer changed.
@@ -81,6 +85,7 @@ impl Path {
             mapped: None,
             state: PathState::Unproven,
             heard: None,
+            silent: false,
             rtt: Rtt::default(),
             loss: Loss::default(),
             missed: 0,
@@ -153,7 +158,7 @@ impl Path {
 
     /// Whether an answer is late, so that the path may be dying.
     pub(crate) fn is_suspect(&self) -> bool {
-        self.missed > 0 || self.state != PathState::Alive
+        self.missed > 0 || self.silent || self.state != PathState::Alive
     }
 
     /// Notes a probe sent.
@@ -161,7 +166,7 @@ impl Path {
         let due = now + self.rtt.patience().max(MIN_PATIENCE);
         self.probes = self.probes.saturating_add(1);
         self.last_probe = Some(now);
-        self.in_flight.push_back(Probe { id, sent: now, due, counted: false });
+        self.in_flight.push_back(Probe { id, sent: now, due, counted: false, forgiven: false });
         if self.in_flight.len() > MAX_IN_FLIGHT {
             self.in_flight.pop_front();
         }
@@ -179,7 +184,7 @@ impl Path {
                 break;
             }
         }
-        self.missed = 0;
+        (self.missed, self.silent) = (0, false);
         self.validated = true;
         self.last_answer = Some(now);
         let before = std::mem::replace(&mut self.state, PathState::Alive);
@@ -199,12 +204,14 @@ impl Path {
         dies
     }
 
-    /// Gives the probes in flight more time: this process was late, not the network.
-    pub(super) fn forgive(&mut self, lateness: Duration) {
-        for probe in self.in_flight.iter_mut().filter(|p| !p.counted) {
+    /// Gives the probes in flight more time: this process was late, not the network. Each once only,
+    /// for a process that is always late must find out, too.
+    pub(super) fn forgive(&mut self, now: Instant, lateness: Duration) {
+        for probe in self.in_flight.iter_mut().filter(|p| !p.counted && !p.forgiven) {
             probe.due += lateness;
+            probe.forgiven = true;
         }
-        self.heard = self.heard.map(|at| at + lateness);
+        self.heard = self.heard.map(|at| now.min(at + lateness));
     }
 
     /// Gives back memory that is of no use while nothing happens.
@@ -298,7 +305,7 @@ mod tests {
         let now = crate::util::clock::now();
         let mut path = alive(now);
         path.probe_sent(now, TransId::new());
-        path.forgive(500 * MS);
+        path.forgive(now + 25 * MS, 500 * MS);
         path.count_missed(now + 400 * MS);
         assert_eq!(path.missed, 0);
     }

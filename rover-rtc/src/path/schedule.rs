@@ -16,7 +16,7 @@ impl PathSet {
         if let Some(late) = self.deadline.take().map(|d| now.saturating_duration_since(d))
             && late > LATE
         {
-            self.paths.iter_mut().for_each(|p| p.forgive(late + UNREAD));
+            self.paths.iter_mut().for_each(|p| p.forgive(now, late + UNREAD));
         }
         for path in &mut self.paths {
             let before = path.missed;
@@ -59,13 +59,12 @@ impl PathSet {
         for index in 0..self.paths.len() {
             if self.next_probe(now, &self.paths[index]).is_some_and(|due| due <= now) {
                 let path = &self.paths[index];
-                let known = path.heard.max(path.last_answer);
-                let silent =
-                    known.is_some_and(|at| at + VOUCHED * self.config.probe_interval <= now);
-                if silent && self.is_vouched_for(path) {
-                    // The other side would have been heard twice by now: as good as a missed probe.
-                    self.paths[index].missed = 1;
-                }
+                // Who has probed it twenty times a second, and does no more, has lost or left it.
+                let silence = path.heard.map(|at| now.saturating_duration_since(at));
+                let unit = self.config.probe_interval;
+                let fallen = |t: Duration| (VOUCHED * unit..RARER * unit).contains(&t);
+                let silent = silence.is_some_and(fallen) && self.is_vouched_for(path);
+                self.paths[index].silent |= silent;
                 self.probe(now, index);
             }
         }
@@ -191,7 +190,7 @@ fn seek_interval(fast: Duration, outage: Duration) -> Duration {
 /// Of a path by which the other side was heard less than so many intervals ago, answers are wanted
 /// so many times more rarely.
 const VOUCHED: u32 = 2;
-const RARER: u32 = 20;
+const RARER: u32 = 5;
 
 /// A timer that comes later than this says something about this process.
 const LATE: Duration = Duration::from_millis(50);
@@ -240,10 +239,10 @@ mod tests {
 
     /// As a driver does: timers that are due, then what there is to send, which comes at once.
     fn turn(ends: &mut [PathSet; 2], now: Instant) {
-        for end in 0..2 {
-            ends[end].message_sent(now);
-            if ends[end].poll_timeout(now).is_some_and(|t| t <= now) {
-                ends[end].handle_timeout(now);
+        for end in ends.iter_mut() {
+            end.message_sent(now);
+            if end.poll_timeout(now).is_some_and(|t| t <= now) {
+                end.handle_timeout(now);
             }
         }
         for end in [0, 1, 0] {
@@ -273,5 +272,22 @@ mod tests {
         ends[0].handle_stun(awake, local, remote, &answer.datagram);
         let died = |e: PathEvent| matches!(e, PathEvent::AllDead);
         assert!(!std::iter::from_fn(|| ends[0].poll_event()).any(died));
+    }
+
+    #[test]
+    fn who_is_always_late_finds_out_too() {
+        let start = clock::now();
+        let mut ends = ends(start);
+        (0..2000).for_each(|ms| turn(&mut ends, start + ms * MS));
+        // From now on nobody answers, and each of its timers is 60 ms late.
+        let (mut now, cut) = (start + 2000 * MS, start + 2000 * MS);
+        while ends[0].dead_since().is_none() {
+            assert!(now < cut + 2000 * MS, "it never finds out");
+            ends[0].message_sent(now);
+            let due = ends[0].poll_timeout(now).unwrap();
+            now = due.max(now) + 60 * MS;
+            ends[0].handle_timeout(now);
+            while ends[0].poll_transmit().is_some() {}
+        }
     }
 }

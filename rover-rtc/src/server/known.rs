@@ -62,6 +62,7 @@ impl Book {
     /// Writes all that has come, and what comes meanwhile. After an error the next name is written
     /// with those that were not.
     fn write(&self) {
+        let _end = End(self);
         let mut written = Ok(());
         loop {
             let mut state = self.lock();
@@ -74,8 +75,9 @@ impl Book {
                 }
             };
             let Some(unsaved) = unsaved else {
+                // Under the same lock, or a name that comes now would wait for the next one.
                 state.writing = false;
-                return self.done.notify_all();
+                return;
             };
             drop(state);
             written = unsaved.save();
@@ -85,6 +87,18 @@ impl Book {
     fn lock(&self) -> MutexGuard<'_, State> {
         // What a panic may have left undone is a file that is written with the next name.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Nobody waits for a thread that is gone, whatever ended it.
+struct End<'a>(&'a Book);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.lock().writing = false;
+        }
+        self.0.done.notify_all();
     }
 }
 

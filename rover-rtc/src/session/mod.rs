@@ -123,8 +123,6 @@ pub struct Session {
     transmits: VecDeque<Transmit>,
     events: VecDeque<SessionEvent>,
     records_sent: u64,
-    /// See [`Session::set_patient`].
-    patient: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,7 +165,6 @@ impl Session {
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             records_sent: 0,
-            patient: false,
         };
         if let Some(expected) = session.config.expected {
             session.expect(expected);
@@ -345,14 +342,7 @@ impl Session {
     /// When [`Session::handle_timeout`] is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let wait = if self.patient && self.is_connected() { COMPANY } else { Duration::ZERO };
-        (self.stage != Stage::Closed).then(|| self.clock.real(self.deadline) + wait)
-    }
-
-    /// Says whether timers may be late, as nothing that was sent waits for an acknowledgement: then
-    /// the one for what has come can leave together with the next message.
-    pub fn set_patient(&mut self, patient: bool) {
-        self.patient = patient;
+        (self.stage != Stage::Closed).then(|| self.clock.real(self.deadline))
     }
 
     /// Gives back memory that is of no use while nothing happens.
@@ -416,10 +406,11 @@ impl Session {
         self.apply_pace(now);
     }
 
-    /// Slows the clock where the round trip is long: before SCTP has measured one, its timer must not
-    /// run out first. It would never measure any, for what was sent twice tells nothing.
+    /// Slows the clock where the round trip is long: the least that SCTP waits for must be more than
+    /// that and what an acknowledgement is delayed, or what is only late counts as lost, and while it
+    /// has measured none it never will, for what was sent twice tells nothing.
     pub fn follow_rtt(&mut self, now: Instant, rtt: Duration) {
-        let most = INITIAL_RTO.as_secs_f64() / 2.0 / rtt.as_secs_f64().max(1e-3);
+        let most = MIN_RTO.as_secs_f64() * 0.6 / rtt.as_secs_f64().max(1e-3);
         let pace = most.max(1.0).min(self.config.pace.data);
         if self.stage == Stage::Connected && (pace / self.clock.pace() - 1.0).abs() > PACE_STEP {
             self.clock.set_pace(now, pace);
@@ -596,8 +587,8 @@ const STUN_INITIAL_RTO: Duration = Duration::from_millis(100);
 const STUN_MAX_RTO: Duration = Duration::from_secs(15);
 const STUN_RETRANSMITS: usize = 9;
 
-/// What SCTP waits for its first acknowledgement, in its own time (sctp-proto, `RTO_INITIAL`).
-const INITIAL_RTO: Duration = Duration::from_secs(3);
+/// What SCTP waits for an acknowledgement at least, in its own time (sctp-proto, `RTO_MIN`).
+const MIN_RTO: Duration = Duration::from_secs(1);
 
 /// Smaller changes of the pace are not worth it.
 const PACE_STEP: f64 = 0.2;
@@ -608,10 +599,6 @@ const WARP_STEPS: usize = 200;
 
 /// Longest that SCTP delays an acknowledgement, in its own time (sctp-proto, `ACK_INTERVAL`).
 const DELAYED_ACK: Duration = Duration::from_millis(200);
-
-/// Longest that the timers of a patient session are late. Ten messages a second each way take the
-/// acknowledgements along; who waits for one resends after 200 ms, not before.
-const COMPANY: Duration = Duration::from_millis(70);
 
 /// Errors in one drain after which a session counts as dead.
 const MAX_ERRORS: usize = 16;

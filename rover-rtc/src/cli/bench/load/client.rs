@@ -90,12 +90,7 @@ impl Client {
         self.is_open
     }
 
-    /// Why it is over, if it is.
-    pub(super) fn failed(&self) -> Option<&str> {
-        self.failed.as_deref()
-    }
-
-    /// That, once.
+    /// Why it is over, if it is; told once.
     pub(super) fn take_failure(&mut self) -> Option<String> {
         self.failed.take()
     }

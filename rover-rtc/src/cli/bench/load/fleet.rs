@@ -135,8 +135,12 @@ impl Fleet {
         }
         self.turn = places;
         let now = clock::now();
-        while let Some(Reverse((at, place))) = self.timers.peek().copied().filter(|t| t.0.0 <= now)
-        {
+        // Whoever is due again at once has a turn after what has come meanwhile.
+        for _ in 0..self.timers.len() {
+            let Some(Reverse((at, place))) = self.timers.peek().copied().filter(|t| t.0.0 <= now)
+            else {
+                break;
+            };
             self.timers.pop();
             let Some(member) = self.members[place].as_mut().filter(|m| m.queued == Some(at)) else {
                 continue;

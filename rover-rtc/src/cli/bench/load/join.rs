@@ -28,6 +28,8 @@ struct Attempt {
     /// When the first one began, and this one.
     since: Instant,
     began: Instant,
+    has_failed: bool,
+    /// What it was the last time.
     trouble: Option<String>,
 }
 
@@ -61,7 +63,13 @@ pub(super) async fn join_all(
             && let Some(place) = waiting.next()
         {
             dial(now, place, fleet)?;
-            attempts.push(Attempt { place, since: now, began: now, trouble: None });
+            attempts.push(Attempt {
+                place,
+                since: now,
+                began: now,
+                has_failed: false,
+                trouble: None,
+            });
         }
         if attempts.is_empty() {
             return Ok(());
@@ -75,7 +83,7 @@ pub(super) async fn join_all(
                     fleet.get(place).into_iter().for_each(|c| c.accept(now, &answer));
                     fleet.turn(now, place, &mut |_, _| ());
                 }
-                Err(error) => attempt.trouble = Some(error.to_string()),
+                Err(error) => attempt.fail(error.to_string()),
             }
         }
         attempts.retain(|attempt| {
@@ -84,20 +92,26 @@ pub(super) async fn join_all(
             !open
         });
         for attempt in &mut attempts {
-            let Attempt { place, since, began, trouble } = attempt;
-            if let Some(why) = fleet.get(*place).and_then(|client| client.failed()) {
-                trouble.get_or_insert(why.to_owned());
+            if let Some(why) = fleet.get(attempt.place).and_then(Client::take_failure) {
+                attempt.fail(why);
             }
-            if now.saturating_duration_since(*since) > PATIENCE {
-                return Err(explain(shared, trouble.as_deref().unwrap_or("it does not answer")));
+            if now.saturating_duration_since(attempt.since) > PATIENCE {
+                let why = attempt.trouble.as_deref().unwrap_or("it does not answer");
+                return Err(explain(shared, why));
             }
-            let patience = if trouble.is_some() { PAUSE } else { ATTEMPT };
-            if now.saturating_duration_since(*began) > patience {
-                dial(now, *place, fleet)?;
-                *began = now;
+            let patience = if attempt.has_failed { PAUSE } else { ATTEMPT };
+            if now.saturating_duration_since(attempt.began) > patience {
+                dial(now, attempt.place, fleet)?;
+                (attempt.began, attempt.has_failed) = (now, false);
             }
         }
         fleet.wait(now + LOOK_INTERVAL).await;
+    }
+}
+
+impl Attempt {
+    fn fail(&mut self, why: String) {
+        (self.has_failed, self.trouble) = (true, Some(why));
     }
 }
 
