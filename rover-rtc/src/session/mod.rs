@@ -406,11 +406,10 @@ impl Session {
         self.apply_pace(now);
     }
 
-    /// Slows the clock where the round trip is long: the least that SCTP waits for must be more than
-    /// that and what an acknowledgement is delayed, or what is only late counts as lost, and while it
-    /// has measured none it never will, for what was sent twice tells nothing.
+    /// Slows the clock where the round trip is long: before SCTP has measured one, its timer must not
+    /// run out first. It would never measure any, for what was sent twice tells nothing.
     pub fn follow_rtt(&mut self, now: Instant, rtt: Duration) {
-        let most = MIN_RTO.as_secs_f64() * 0.6 / rtt.as_secs_f64().max(1e-3);
+        let most = INITIAL_RTO.as_secs_f64() / 2.0 / rtt.as_secs_f64().max(1e-3);
         let pace = most.max(1.0).min(self.config.pace.data);
         if self.stage == Stage::Connected && (pace / self.clock.pace() - 1.0).abs() > PACE_STEP {
             self.clock.set_pace(now, pace);
@@ -587,8 +586,8 @@ const STUN_INITIAL_RTO: Duration = Duration::from_millis(100);
 const STUN_MAX_RTO: Duration = Duration::from_secs(15);
 const STUN_RETRANSMITS: usize = 9;
 
-/// What SCTP waits for an acknowledgement at least, in its own time (sctp-proto, `RTO_MIN`).
-const MIN_RTO: Duration = Duration::from_secs(1);
+/// What SCTP waits for its first acknowledgement, in its own time (sctp-proto, `RTO_INITIAL`).
+const INITIAL_RTO: Duration = Duration::from_secs(3);
 
 /// Smaller changes of the pace are not worth it.
 const PACE_STEP: f64 = 0.2;
