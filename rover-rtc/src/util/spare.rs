@@ -17,7 +17,7 @@ pub(crate) fn add<T>(list: &mut Vec<T>, item: T) {
 }
 
 /// Who sleeps longer than this gives back memory first: what is in use has a probe in 50 ms, of a
-/// hub in 250 ms, and an allocation costs nothing beside a wake-up.
+/// hub in 250 ms at most, and an allocation costs nothing beside a wake-up.
 pub(crate) const REST: Duration = Duration::from_millis(400);
 
 /// Whose transport has just come up gives it back at the first pause of this length already: what
