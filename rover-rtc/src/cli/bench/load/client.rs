@@ -111,9 +111,8 @@ impl Client {
         }
     }
 
-    /// Lets time pass, moves messages and sends what is to be sent; gives out what has come. Returns
-    /// when it wants to be called again.
-    pub(super) fn turn(&mut self, now: Instant, mut got: impl FnMut(&Message)) -> Option<Instant> {
+    /// Lets time pass, moves messages and sends what is to be sent; gives out what has come.
+    pub(super) fn turn(&mut self, now: Instant, mut got: impl FnMut(&Message)) {
         if self.due.take_if(|t| *t <= now).is_some() {
             self.link.handle_timeout(now);
             self.still &= self.link.is_still();
@@ -140,6 +139,10 @@ impl Client {
             self.link.rest();
             self.sockets.rest();
         }
+    }
+
+    /// When it wants to be called again.
+    pub(super) fn due(&self) -> Option<Instant> {
         self.due
     }
 

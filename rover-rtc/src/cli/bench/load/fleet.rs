@@ -3,13 +3,14 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use rover_rtc::Message;
 use rover_rtc::net::{FineTimer, RecvBatch};
 use rover_rtc::util::clock;
+use tokio::sync::Notify;
 use tokio::task::yield_now;
 
 use super::client::Client;
@@ -30,13 +31,13 @@ struct Member {
     waker: Waker,
     /// Its entry among the timers, which is never later than it wants.
     queued: Option<Instant>,
-    due: Option<Instant>,
 }
 
 /// Who has something in its socket.
 #[derive(Debug, Default)]
 pub(super) struct Ready {
-    list: Mutex<(Vec<usize>, Option<Waker>)>,
+    list: Mutex<Vec<usize>>,
+    notify: Notify,
 }
 
 /// Wakes one client.
@@ -51,28 +52,20 @@ impl Wake for Mark {
 impl Ready {
     /// Ends a wait, for a client or for something else.
     pub(super) fn push(&self, client: Option<usize>) {
-        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        list.0.extend(client);
-        list.1.take().into_iter().for_each(Waker::wake);
+        self.lock().extend(client);
+        self.notify.notify_one();
     }
 
     fn is_some(&self) -> bool {
-        !self.list.lock().unwrap_or_else(PoisonError::into_inner).0.is_empty()
+        !self.lock().is_empty()
     }
 
     fn take(&self, into: &mut Vec<usize>) {
-        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::swap(&mut list.0, into);
+        std::mem::swap(&mut *self.lock(), into);
     }
 
-    fn poll(&self, cx: &Context<'_>, waited: &mut bool) -> Poll<()> {
-        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whoever pushes takes the waker away.
-        if !list.0.is_empty() || std::mem::replace(waited, true) && list.1.is_none() {
-            return Poll::Ready(());
-        }
-        list.1 = Some(cx.waker().clone());
-        Poll::Pending
+    fn lock(&self) -> MutexGuard<'_, Vec<usize>> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -97,7 +90,7 @@ impl Fleet {
     /// Puts a client into a place, instead of the one that is there.
     pub(super) fn put(&mut self, place: usize, client: Client) {
         let waker = Arc::new(Mark(place, self.ready.clone())).into();
-        self.members[place] = Some(Member { client, waker, queued: None, due: None });
+        self.members[place] = Some(Member { client, waker, queued: None });
         self.ready.push(Some(place));
     }
 
@@ -113,8 +106,8 @@ impl Fleet {
         got: &mut impl FnMut(usize, &Message),
     ) {
         let Some(member) = &mut self.members[place] else { return };
-        member.due = member.client.turn(now, |message| got(place, message));
-        if let Some(due) = member.due
+        member.client.turn(now, |message| got(place, message));
+        if let Some(due) = member.client.due()
             && member.queued.is_none_or(|queued| queued > due)
         {
             member.queued = Some(due);
@@ -146,7 +139,7 @@ impl Fleet {
                 continue;
             };
             member.queued = None;
-            if let Some(due) = member.due.filter(|due| *due > now) {
+            if let Some(due) = member.client.due().filter(|due| *due > now) {
                 member.queued = Some(due);
                 self.timers.push(Reverse((due, place)));
                 continue;
@@ -179,10 +172,9 @@ impl Fleet {
             return yield_now().await;
         }
         let Self { ready, timer, .. } = self;
-        let mut waited = false;
         tokio::select! {
             biased;
-            () = std::future::poll_fn(|cx| ready.poll(cx, &mut waited)) => {}
+            () = ready.notify.notified() => {}
             () = timer.sleep_until(now, until) => {}
         }
     }
