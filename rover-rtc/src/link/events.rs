@@ -5,7 +5,7 @@ use std::time::Instant;
 use str0m::channel::ChannelId as SctpChannelId;
 
 use super::{
-    Attached, Channel, ChannelConfig, ChannelId, Link, LinkEvent, Message, Mode, Stream,
+    Attached, Channel, ChannelConfig, ChannelId, Link, LinkEvent, Message, Mode, RESERVED, Stream,
     TransportEvent,
 };
 use crate::session::SessionEvent;
@@ -53,7 +53,7 @@ impl Link {
         self.lost = None;
         self.transports += 1;
         // Those of the answerer wait for the other side to open them.
-        if self.current.as_ref().is_some_and(|a| a.streams.iter().any(|s| s.id.is_some())) {
+        if self.current.as_ref().is_some_and(|a| a.dialed) {
             self.open_missing(now);
         }
         self.events.push_back(LinkEvent::Connected);
@@ -138,9 +138,14 @@ impl Link {
             attached.open_ways(now);
         }
         let Attached { transport, streams, .. } = &mut **attached;
-        for (channel, stream) in self.mux.channels().iter().zip(streams) {
-            if stream.id.is_none() && !channel.config.mode.is_framed() {
-                stream.id = Some(transport.session().open(now, channel.config.sctp()));
+        // The library's own come last: when one of them opens, all others have.
+        for own in [false, true] {
+            for (channel, stream) in self.mux.channels().iter().zip(&mut *streams) {
+                let config = &channel.config;
+                let turn = config.label.starts_with(RESERVED) == own;
+                if turn && stream.id.is_none() && !config.mode.is_framed() {
+                    stream.id = Some(transport.session().open(now, config.sctp()));
+                }
             }
         }
         transport.collect(now);

@@ -148,6 +148,8 @@ struct Attached {
     transport: Transport,
     streams: Vec<Stream>,
     ways: Ways,
+    /// Whether this side offered it, and so opens the channels.
+    dialed: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -255,34 +257,20 @@ impl Link {
         self.attached().for_each(|a| a.streams.resize(count, Stream::default()));
     }
 
-    /// Begins a new transport: returns its offer, with all channels of this link. A transport that
-    /// works goes on until the new one is connected; one that was being negotiated is dropped.
+    /// Begins a new transport: returns its offer. The channels of this link open when it is
+    /// connected. A transport that works goes on until then; one that was being negotiated is
+    /// dropped.
     ///
     /// # Errors
     ///
     /// Without a channel.
     pub fn dial(&mut self, now: Instant, mut transport: Transport) -> Result<String, SdpError> {
-        // The library's own come last: when one of them opens, all others have.
-        let channels = self.mux.channels();
-        let plain = |i: &usize| !channels[*i].config.mode.is_framed();
-        let mut order: Vec<usize> = (0..channels.len()).filter(plain).collect();
-        order.sort_by_key(|i| channels[*i].config.label.starts_with(RESERVED));
-        let framed = self.framed || self.mux.is_needed();
-        let streams = framed.then(Ways::streams).into_iter().flatten();
-        let plain = order.iter().map(|i| channels[*i].config.sctp());
-        let configs: Vec<_> = streams.chain(plain).collect();
-        let (offer, ids) = transport.session().offer(now, &configs)?;
+        if self.mux.channels().is_empty() && !self.framed {
+            return Err(SdpError::NothingToOffer);
+        }
+        let offer = transport.session().offer(now)?;
         transport.collect(now);
-        let mut ways = Ways::default();
-        let mut ids = ids.into_iter();
-        if framed && let (Some(frames), Some(datagrams)) = (ids.next(), ids.next()) {
-            ways.offered([frames, datagrams]);
-        }
-        let mut streams = vec![Stream::default(); channels.len()];
-        for (i, id) in order.into_iter().zip(ids) {
-            streams[i].id = Some(id);
-        }
-        self.next = Some(Box::new(Attached { transport, streams, ways }));
+        self.next = Some(Box::new(self.attach(transport, true)));
         Ok(offer)
     }
 
@@ -311,8 +299,7 @@ impl Link {
     ) -> Result<String, SdpError> {
         let new = transport.session().credentials().clone();
         let answer = transport.answer(now, offer, new)?;
-        let streams = vec![Stream::default(); self.mux.channels().len()];
-        self.next = Some(Box::new(Attached { transport, streams, ways: Ways::default() }));
+        self.next = Some(Box::new(self.attach(transport, false)));
         Ok(answer)
     }
 
@@ -600,6 +587,11 @@ impl Link {
         self.mux.channels().iter().for_each(|c| c.outbox.close());
         self.attached().for_each(|a| a.transport.close(now));
         self.collect(now);
+    }
+
+    fn attach(&self, transport: Transport, dialed: bool) -> Attached {
+        let streams = vec![Stream::default(); self.mux.channels().len()];
+        Attached { transport, streams, ways: Ways::default(), dialed }
     }
 
     fn attached(&mut self) -> impl Iterator<Item = &mut Attached> {

@@ -120,6 +120,8 @@ pub struct Session {
     stage: Stage,
     credentials: IceCreds,
     pending: Option<(SdpPendingOffer, Option<IceCreds>)>,
+    /// The channel for whose sake SCTP was offered.
+    silent: Option<ChannelId>,
     transmits: VecDeque<Transmit>,
     events: VecDeque<SessionEvent>,
     records_sent: u64,
@@ -162,6 +164,7 @@ impl Session {
             stage: Stage::Ice,
             credentials,
             pending: None,
+            silent: None,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             records_sent: 0,
@@ -206,25 +209,23 @@ impl Session {
         self.drain(now);
     }
 
-    /// Offers the first channels; more can be opened later with [`Session::open`]. Returns the
-    /// offer and the channels' ids.
+    /// Offers a connection. Channels are for [`Session::open`], once it is connected: SCTP starts its
+    /// timer when it is given something, however long ICE and DTLS still take, and would begin
+    /// with a time-out and a window of one packet.
     ///
     /// # Errors
     ///
-    /// [`SdpError::NothingToOffer`] without a channel.
-    pub fn offer(
-        &mut self,
-        now: Instant,
-        channels: &[ChannelConfig],
-    ) -> Result<(String, Vec<ChannelId>), SdpError> {
+    /// [`SdpError::NothingToOffer`] if there is an offer already.
+    pub fn offer(&mut self, now: Instant) -> Result<String, SdpError> {
         let mut api = self.rtc.sdp_api();
-        let add = |c: &ChannelConfig| api.add_channel_with_config(c.clone());
-        let ids = channels.iter().map(add).collect();
+        // str0m offers SCTP for the sake of a channel only. This one says nothing on the wire.
+        let silent = ChannelConfig { negotiated: Some(SILENT), ..ChannelConfig::default() };
+        self.silent = Some(api.add_channel_with_config(silent));
         let made = api.apply();
         self.drain(now);
         let (offer, pending) = made.ok_or(SdpError::NothingToOffer)?;
         self.pending = Some((pending, None));
-        Ok((offer.to_sdp_string(), ids))
+        Ok(offer.to_sdp_string())
     }
 
     /// Offers an ICE restart: new credentials, the candidates of now. The transport goes on with
@@ -289,7 +290,7 @@ impl Session {
         Ok(self.negotiated(now, String::new(), remote))
     }
 
-    /// Opens a channel on a session that has been negotiated.
+    /// Opens a channel on a session that is connected.
     pub fn open(&mut self, now: Instant, channel: ChannelConfig) -> ChannelId {
         let id = self.rtc.direct_api().create_data_channel(channel);
         self.drain(now);
@@ -406,10 +407,11 @@ impl Session {
         self.apply_pace(now);
     }
 
-    /// Slows the clock where the round trip is long: before SCTP has measured one, its timer must not
-    /// run out first. It would never measure any, for what was sent twice tells nothing.
+    /// Slows the clock where the round trip is long: SCTP's timer never waits for less than a second
+    /// of its time, and that has to be two round trips. A queue grows faster than SCTP learns of it,
+    /// and who sends twice because of it starts over with a window of one packet.
     pub fn follow_rtt(&mut self, now: Instant, rtt: Duration) {
-        let most = INITIAL_RTO.as_secs_f64() / 2.0 / rtt.as_secs_f64().max(1e-3);
+        let most = MIN_RTO.as_secs_f64() / 2.0 / rtt.as_secs_f64().max(1e-3);
         let pace = most.max(1.0).min(self.config.pace.data);
         if self.stage == Stage::Connected && (pace / self.clock.pace() - 1.0).abs() > PACE_STEP {
             self.clock.set_pace(now, pace);
@@ -513,6 +515,7 @@ impl Session {
                 self.enter(now, Stage::Connected);
                 SessionEvent::Connected
             }
+            Event::ChannelOpen(id, _) if self.silent == Some(id) => return,
             Event::ChannelOpen(id, label) => {
                 let protocol = self.channel_config(id).map_or_else(String::new, |c| c.protocol);
                 SessionEvent::ChannelOpen(id, label, protocol)
@@ -575,6 +578,9 @@ fn invalid(error: impl std::fmt::Display) -> SdpError {
 /// What a message may weigh unless configured: libwebrtc's default (RFC 8841 `max-message-size`).
 pub const DEFAULT_MAX_MESSAGE_SIZE: u32 = 256 * 1024;
 
+/// The highest stream there is (RFC 8832): no side comes to it by counting.
+const SILENT: u16 = 65_534;
+
 /// Most that the outbox ever admits beside one message (`design.md` 4).
 const SCTP_BUFFER: usize = 2 * 1024 * 1024;
 
@@ -586,8 +592,8 @@ const STUN_INITIAL_RTO: Duration = Duration::from_millis(100);
 const STUN_MAX_RTO: Duration = Duration::from_secs(15);
 const STUN_RETRANSMITS: usize = 9;
 
-/// What SCTP waits for its first acknowledgement, in its own time (sctp-proto, `RTO_INITIAL`).
-const INITIAL_RTO: Duration = Duration::from_secs(3);
+/// What SCTP waits for an acknowledgement at least, in its own time (sctp-proto, `RTO_MIN`).
+const MIN_RTO: Duration = Duration::from_secs(1);
 
 /// Smaller changes of the pace are not worth it.
 const PACE_STEP: f64 = 0.2;
