@@ -276,6 +276,9 @@ impl Transport {
     /// have been acknowledged since the last call.
     pub fn drive_warp(&mut self, now: Instant, buffered: usize, progress: bool) {
         self.paths.set_outstanding(buffered > 0);
+        if progress {
+            self.paths.note_delivery(now);
+        }
         if progress || buffered == 0 || self.stalled_since.is_none() {
             self.stalled_since = (buffered > 0).then_some(now);
         }

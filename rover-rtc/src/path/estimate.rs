@@ -123,7 +123,9 @@ const MEMORY: u32 = 128;
 /// Chance per probe of declaring a living path dead.
 const FALSE_DEATH: f64 = 1e-5;
 const MIN_MISSES: u32 = 3;
-const MAX_MISSES: u32 = 12;
+/// Also what a path is allowed whose queue grows, so that answers come later and later, while what
+/// is sent arrives.
+pub(super) const MAX_MISSES: u32 = 12;
 
 /// A lost probe keeps a path suspicious for this long.
 const LOSS_MEMORY: Duration = Duration::from_secs(30);

@@ -122,6 +122,8 @@ pub struct PathSet {
     connected: bool,
     selection: Selection,
     usage: Usage,
+    /// When the other side last acknowledged something.
+    delivered: Option<Instant>,
     copies: Copies,
     /// Last answer that timers ran for; tells when this process was late.
     deadline: Option<Instant>,
@@ -149,6 +151,7 @@ impl PathSet {
             connected: false,
             selection: Selection::default(),
             usage: Usage::default(),
+            delivered: None,
             copies,
             deadline: None,
             transmits: VecDeque::new(),
@@ -271,6 +274,12 @@ impl PathSet {
     /// Says whether anything sent is not acknowledged: that keeps the link in use.
     pub fn set_outstanding(&mut self, outstanding: bool) {
         self.usage.outstanding = outstanding;
+    }
+
+    /// Notes that the other side acknowledged something: the carrying path works, whatever becomes
+    /// of its probes.
+    pub fn note_delivery(&mut self, now: Instant) {
+        self.delivered = Some(now);
     }
 
     /// Where a record of this transport goes. `proposed` is where str0m would send it, which

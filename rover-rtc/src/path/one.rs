@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use str0m::ice::TransId;
 
-use super::estimate::{Loss, Rtt};
+use super::estimate::{Loss, MAX_MISSES, Rtt};
 use super::kind::Via;
 use crate::util::spare::spare;
 
@@ -129,10 +129,11 @@ impl Path {
         self.rtt.smoothed()
     }
 
-    /// The least round-trip time of late: without the queues that we may have filled ourselves.
+    /// The least round-trip time of late, without the queues that we may have filled ourselves, and
+    /// the last one.
     #[must_use]
-    pub fn least_rtt(&self) -> Option<Duration> {
-        self.rtt.least()
+    pub fn rtt_range(&self) -> Option<[Duration; 2]> {
+        self.rtt.least().map(|least| [least, self.rtt.latest()])
     }
 
     /// The share of lost probes, 0 to 1, both directions together.
@@ -191,13 +192,15 @@ impl Path {
         if before == PathState::Alive { Answered::StillAlive } else { Answered::NowAlive }
     }
 
-    /// Counts the probes whose time is over; true if the path died of them.
-    pub(super) fn count_missed(&mut self, now: Instant) -> bool {
+    /// Counts the probes whose time is over; true if the path died of them. One that `delivers` has
+    /// more time: its answers wait in a queue, likely.
+    pub(super) fn count_missed(&mut self, now: Instant, delivers: bool) -> bool {
         for probe in self.in_flight.iter_mut().filter(|p| !p.counted && p.due <= now) {
             probe.counted = true;
             self.missed += 1;
         }
-        let dies = self.is_alive() && self.missed >= self.loss.allowed_misses();
+        let allowed = if delivers { MAX_MISSES } else { self.loss.allowed_misses() };
+        let dies = self.is_alive() && self.missed >= allowed;
         if dies {
             self.state = PathState::Dead;
         }
@@ -265,11 +268,26 @@ mod tests {
         for i in 0..3 {
             path.probe_sent(cut + 50 * i * MS, TransId::new());
         }
-        assert!(!path.count_missed(cut + 124 * MS));
+        assert!(!path.count_missed(cut + 124 * MS, false));
         assert!(path.is_suspect());
-        assert!(path.count_missed(cut + 125 * MS));
+        assert!(path.count_missed(cut + 125 * MS, false));
         assert_eq!(path.state(), PathState::Dead);
         assert!(path.loss() < 0.001, "a death is not loss");
+    }
+
+    #[test]
+    fn acknowledgements_give_it_more_time_but_no_eternal_life() {
+        let now = crate::util::clock::now();
+        let mut path = alive(now);
+        let cut = now + 10_000 * MS;
+        let mut died = None;
+        for i in 0..20 {
+            path.probe_sent(cut + 50 * i * MS, TransId::new());
+            if path.count_missed(cut + (50 * i + 49) * MS, true) {
+                died = died.or(Some(i + 1));
+            }
+        }
+        assert_eq!(died, Some(MAX_MISSES));
     }
 
     #[test]
@@ -279,7 +297,7 @@ mod tests {
         let cut = now + 10_000 * MS;
         for i in 0..20 {
             path.probe_sent(cut + 50 * i * MS, TransId::new());
-            path.count_missed(cut + 50 * i * MS);
+            path.count_missed(cut + 50 * i * MS, false);
         }
         let id = TransId::new();
         path.probe_sent(cut + 1000 * MS, id);
@@ -294,7 +312,7 @@ mod tests {
         let id = TransId::new();
         path.probe_sent(now, id);
         path.probe_sent(now + 50 * MS, TransId::new());
-        path.count_missed(now + 90 * MS);
+        path.count_missed(now + 90 * MS, false);
         assert_eq!(path.missed, 2);
         assert_eq!(path.answered(now + 95 * MS, id), Answered::StillAlive);
         assert!(!path.is_suspect());
@@ -306,7 +324,7 @@ mod tests {
         let mut path = alive(now);
         path.probe_sent(now, TransId::new());
         path.forgive(now + 25 * MS, 500 * MS);
-        path.count_missed(now + 400 * MS);
+        path.count_missed(now + 400 * MS, false);
         assert_eq!(path.missed, 0);
     }
 }

@@ -18,9 +18,12 @@ impl PathSet {
         {
             self.paths.iter_mut().for_each(|p| p.forgive(now, late + UNREAD));
         }
+        let age = self.delivered.map(|at| now.saturating_duration_since(at));
+        let delivers = age.is_some_and(|age| age < self.config.probe_interval);
+        let carrying = self.selection.carrying.filter(|_| delivers);
         for path in &mut self.paths {
             let before = path.missed;
-            let died = path.count_missed(now);
+            let died = path.count_missed(now, carrying == Some(path.id));
             self.stats.misses += u64::from(path.missed - before);
             if died {
                 tracing::debug!(path = path.id.0, local = %path.local, remote = %path.remote,
