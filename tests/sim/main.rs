@@ -11,6 +11,7 @@
     reason = "a test, not a library"
 )]
 
+mod bulk;
 mod modes;
 mod net;
 mod pair;

@@ -17,7 +17,7 @@ impl Link {
     /// be sent first, so that the other side can work on it meanwhile.
     pub fn pump_some(&mut self, now: Instant) -> bool {
         self.mux.keep(now);
-        let Some(Attached { transport, streams, ways }) = self.current.as_deref_mut() else {
+        let Some(Attached { transport, streams, ways, .. }) = self.current.as_deref_mut() else {
             return false;
         };
         let (frames, datagrams) = ways.sending();
@@ -33,8 +33,9 @@ impl Link {
             (self.path, self.admission) = (path, Admission::default());
         }
         if progress {
-            let rtt = transport.paths().carrying().and_then(Path::least_rtt).unwrap_or_default();
-            self.admission.acknowledged(now, self.buffered - buffered, rtt);
+            let path = transport.paths().carrying();
+            let [least, latest] = path.and_then(Path::rtt_range).unwrap_or_default();
+            self.admission.acknowledged(now, self.buffered - buffered, least, latest);
         }
         // What SCTP holds when a transport is replaced has to be sent again, or is lost; without a
         // path it stays with us.
@@ -73,7 +74,8 @@ impl Link {
             let room = Room { open: (frames.is_some(), datagrams.is_some()), bytes, limit };
             let Some(out) = self.mux.poll_out(now, room, |index, channel| {
                 let size = channel.outbox.front_size();
-                streams[index].open && size.is_some_and(|size| size <= bytes)
+                // Large ones fill the limit as well as they can.
+                streams[index].open && size.is_some_and(|size| size / 2 <= bytes)
             }) else {
                 // What is left has no room, or there is nothing left and plenty of room.
                 if bytes < limit / 2 {
@@ -89,7 +91,7 @@ impl Link {
 
     /// False if SCTP does not take it, so that nothing else can be written now.
     fn write(&mut self, now: Instant, out: Out, buffered: &mut usize) -> bool {
-        let Some(Attached { transport, streams, ways }) = self.current.as_deref_mut() else {
+        let Some(Attached { transport, streams, ways, .. }) = self.current.as_deref_mut() else {
             return false;
         };
         let (frames, datagrams) = ways.sending();

@@ -79,6 +79,10 @@ pub(crate) struct RunOptions {
     /// in the shared directory
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+    /// Bytes that may wait to be sent or acknowledged, in mode throughput, in KiB. A long link needs
+    /// more than its rate times its round trip
+    #[arg(long, value_name = "KIB", default_value_t = 1024)]
+    buffer: usize,
     /// Open the channel unordered; for a plain one only
     #[arg(long)]
     unordered: bool,
@@ -162,7 +166,7 @@ impl RunOptions {
             // The contract: about 1 MiB for bulk, no limit for a stream that must not block.
             Mode::Throughput => OutboxConfig {
                 max_messages: usize::MAX,
-                max_bytes: 1 << 20,
+                max_bytes: self.buffer.saturating_mul(1024),
                 ..OutboxConfig::default()
             },
             _ => OutboxConfig {
