@@ -54,10 +54,7 @@ fn a_handshake_that_waited_does_not_slow_what_follows() {
     pair.change(0, |edge| edge.cut = true);
     pair.run_for(2 * SECOND);
     pair.change(0, |edge| edge.cut = false);
-    let open = |pair: &mut Pair| {
-        pair.ends.iter().all(|e| e.link.channel("test").is_some_and(|id| e.link.is_open(id)))
-    };
-    assert!(pair.run(20 * SECOND, open), "no connection");
+    assert!(pair.run(20 * SECOND, Pair::is_open), "no connection");
     let share = share(&mut pair, Mode::Plain, SECOND);
     println!("{:.0} %", share * 100.0);
     assert!(share >= 0.85, "{share} of the link");

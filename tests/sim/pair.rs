@@ -56,7 +56,7 @@ impl Pair {
         pair.negotiate();
         // A handshake may fail in weather that is bad enough; what a ladder does then is done here.
         for _ in 0..3 {
-            if pair.run(20 * SECOND, |p| p.ends.iter_mut().all(|e| e.outbox_is_open())) {
+            if pair.run(20 * SECOND, Self::is_open) {
                 break;
             }
             pair.replace();
@@ -223,7 +223,7 @@ impl Pair {
         }
     }
 
-    fn is_open(&mut self) -> bool {
+    pub fn is_open(&mut self) -> bool {
         self.ends.iter_mut().all(End::outbox_is_open)
     }
 

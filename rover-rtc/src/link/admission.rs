@@ -14,9 +14,7 @@ pub struct Admission {
     train: Meter,
     /// Whether the limit was reached in this round.
     limited: bool,
-    /// Whether each round brings more than the one before, as when SCTP starts.
-    starting: bool,
-    /// Rounds since the last one that was faster.
+    /// Rounds since the last one that was faster; [`FULL`] ends the start for good.
     flat: u8,
     /// The rate of the round before.
     before: f64,
@@ -69,7 +67,6 @@ impl Default for Admission {
             round: Meter::default(),
             train: Meter::default(),
             limited: false,
-            starting: true,
             flat: 0,
             before: 0.0,
             best: 0.0,
@@ -95,29 +92,35 @@ impl Admission {
     /// tells of such a queue.
     pub fn acknowledged(&mut self, now: Instant, bytes: usize, least: Duration, latest: Duration) {
         if latest > least.mul_f64(QUEUED) + QUEUE {
-            self.starting = false;
+            self.flat = FULL;
         }
         if let Some(rate) = self.train.burst(now, bytes, (least / TRAIN).max(MIN_ROUND)) {
             self.peak = self.peak.max(rate);
         }
-        if self.starting && self.limited {
+        if self.is_starting() && self.limited {
             // As SCTP's window does, which grows only while there is more than it.
             self.limit = (self.limit + bytes).min(product(self.peak, least)).max(self.limit);
         }
         let Some(rate) = self.round.rate(now, bytes, least.max(MIN_ROUND)) else { return };
         // What was held up in one round comes in the next.
         let before = std::mem::replace(&mut self.before, rate);
-        let rate = if self.starting { rate } else { rate.min(before) };
+        let rate = if self.is_starting() { rate } else { rate.min(before) };
         self.peak = (self.peak * FADE).max(rate);
         // Who sends less than it may says nothing of what the network can carry.
         if self.limited || rate > self.best {
-            self.flat = if rate > self.best * FASTER { 0 } else { self.flat.saturating_add(1) };
-            self.starting &= self.flat < FULL;
+            if self.is_starting() {
+                self.flat = if rate > self.best * FASTER { 0 } else { self.flat + 1 };
+            }
             self.best = rate.max(self.best * FADE);
-            let floor = if self.starting || !self.limited { self.limit } else { MIN };
+            let floor = if self.is_starting() || !self.limited { self.limit } else { MIN };
             self.limit = product(self.best, least).clamp(floor, MAX);
         }
         self.limited = false;
+    }
+
+    /// Whether each round brings more than the one before, as when SCTP starts.
+    fn is_starting(&self) -> bool {
+        self.flat < FULL
     }
 }
 
