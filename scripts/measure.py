@@ -247,7 +247,8 @@ def main():
     sizes = [({"size": size}, size, []) for size in options.sizes]
     rtts = [
         ({"rtt_ms": rtt, "rate_mbit": options.net_rate}, 1200,
-         ["--net-delay", f"{rtt / 2:g}", "--net-rate", f"{options.net_rate:g}"])
+         # What a peer's outbox holds by default: the contract's 1 MiB is less than a long link.
+         ["--net-delay", f"{rtt / 2:g}", "--net-rate", f"{options.net_rate:g}", "--buffer", "4096"])
         for rtt in options.rtts
     ]
     steps = {

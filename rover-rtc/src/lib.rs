@@ -9,6 +9,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`peer`], [`server`] | drivers: the only places where sockets, clock and state meet |
+//! | [`pull`] | peers and hubs for programs with a loop of their own, such as C and Python |
 //! | [`link`] | channels, what they promise, and their queues, over one transport after another |
 //! | [`journal`] | what durable channels must not forget, on disk |
 //! | [`session`] | sole owner of `str0m::Rtc`: ICE, DTLS, SCTP, on a clock of our own pace |
@@ -50,6 +51,7 @@ pub mod model;
 pub mod net;
 pub mod path;
 pub mod peer;
+pub mod pull;
 pub mod recovery;
 pub mod rendezvous;
 pub mod server;

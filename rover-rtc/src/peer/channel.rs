@@ -2,12 +2,12 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::ready;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::inbox::Inbox;
+use super::inbox::{Inbox, Taken};
 use crate::error::SendError;
 use crate::link::{ChannelId, Message, Mode, Outbox};
 use crate::util::clock;
@@ -46,6 +46,12 @@ impl Channel {
     #[must_use]
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// Whether what is received is acknowledged by the application.
+    #[must_use]
+    pub fn is_manual_ack(&self) -> bool {
+        !self.acks
     }
 
     /// Queues a binary message, waiting for room if the outbox is full and its policy is to wait.
@@ -94,6 +100,23 @@ impl Channel {
         Ok(())
     }
 
+    /// Queues a message if there is room now, as [`Channel::try_send`] does; if there is none and
+    /// the policy is to wait, the waker is woken when half of the outbox is free. The message is
+    /// taken out of its place when it was queued.
+    ///
+    /// # Errors
+    ///
+    /// See [`Channel::send`].
+    pub fn poll_send(
+        &self,
+        cx: &Context<'_>,
+        message: &mut Option<Message>,
+    ) -> Poll<Result<(), SendError>> {
+        let pushed = ready!(self.outbox.poll_push(clock::now(), cx, message))?;
+        self.tell_driver(pushed.wake);
+        Poll::Ready(Ok(()))
+    }
+
     /// Waits until all messages queued so far are on disk, on a durable channel; on others there
     /// is nothing to wait for.
     ///
@@ -132,6 +155,24 @@ impl Channel {
         Some(message)
     }
 
+    /// A message of at most so many bytes that is there already. Whoever gets `Pending`, or a message
+    /// without `more`, is woken by the next one.
+    pub fn poll_recv(&self, cx: &Context<'_>, max_bytes: usize) -> Poll<Received> {
+        Poll::Ready(match ready!(self.inbox.poll_take(cx, max_bytes)) {
+            Taken::Message { message, more, made_room } => {
+                self.hand_out(&message, made_room);
+                Received::Message { message, more }
+            }
+            Taken::TooLarge(size) => Received::TooLarge(size),
+            Taken::Closed => Received::Closed,
+        })
+    }
+
+    /// Ready when there is a message, or there will be none any more. Takes nothing.
+    pub fn poll_readable(&self, cx: &Context<'_>) -> Poll<()> {
+        self.inbox.poll_filled(cx)
+    }
+
     fn hand_out(&self, message: &Message, made_room: bool) {
         if self.acks {
             message.ack();
@@ -155,7 +196,7 @@ impl Channel {
     pub async fn queued_at_most(&self, bytes: usize) {
         poll_fn(|cx| {
             ready!(self.outbox.poll_drained(cx, bytes));
-            std::task::Poll::Ready(())
+            Poll::Ready(())
         })
         .await;
     }
@@ -165,4 +206,21 @@ impl Channel {
             self.driver.notify_one();
         }
     }
+}
+
+/// What [`Channel::poll_recv`] has found.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Received {
+    /// A message.
+    Message {
+        /// It.
+        message: Message,
+        /// There is another one, or the end, to be had at once.
+        more: bool,
+    },
+    /// The next message has so many bytes; it stays where it is.
+    TooLarge(usize),
+    /// There will be no more.
+    Closed,
 }

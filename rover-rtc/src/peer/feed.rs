@@ -4,7 +4,6 @@
 //! peer may have many.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -107,12 +106,8 @@ impl Subscription {
 }
 
 impl Reader {
-    /// The next event. May be dropped without loss.
-    pub(super) async fn recv(&self) -> Result<Event, Missing> {
-        poll_fn(|cx| self.poll_recv(cx)).await
-    }
-
-    fn poll_recv(&self, cx: &Context<'_>) -> Poll<Result<Event, Missing>> {
+    /// The next event.
+    pub(super) fn poll_recv(&self, cx: &Context<'_>) -> Poll<Result<Event, Missing>> {
         let mut guard = lock(&self.ring);
         let Ring { events, first, readers, ended, .. } = &mut *guard;
         let Some(place) = readers.iter_mut().find(|p| p.id == self.id) else {
@@ -178,6 +173,12 @@ const KEPT_EVENTS: usize = 8;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Reader {
+        async fn recv(&self) -> Result<Event, Missing> {
+            std::future::poll_fn(|cx| self.poll_recv(cx)).await
+        }
+    }
 
     fn trouble(number: usize) -> Event {
         Event::Trouble(number.to_string())

@@ -1,6 +1,8 @@
 //! The application's handle on a link.
 
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -43,6 +45,12 @@ impl PeerLink {
     #[must_use]
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         self.fingerprint
+    }
+
+    /// Whether both are handles on the same link.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.owner == other.owner && self.commands.same_channel(&other.commands)
     }
 
     /// A channel by its label: one of the settings, or one that the other side has opened.
@@ -114,11 +122,16 @@ impl Events {
 
     /// The next event; `None` after [`Event::Closed`], or when the link is gone.
     pub async fn recv(&mut self) -> Option<Event> {
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// As [`Events::recv`], for callers with a waker of their own.
+    pub fn poll_recv(&mut self, cx: &Context<'_>) -> Poll<Option<Event>> {
         while !self.ended {
-            match self.reader.recv().await {
+            match ready!(self.reader.poll_recv(cx)) {
                 Ok(event) => {
                     self.ended = event == Event::Closed;
-                    return Some(event);
+                    return Poll::Ready(Some(event));
                 }
                 Err(Missing::Lagged(missed)) => {
                     tracing::warn!(missed, "events missed");
@@ -126,7 +139,7 @@ impl Events {
                 Err(Missing::Ended) => self.ended = true,
             }
         }
-        None
+        Poll::Ready(None)
     }
 }
 

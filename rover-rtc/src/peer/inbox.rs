@@ -29,6 +29,21 @@ struct Queue {
     waiting: Vec<Waker>,
 }
 
+/// What [`Inbox::poll_take`] has found.
+#[derive(Debug)]
+pub(super) enum Taken {
+    Message {
+        message: Message,
+        /// There is another one, or an end.
+        more: bool,
+        /// This made room in an inbox that had been full.
+        made_room: bool,
+    },
+    /// The next message has so many bytes, and stays.
+    TooLarge(usize),
+    Closed,
+}
+
 impl Inbox {
     /// An inbox that asks the driver to stop at this many bytes. A `forgetful` one of a plain
     /// channel drops the oldest as long as nobody has ever asked for a message, as one of datagrams
@@ -98,13 +113,45 @@ impl Inbox {
             Some(popped) => Poll::Ready(Some(popped)),
             None if queue.closed => Poll::Ready(None),
             None => {
-                // Clones of a channel may wait at the same time.
-                if !queue.waiting.iter().any(|w| w.will_wake(cx.waker())) {
-                    queue.waiting.push(cx.waker().clone());
-                }
+                queue.note(cx);
                 Poll::Pending
             }
         }
+    }
+
+    /// Takes a message of at most so many bytes. Who is told that there is nothing, or nothing more,
+    /// is woken by the next one.
+    pub(super) fn poll_take(&self, cx: &Context<'_>, max_bytes: usize) -> Poll<Taken> {
+        let mut queue = self.lock();
+        queue.read = true;
+        let size = queue.messages.front().map_or(0, |m| m.data.len());
+        if size > max_bytes {
+            return Poll::Ready(Taken::TooLarge(size));
+        }
+        match queue.pop() {
+            Some((message, made_room)) => {
+                let more = !queue.messages.is_empty() || queue.closed;
+                if !more {
+                    queue.note(cx);
+                }
+                Poll::Ready(Taken::Message { message, more, made_room })
+            }
+            None if queue.closed => Poll::Ready(Taken::Closed),
+            None => {
+                queue.note(cx);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Whether there is anything to take, or never will be. Does not count as reading.
+    pub(super) fn poll_filled(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut queue = self.lock();
+        if !queue.messages.is_empty() || queue.closed {
+            return Poll::Ready(());
+        }
+        queue.note(cx);
+        Poll::Pending
     }
 
     pub(super) fn try_pop(&self) -> Option<(Message, bool)> {
@@ -140,6 +187,13 @@ impl Queue {
         self.bytes -= message.data.len() + OVERHEAD;
         let half = self.max_bytes / 2;
         Some((message, before > half && self.bytes <= half))
+    }
+
+    fn note(&mut self, cx: &Context<'_>) {
+        // Clones of a channel may wait at the same time.
+        if !self.waiting.iter().any(|w| w.will_wake(cx.waker())) {
+            self.waiting.push(cx.waker().clone());
+        }
     }
 
     fn wake(&mut self) {

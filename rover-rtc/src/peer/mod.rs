@@ -33,11 +33,12 @@ mod signaling;
 mod sockets;
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify, mpsc};
 
-pub use channel::Channel;
+pub use channel::{Channel, Received};
 pub use handle::{Events, PeerLink};
 pub use run::{ConnectOptions, IceServers, PeerOptions, main};
 
@@ -191,6 +192,23 @@ impl Peer {
             return None;
         };
         called.lock().await.recv().await.map(|link| *link)
+    }
+
+    /// As [`Peer::accept`], for callers with a waker of their own, of whom there may be one at a
+    /// time.
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Option<PeerLink>> {
+        let Some(called) = &self.called else { return Poll::Pending };
+        match called.try_lock() {
+            Ok(mut called) => called.poll_recv(cx).map(|link| link.map(|link| *link)),
+            // Somebody waits in `accept`.
+            Err(_) => Poll::Pending,
+        }
+    }
+
+    /// The link with the hub, or, without a hub, with the other peer.
+    #[must_use]
+    pub fn home(&self) -> &PeerLink {
+        &self.home
     }
 
     /// All links with other peers: names and counters.

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use bytes::Bytes;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
 
 use super::between::Shared;
-use super::web::{Command, Request};
+use super::web::{Command, Order, Request};
 
 /// Where each driver takes requests.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Doors {
     doors: Vec<mpsc::Sender<Command>>,
     shared: Arc<Shared>,
@@ -27,7 +28,8 @@ impl Doors {
     /// that it is not there.
     #[allow(clippy::result_large_err, reason = "the request comes back, to be answered")]
     pub(super) fn knock(&self, command: Command) -> Result<(), TrySendError<Command>> {
-        let driver = match &command.request {
+        let Order::Http { request, .. } = &command.0 else { return self.send(0, command) };
+        let driver = match request {
             Request::Create { offer, .. } => self.shared.of_offer(offer),
             Request::Tell { session, .. }
             | Request::Mail { session, .. }
@@ -36,6 +38,18 @@ impl Doors {
             | Request::Delete { session } => self.shared.of_session(session).unwrap_or_default(),
             Request::Status => 0,
         };
+        self.send(driver, command)
+    }
+
+    /// The hub's status, as JSON; `None` if it is too busy to say, or has ended.
+    pub(super) async fn status(&self) -> Option<Bytes> {
+        let (tell, told) = oneshot::channel();
+        self.send(0, Command(Order::Status(tell))).ok()?;
+        told.await.ok()
+    }
+
+    #[allow(clippy::result_large_err, reason = "the request comes back, to be answered")]
+    fn send(&self, driver: usize, command: Command) -> Result<(), TrySendError<Command>> {
         match self.doors.get(driver) {
             Some(door) => door.try_send(command),
             None => Err(TrySendError::Closed(command)),

@@ -58,6 +58,21 @@ pub struct Server {
     crew: Crew,
     http: HttpServer,
     udp: Vec<SocketAddr>,
+    doors: Doors,
+}
+
+/// Asks a hub how it fares while it serves.
+#[derive(Debug, Clone)]
+pub struct ServerStatus {
+    doors: Doors,
+}
+
+impl ServerStatus {
+    /// What `GET /v1/status` tells: a JSON object of numbers, and the names of registered peers.
+    /// `None` if the hub is too busy to say, or has ended.
+    pub async fn json(&self) -> Option<bytes::Bytes> {
+        self.doors.status().await
+    }
 }
 
 impl Server {
@@ -77,12 +92,13 @@ impl Server {
             for (driver, (commands, line)) in commands.into_iter().zip(lines).enumerate() {
                 udp.extend(crew.add(plan.clone(), driver, commands, line).await?);
             }
-            let handler = move |exchange| web_request(exchange, &doors);
+            let asked = doors.clone();
+            let handler = move |exchange| web_request(exchange, &asked);
             let http = HttpServer::bind(plan.config.listen, plan.config.http.clone(), handler);
             Ok((udp, http.await.map_err(|e| WebrtcError::Server(e.to_string()))?))
         };
         match opened.await {
-            Ok((udp, http)) => Ok(Self { crew, http, udp }),
+            Ok((udp, http)) => Ok(Self { crew, http, udp, doors }),
             Err(error) => {
                 // Who tries again finds the sockets closed that were open.
                 crew.join().await;
@@ -95,6 +111,12 @@ impl Server {
     #[must_use]
     pub fn udp_addresses(&self) -> &[SocketAddr] {
         &self.udp
+    }
+
+    /// Who can be asked how the hub fares.
+    #[must_use]
+    pub fn status(&self) -> ServerStatus {
+        ServerStatus { doors: self.doors.clone() }
     }
 
     /// Where HTTP listens.

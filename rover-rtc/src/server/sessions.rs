@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::hub::Hub;
 use super::spawn_new_client;
-use super::web::{Change, Command, Request};
+use super::status::StatusFor;
+use super::web::{Change, Command, Order, Request};
 use crate::model::client::{Client, ClientId};
 use crate::signal::message::{Description, Failure, Kind, Rover, VERSION};
 use crate::signal::{Exchange, Reply};
@@ -21,7 +22,13 @@ pub(super) struct Asker<'a> {
 impl Hub {
     /// Does what signaling asks for, and answers it.
     pub(super) fn handle_command(&mut self, now: Instant, command: Command) {
-        let Command { request, exchange } = command;
+        let (request, exchange) = match command.0 {
+            Order::Http { request, exchange } => (request, exchange),
+            Order::Status(tell) => {
+                let asker = StatusFor::Process(tell);
+                return self.collect_status(now, Box::default(), self.place.me, asker);
+            }
+        };
         match request {
             Request::Create { offer, as_sdp, v1 } => {
                 let authorization = exchange.header("Authorization");
@@ -50,7 +57,8 @@ impl Hub {
             }
             Request::Mail { session, wait } => self.mail(now, &session, wait, exchange),
             Request::Status => {
-                self.collect_status(now, Box::default(), self.place.me, exchange);
+                let asker = StatusFor::Http(exchange);
+                self.collect_status(now, Box::default(), self.place.me, asker);
             }
         }
         self.relay(now);

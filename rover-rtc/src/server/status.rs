@@ -3,9 +3,11 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use super::hub::Hub;
 use super::relay::RelayTotals;
+use crate::signal::{Exchange, Reply};
 
 /// Numbers and names of a driver, or of several together.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +25,27 @@ pub(super) struct Totals {
     relay: RelayTotals,
     /// What one driver had for another one, and found no room.
     between_dropped: u64,
+}
+
+/// Who wants to know the status.
+#[derive(Debug)]
+pub(super) enum StatusFor {
+    /// Somebody who has asked over HTTP.
+    Http(Exchange),
+    /// The process of the hub.
+    Process(oneshot::Sender<Bytes>),
+}
+
+impl StatusFor {
+    pub(super) fn answer(self, status: Bytes) {
+        match self {
+            Self::Http(exchange) => {
+                exchange.respond(Reply::typed(200, "application/json", status));
+            }
+            // An error: it has given up waiting.
+            Self::Process(tell) => drop(tell.send(status)),
+        }
+    }
 }
 
 impl Totals {

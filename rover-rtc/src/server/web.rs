@@ -2,17 +2,36 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::oneshot;
 
 use super::doors::Doors;
 use crate::signal::message::{Description, Failure, Kind, Trickle};
 use crate::signal::{Exchange, Reply};
 
-/// A request that the hub is to do and answer.
+/// What a driver of the hub is to do.
 #[derive(Debug)]
-pub struct Command {
-    pub(super) request: Request,
-    pub(super) exchange: Exchange,
+pub struct Command(pub(super) Order);
+
+/// Who wants it.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Somebody who has asked over HTTP, and is to be answered.
+    Http { request: Request, exchange: Exchange },
+    /// This process wants to know the hub's status.
+    Status(oneshot::Sender<Bytes>),
+}
+
+impl Command {
+    /// Tells who asked that nothing comes of it.
+    fn refuse(self, reply: Reply) {
+        match self.0 {
+            Order::Http { exchange, .. } => exchange.respond(reply),
+            // Dropping it says so.
+            Order::Status(_) => {}
+        }
+    }
 }
 
 /// What is asked for.
@@ -70,14 +89,14 @@ pub(super) enum Change {
 /// [`PROOF_CONTEXT`]: crate::signal::post::PROOF_CONTEXT
 pub fn web_request(exchange: Exchange, hub: &Doors) {
     let reply = match parse(&exchange) {
-        Ok(request) => match hub.knock(Command { request, exchange }) {
+        Ok(request) => match hub.knock(Command(Order::Http { request, exchange })) {
             Ok(()) => return,
             Err(TrySendError::Full(command)) => {
                 let busy = refuse(503, "the hub is busy, try again in a moment");
-                return command.exchange.respond(busy.header("Retry-After", "1"));
+                return command.refuse(busy.header("Retry-After", "1"));
             }
             Err(TrySendError::Closed(command)) => {
-                return command.exchange.respond(refuse(503, "the hub is shutting down"));
+                return command.refuse(refuse(503, "the hub is shutting down"));
             }
         },
         Err(reply) => reply,

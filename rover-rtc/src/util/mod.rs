@@ -10,7 +10,7 @@ mod signal;
 pub(crate) mod spare;
 
 pub use dirs::state_dir;
-pub use log::init_log;
+pub use log::{LogSink, init_log, log_to};
 pub use signal::stop_requested;
 
 pub use crate::net::select_host_address;

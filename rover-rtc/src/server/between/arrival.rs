@@ -7,10 +7,9 @@ use super::super::hub::Hub;
 use super::super::letters::Foreign;
 use super::super::post::To;
 use super::super::relay::Over;
-use super::super::status::Totals;
+use super::super::status::{StatusFor, Totals};
 use super::{Letter, Note};
 use crate::signal::post::FromHub;
-use crate::signal::{Exchange, Reply};
 
 impl Hub {
     /// Takes what another driver has to tell.
@@ -64,8 +63,8 @@ impl Hub {
             Note::Frames(frames) => {
                 frames.into_iter().for_each(|frame| self.on_frame(now, frame));
             }
-            Note::Status { totals, first, exchange } => {
-                self.collect_status(now, totals, first, exchange);
+            Note::Status { totals, first, asker } => {
+                self.collect_status(now, totals, first, asker);
             }
             #[cfg(test)]
             Note::Panic => panic!("a bug"),
@@ -78,15 +77,14 @@ impl Hub {
         now: Instant,
         mut totals: Box<Totals>,
         first: usize,
-        exchange: Exchange,
+        asker: StatusFor,
     ) {
         totals.add(&self.totals(LONG_LIST));
         let next = (self.place.me + 1) % self.place.shared.count();
         if next == first {
-            let status = self.status_of(now, *totals, LONG_LIST);
-            return exchange.respond(Reply::typed(200, "application/json", status));
+            return asker.answer(self.status_of(now, *totals, LONG_LIST));
         }
-        self.place.tell(next, Note::Status { totals, first, exchange });
+        self.place.tell(next, Note::Status { totals, first, asker });
     }
 
     fn on_letter(&mut self, now: Instant, letter: Letter) {

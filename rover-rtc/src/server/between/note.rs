@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use super::super::names::OwnerId;
-use super::super::status::Totals;
+use super::super::status::{StatusFor, Totals};
 use crate::link::Message;
 use crate::model::client::ClientId;
-use crate::signal::Exchange;
 use crate::signal::letter::Sealed;
 use crate::signal::post::FromHub;
 
@@ -33,7 +32,7 @@ pub(in crate::server) enum Note {
     /// Datagrams of calls, in their frames.
     Frames(Vec<Frame>),
     /// A request for the status, on its way round all drivers.
-    Status { totals: Box<Totals>, first: usize, exchange: Exchange },
+    Status { totals: Box<Totals>, first: usize, asker: StatusFor },
     /// A bug.
     #[cfg(test)]
     Panic,

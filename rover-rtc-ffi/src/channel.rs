@@ -1,0 +1,342 @@
+//! Channels.
+
+use std::collections::BTreeMap;
+use std::ffi::c_char;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rover_rtc::pull::{self, Received};
+use rover_rtc::{Message, SendError};
+
+use crate::guard::{done, guard};
+use crate::handle::{self, Object};
+use crate::link::freed;
+use crate::peer::PeerHandle;
+use crate::stats::{self, rover_rtc_channel_statistics};
+use crate::status::{
+    Failure, ROVER_RTC_AGAIN, ROVER_RTC_CLOSED, ROVER_RTC_NOT_FOUND, ROVER_RTC_OK,
+    ROVER_RTC_TOO_SMALL, rover_rtc_status,
+};
+use crate::text::{self, Sized32, declared, put, write_text};
+
+/// A channel of a link. It stays the same across path changes, outages and restarts: while there is no
+/// connection, what is sent waits. It belongs to its link, and is invalid when that, or its peer, has
+/// been freed. Several threads may use it at the same time.
+#[derive(Debug)]
+pub struct rover_rtc_channel {
+    _private: [u8; 0],
+}
+
+#[derive(Debug)]
+pub(crate) struct ChannelHandle {
+    pub(crate) channel: pull::Channel,
+    /// What was received and is to be acknowledged by the program.
+    unacked: Mutex<BTreeMap<u64, Message>>,
+}
+
+/// What `rover_rtc_channel_recv()` tells of a message.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct rover_rtc_message {
+    /// Set this to the struct's size before use.
+    pub struct_size: u32,
+    /// 1 if it is text (UTF-8, without a NUL), 0 if it is binary.
+    pub is_text: i32,
+    /// Bytes of the message.
+    pub size: usize,
+    /// On channels other than plain ones, its number, which rises from message to message, and is the same
+    /// when it comes once more after a restart of this process. 0 on plain ones.
+    pub number: u64,
+    /// Bytes of its key, on a channel of mode `ROVER_RTC_MODE_LATEST`; 0 elsewhere.
+    pub key_size: u32,
+    /// Its key.
+    pub key: [u8; 256],
+}
+
+// SAFETY: integers and bytes.
+unsafe impl Sized32 for rover_rtc_message {
+    const LEAST: usize = size_of::<Self>();
+    const NAME: &'static str = "rover_rtc_message";
+}
+
+/// Queues a binary message of `size` bytes, which are copied. Never blocks. `ROVER_RTC_AGAIN` if there is
+/// no room: `ROVER_RTC_EVENT_SEND_READY` follows when half of the outbox is free. `ROVER_RTC_OK` says that
+/// it is queued, not that it has arrived; on a durable channel, that it is on its way to the disk.
+///
+/// # Safety
+///
+/// `data` points to `size` bytes, or `size` is 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rover_rtc_channel_send(
+    channel: *mut rover_rtc_channel,
+    data: *const u8,
+    size: usize,
+) -> rover_rtc_status {
+    guard(|| {
+        // SAFETY: as required of the caller.
+        let data = unsafe { text::bytes(data, size, "data") }?;
+        send(channel, Message::binary(Bytes::copy_from_slice(data)))
+    })
+}
+
+/// As `rover_rtc_channel_send()`, for text: `size` bytes of UTF-8, a NUL not counted.
+///
+/// # Safety
+///
+/// As of `rover_rtc_channel_send()`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rover_rtc_channel_send_text(
+    channel: *mut rover_rtc_channel,
+    data: *const c_char,
+    size: usize,
+) -> rover_rtc_status {
+    guard(|| {
+        // SAFETY: as required of the caller.
+        let data = unsafe { text::bytes(data.cast(), size, "data") }?;
+        let text = std::str::from_utf8(data).map_err(|_| Failure::invalid("data is not UTF-8"))?;
+        send(channel, Message::text(text))
+    })
+}
+
+/// As `rover_rtc_channel_send()`, for the newest value of a key, on a channel of mode
+/// `ROVER_RTC_MODE_LATEST`: `key_size` bytes, 255 at most.
+///
+/// # Safety
+///
+/// As of `rover_rtc_channel_send()`, for `key` too.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rover_rtc_channel_send_keyed(
+    channel: *mut rover_rtc_channel,
+    key: *const u8,
+    key_size: usize,
+    data: *const u8,
+    size: usize,
+) -> rover_rtc_status {
+    guard(|| {
+        // SAFETY: as required of the caller.
+        let (key, data) =
+            unsafe { (text::bytes(key, key_size, "key")?, text::bytes(data, size, "data")?) };
+        let message = Message::binary(Bytes::copy_from_slice(data));
+        send(channel, message.with_key(Bytes::copy_from_slice(key)))
+    })
+}
+
+fn send(channel: *mut rover_rtc_channel, message: Message) -> Result<rover_rtc_status, Failure> {
+    match find(channel)?.channel.send(message) {
+        Poll::Ready(sent) => Ok(sent.map(|()| ROVER_RTC_OK)?),
+        Poll::Pending => Ok(ROVER_RTC_AGAIN),
+    }
+}
+
+/// Takes the next message: its bytes go to `buffer`, which has `capacity` bytes, and what is to be known
+/// of it to `message`, whose `struct_size` is set before. Never blocks, allocates nothing.
+///
+/// `ROVER_RTC_AGAIN`: there is none, and `ROVER_RTC_EVENT_READABLE` follows when there is.
+/// `ROVER_RTC_TOO_SMALL`: nothing was taken, and `message->size` says how much room is needed.
+/// `ROVER_RTC_CLOSED`: there will be none any more.
+///
+/// Taking a message acknowledges it, unless the channel's settings leave that to
+/// `rover_rtc_channel_ack()`.
+///
+/// # Safety
+///
+/// `buffer` has `capacity` bytes; `message` points to a `rover_rtc_message` of the size that it says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rover_rtc_channel_recv(
+    channel: *mut rover_rtc_channel,
+    buffer: *mut u8,
+    capacity: usize,
+    message: *mut rover_rtc_message,
+) -> rover_rtc_status {
+    guard(|| {
+        // SAFETY: as required of the caller.
+        unsafe { declared(message) }?;
+        if buffer.is_null() && capacity > 0 {
+            return Err(text::null("buffer"));
+        }
+        let found = find(channel)?;
+        match found.channel.recv(capacity) {
+            Poll::Pending => Ok(ROVER_RTC_AGAIN),
+            Poll::Ready(Received::Message { message: received, .. }) => {
+                // SAFETY: the message has at most `capacity` bytes, and `message` is a struct.
+                unsafe {
+                    let data = &received.data;
+                    buffer.copy_from_nonoverlapping(data.as_ptr(), data.len());
+                    describe(&received, message);
+                }
+                found.keep_unacked(received);
+                Ok(ROVER_RTC_OK)
+            }
+            Poll::Ready(Received::TooLarge(size)) => {
+                // SAFETY: as required of the caller.
+                unsafe { (&raw mut (*message).size).write(size) };
+                Err(Failure::new(ROVER_RTC_TOO_SMALL, format!("the message has {size} bytes")))
+            }
+            Poll::Ready(_) => Err(Failure::new(ROVER_RTC_CLOSED, "the channel is closed")),
+        }
+    })
+}
+
+/// # Safety
+///
+/// `place` points to a struct.
+unsafe fn describe(message: &Message, place: *mut rover_rtc_message) {
+    let key_size = message.key.len().min(256);
+    // SAFETY: as required of the caller. Field by field: the whole would cost as much as a message.
+    unsafe {
+        (&raw mut (*place).is_text).write(i32::from(!message.binary));
+        (&raw mut (*place).size).write(message.data.len());
+        (&raw mut (*place).number).write(message.number);
+        (&raw mut (*place).key_size).write(key_size as u32);
+        let key = (&raw mut (*place).key).cast::<u8>();
+        key.copy_from_nonoverlapping(message.key.as_ptr(), key_size);
+    }
+}
+
+/// Acknowledges the message of this number, on a channel whose settings leave that to the program. The
+/// sender keeps a message until it, and all before it, are acknowledged. `ROVER_RTC_NOT_FOUND` if no such
+/// message waits for it.
+#[unsafe(no_mangle)]
+pub extern "C" fn rover_rtc_channel_ack(
+    channel: *mut rover_rtc_channel,
+    number: u64,
+) -> rover_rtc_status {
+    done(|| {
+        let found = find(channel)?;
+        let message = found.unacked().remove(&number).ok_or_else(|| {
+            Failure::new(ROVER_RTC_NOT_FOUND, format!("no message {number} waits for it"))
+        })?;
+        message.ack();
+        Ok(())
+    })
+}
+
+/// Waits until all messages queued so far on a durable channel are on disk, for at most `timeout_ms`
+/// milliseconds; then `ROVER_RTC_AGAIN`. On other channels there is nothing to wait for.
+#[unsafe(no_mangle)]
+pub extern "C" fn rover_rtc_channel_wait_stored(
+    channel: *const rover_rtc_channel,
+    timeout_ms: u32,
+) -> rover_rtc_status {
+    guard(|| match find(channel)?.channel.stored(Duration::from_millis(timeout_ms.into())) {
+        Ok(()) => Ok(ROVER_RTC_OK),
+        Err(SendError::Full) => Ok(ROVER_RTC_AGAIN),
+        Err(error) => Err(error.into()),
+    })
+}
+
+/// Waits until the other side has acknowledged all messages queued so far, for at most `timeout_ms`
+/// milliseconds; then `ROVER_RTC_AGAIN`. On channels without acknowledgements, until all are on their way.
+#[unsafe(no_mangle)]
+pub extern "C" fn rover_rtc_channel_wait_acknowledged(
+    channel: *const rover_rtc_channel,
+    timeout_ms: u32,
+) -> rover_rtc_status {
+    guard(|| match find(channel)?.channel.acknowledged(Duration::from_millis(timeout_ms.into())) {
+        Some(true) => Ok(ROVER_RTC_OK),
+        Some(false) => Err(Failure::new(ROVER_RTC_CLOSED, "the channel was closed before")),
+        None => Ok(ROVER_RTC_AGAIN),
+    })
+}
+
+/// Writes the channel's label and a NUL to `buffer`, and to `size`, if that is not NULL, how many bytes
+/// that are. `ROVER_RTC_TOO_SMALL` if `capacity` is less: 256 is enough.
+///
+/// # Safety
+///
+/// `buffer` has `capacity` bytes; `size` is NULL or can be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rover_rtc_channel_label(
+    channel: *const rover_rtc_channel,
+    buffer: *mut c_char,
+    capacity: usize,
+    size: *mut usize,
+) -> rover_rtc_status {
+    let write = |found: &ChannelHandle| {
+        // SAFETY: as required of the caller.
+        unsafe { write_text(found.channel.label().as_bytes(), buffer, capacity, size) }
+    };
+    done(|| write(&*find(channel)?))
+}
+
+/// Writes how many messages and bytes wait to be sent, and how many messages were sent and are not
+/// acknowledged. Each may be NULL.
+///
+/// # Safety
+///
+/// Each is NULL or can be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rover_rtc_channel_queued(
+    channel: *const rover_rtc_channel,
+    messages: *mut usize,
+    bytes: *mut usize,
+    unacknowledged: *mut usize,
+) -> rover_rtc_status {
+    done(|| {
+        let found = find(channel)?;
+        let (queued, size) = found.channel.inner().queued();
+        let held = found.channel.inner().held();
+        for (place, value) in [(messages, queued), (bytes, size), (unacknowledged, held)] {
+            if !place.is_null() {
+                // SAFETY: as required of the caller.
+                unsafe { put(place, value, "") }?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Writes what the channel has counted. Set `statistics->struct_size` before.
+///
+/// # Safety
+///
+/// `statistics` points to a `rover_rtc_channel_statistics` of the size that it says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rover_rtc_channel_stats(
+    channel: *const rover_rtc_channel,
+    statistics: *mut rover_rtc_channel_statistics,
+) -> rover_rtc_status {
+    done(|| {
+        let found = find(channel)?;
+        let link = found.channel.link().ok_or_else(freed)?.stats()?;
+        // SAFETY: as required of the caller.
+        unsafe { stats::write_channel(&link, found.channel.label(), statistics) }
+    })
+}
+
+pub(crate) fn find(channel: *const rover_rtc_channel) -> Result<Arc<ChannelHandle>, Failure> {
+    handle::get::<ChannelHandle>(channel.addr())
+}
+
+/// The handle of a channel, made if there is none.
+pub(crate) fn handle_of(
+    peer: &Arc<PeerHandle>,
+    channel: &pull::Channel,
+) -> Result<*mut rover_rtc_channel, Failure> {
+    let mut handle = channel.tag();
+    if handle == 0 {
+        let object = ChannelHandle { channel: channel.clone(), unacked: Mutex::default() };
+        let object = Object::Channel(Arc::new(object));
+        let known = || peer.check().map(|()| channel.tag());
+        let set = |handle| channel.set_tag(handle);
+        handle = handle::insert_once::<ChannelHandle>(object, known, set)?;
+    }
+    Ok(std::ptr::without_provenance_mut(handle))
+}
+
+impl ChannelHandle {
+    fn keep_unacked(&self, mut message: Message) {
+        if self.channel.inner().is_manual_ack() {
+            let number = message.number;
+            message.data = Bytes::new();
+            self.unacked().insert(number, message);
+        }
+    }
+
+    fn unacked(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Message>> {
+        // Inserting and removing leave nothing half done.
+        self.unacked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,180 @@
+//! A link that is pulled from.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Waker};
+
+use super::ahead::Ahead;
+use super::channel::Channel;
+use super::queue::{Of, Queue, Source};
+use super::worker::{Worker, wait_for};
+use crate::error::WebrtcError;
+use crate::event::Event;
+use crate::identity::Fingerprint;
+use crate::link::{ChannelConfig, ChannelId};
+use crate::peer::{Events, PeerLink};
+use crate::stats::LinkStats;
+
+/// A link with another peer, or with the hub. Cheap to clone; clones are handles on the same one.
+/// Its [`Peer`](super::Peer) keeps it until it is closed.
+#[derive(Debug, Clone)]
+pub struct Link {
+    pub(super) state: Arc<LinkState>,
+}
+
+#[derive(Debug)]
+pub(super) struct LinkState {
+    pub(super) link: PeerLink,
+    worker: Arc<Worker>,
+    queue: Arc<Queue>,
+    events: Mutex<Reader>,
+    source: Arc<Source>,
+    on_event: Waker,
+    channels: Mutex<Vec<Channel>>,
+    tag: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Reader {
+    events: Events,
+    ahead: Ahead<Event>,
+}
+
+impl Link {
+    pub(super) fn new(link: PeerLink, worker: Arc<Worker>, queue: Arc<Queue>) -> Self {
+        let events = Mutex::new(Reader { events: link.events(), ahead: Ahead::new() });
+        let state = Arc::new_cyclic(|state: &Weak<LinkState>| {
+            let source = queue.source(Of::Link(state.clone()));
+            let on_event = source.clone().into();
+            let channels = Mutex::new(Vec::new());
+            let tag = AtomicUsize::new(0);
+            LinkState { link, worker, queue, events, source, on_event, channels, tag }
+        });
+        // What has happened already is found by the first look.
+        state.source.mark();
+        Self { state }
+    }
+
+    /// The link as asynchronous programs use it.
+    #[must_use]
+    pub fn inner(&self) -> &PeerLink {
+        &self.state.link
+    }
+
+    /// The other peer's name; empty for the hub.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.state.link.name()
+    }
+
+    /// The other peer's key, as it was when this handle was made.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        self.state.link.fingerprint()
+    }
+
+    /// A channel by its label: one of the settings, or one that the other side has opened.
+    #[must_use]
+    pub fn channel(&self, label: &str) -> Option<Channel> {
+        let channel = self.state.link.channel(label)?;
+        Some(self.known(channel))
+    }
+
+    /// Opens a further channel. See [`PeerLink::open`].
+    ///
+    /// # Errors
+    ///
+    /// See [`PeerLink::open`].
+    pub fn open(&self, config: ChannelConfig) -> Result<Channel, WebrtcError> {
+        let opened = wait_for(self.state.link.open(config), None);
+        let channel = opened.unwrap_or(Err(WebrtcError::Closed))?;
+        Ok(self.known(channel))
+    }
+
+    /// Counters and paths as of now.
+    ///
+    /// # Errors
+    ///
+    /// [`WebrtcError::Closed`].
+    pub fn stats(&self) -> Result<LinkStats, WebrtcError> {
+        wait_for(self.state.link.stats(), None).unwrap_or(Err(WebrtcError::Closed))
+    }
+
+    /// Begins to close it: sends what is queued, for at most a second, and says good-bye.
+    /// [`Event::Closed`] follows.
+    pub fn close(&self) {
+        let link = self.state.link.clone();
+        self.state.worker.spawn(async move { link.close().await });
+    }
+
+    /// A number of the program's own; 0 at first.
+    #[must_use]
+    pub fn tag(&self) -> usize {
+        self.state.tag.load(Ordering::Acquire)
+    }
+
+    /// Sets it.
+    pub fn set_tag(&self, tag: usize) {
+        self.state.tag.store(tag, Ordering::Release);
+    }
+
+    /// All channels that the program may know of.
+    #[must_use]
+    pub fn channels(&self) -> Vec<Channel> {
+        self.channels_locked().clone()
+    }
+
+    /// The next event, with the channel that it concerns.
+    pub(super) fn next(&self) -> Option<(Event, Option<Channel>)> {
+        let state = &*self.state;
+        let cx = Context::from_waker(&state.on_event);
+        let mut reader = state.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let Reader { events, ahead } = &mut *reader;
+        let (event, more) = ahead.take(|| events.poll_recv(&cx))?;
+        if more {
+            state.source.mark();
+        }
+        drop(reader);
+        let channel = match &event {
+            Event::ChannelOpen(_, label) => self.channel(label),
+            Event::ChannelClosed(id)
+            | Event::Gap { channel: id, .. }
+            | Event::Progress { channel: id, .. } => self.of_id(*id),
+            _ => None,
+        };
+        Some((event, channel))
+    }
+
+    /// Whether both are the same link.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.state, &other.state)
+    }
+
+    /// Takes it out of the queue.
+    pub(super) fn forget(&self) {
+        self.state.source.unmark();
+        self.channels_locked().iter().for_each(|channel| channel.state.forget());
+    }
+
+    fn of_id(&self, id: ChannelId) -> Option<Channel> {
+        self.channels_locked().iter().find(|channel| channel.id() == id).cloned()
+    }
+
+    fn known(&self, channel: crate::peer::Channel) -> Channel {
+        let mut channels = self.channels_locked();
+        if let Some(known) = channels.iter().find(|known| known.id() == channel.id()) {
+            return known.clone();
+        }
+        let state = &self.state;
+        let link = Arc::downgrade(state);
+        let channel = Channel::new(channel, link, &state.queue);
+        channels.push(channel.clone());
+        channel
+    }
+
+    fn channels_locked(&self) -> MutexGuard<'_, Vec<Channel>> {
+        // Nothing that is done under the lock can panic halfway through a change.
+        self.state.channels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

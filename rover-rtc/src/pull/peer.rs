@@ -1,0 +1,255 @@
+//! A peer that is pulled from.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use super::ahead::Ahead;
+use super::channel::Channel;
+use super::link::Link;
+use super::queue::{Of, Queue, Source};
+use super::worker::{Worker, wait_for};
+use crate::config::PeerConfig;
+use crate::error::WebrtcError;
+use crate::event;
+use crate::identity::Fingerprint;
+use crate::peer::{self, PeerLink};
+
+/// A peer, with a thread of its own. Dropping it closes it and waits: see [`Peer::stop`].
+#[derive(Debug)]
+pub struct Peer {
+    peer: peer::Peer,
+    worker: Arc<Worker>,
+    queue: Arc<Queue>,
+    home: Link,
+    links: Mutex<Vec<Link>>,
+    calls: Mutex<Ahead<PeerLink>>,
+    source: Arc<Source>,
+    on_call: Waker,
+}
+
+/// What [`Peer::next`] yields.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Event {
+    /// Another peer has called.
+    Called(Link),
+    /// There are messages in a channel, or it has ended. Comes once; again after a [`Channel::recv`]
+    /// that left some, and when a message comes after one that found nothing.
+    Readable(Channel),
+    /// There is room again for what a channel did not take.
+    Room(Channel),
+    /// Something happened on a link, maybe to one of its channels.
+    Link(Link, Option<Channel>, event::Event),
+}
+
+impl Peer {
+    /// Starts a peer of the hub in the settings. See [`Peer::connect`](peer::Peer::connect).
+    ///
+    /// # Errors
+    ///
+    /// As there, and [`WebrtcError::Network`] if there can be no thread.
+    pub fn connect(config: PeerConfig) -> Result<Self, WebrtcError> {
+        let worker = Arc::new(Worker::start(THREAD)?);
+        let entered = worker.enter();
+        let peer = peer::Peer::connect(config)?;
+        drop(entered);
+        Ok(Self::new(peer, worker))
+    }
+
+    /// Starts a peer that offers, and returns its offer. See [`Peer::offer`](peer::Peer::offer).
+    ///
+    /// # Errors
+    ///
+    /// As there, and [`WebrtcError::Network`] if there can be no thread.
+    pub fn offer(config: PeerConfig) -> Result<(Self, String), WebrtcError> {
+        let worker = Arc::new(Worker::start(THREAD)?);
+        let entered = worker.enter();
+        let (peer, offer) = peer::Peer::offer(config)?;
+        drop(entered);
+        Ok((Self::new(peer, worker), offer))
+    }
+
+    /// Starts a peer that answers an offer, and returns its answer. See
+    /// [`Peer::answer`](peer::Peer::answer).
+    ///
+    /// # Errors
+    ///
+    /// As there, and [`WebrtcError::Network`] if there can be no thread.
+    pub fn answer(config: PeerConfig, offer: &str) -> Result<(Self, String), WebrtcError> {
+        let worker = Arc::new(Worker::start(THREAD)?);
+        let entered = worker.enter();
+        let (peer, answer) = peer::Peer::answer(config, offer)?;
+        drop(entered);
+        Ok((Self::new(peer, worker), answer))
+    }
+
+    fn new(peer: peer::Peer, worker: Arc<Worker>) -> Self {
+        let queue = Queue::new();
+        let home = Link::new(peer.home().clone(), worker.clone(), queue.clone());
+        let source = queue.source(Of::Calls);
+        // Learns of the first call.
+        source.mark();
+        let on_call = source.clone().into();
+        let (links, calls) = (Mutex::new(Vec::new()), Mutex::new(Ahead::new()));
+        Self { peer, worker, queue, home, links, calls, source, on_call }
+    }
+
+    /// The peer as asynchronous programs use it.
+    #[must_use]
+    pub fn inner(&self) -> &peer::Peer {
+        &self.peer
+    }
+
+    /// Takes the answer to the offer of [`Peer::offer`].
+    ///
+    /// # Errors
+    ///
+    /// [`WebrtcError::Sdp`] if it is not usable, [`WebrtcError::Closed`].
+    pub fn accept_answer(&self, answer: &str) -> Result<(), WebrtcError> {
+        wait_for(self.peer.accept_answer(answer), None).unwrap_or(Err(WebrtcError::Closed))
+    }
+
+    /// The link with the hub, or, without a hub, with the other peer.
+    #[must_use]
+    pub fn home(&self) -> &Link {
+        &self.home
+    }
+
+    /// Calls another peer by its name and waits for nothing. See [`Peer::call`](peer::Peer::call).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn call(&self, name: &str) -> Result<Link, WebrtcError> {
+        let link = wait_for(self.peer.call(name), None).unwrap_or(Err(WebrtcError::Closed))?;
+        Ok(self.known(link))
+    }
+
+    /// The links with other peers, but for those let go of.
+    #[must_use]
+    pub fn links(&self) -> Vec<Link> {
+        self.links_locked().clone()
+    }
+
+    /// The key by which others know this peer, if it has a name.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        self.peer.fingerprint()
+    }
+
+    /// What has happened next; `None` if nothing has, by now.
+    pub fn next(&self) -> Option<Event> {
+        loop {
+            let source = self.queue.pop()?;
+            let event = match source.of() {
+                Of::Calls => self.next_call().map(Event::Called),
+                Of::Link(link) => link.upgrade().and_then(|state| {
+                    let link = Link { state };
+                    let (event, channel) = link.next()?;
+                    Some(Event::Link(link, channel, event))
+                }),
+                Of::Messages(channel) => {
+                    channel.upgrade().map(|state| Event::Readable(Channel { state }))
+                }
+                Of::Room(channel) => channel.upgrade().map(|state| Event::Room(Channel { state })),
+            };
+            if event.is_some() {
+                return event;
+            }
+        }
+    }
+
+    /// Waits until [`Peer::next`] may have something, for so long at most, or for ever. False if it
+    /// has not, and once the peer is stopped.
+    pub fn wait(&self, patience: Option<Duration>) -> bool {
+        self.queue.wait(patience)
+    }
+
+    /// A descriptor that is readable exactly while [`Peer::next`] may have something, and once the
+    /// peer is stopped. To be polled and nothing else; it is closed with the peer.
+    ///
+    /// # Errors
+    ///
+    /// If there are no descriptors left.
+    #[cfg(unix)]
+    pub fn fd(&self) -> std::io::Result<std::os::fd::RawFd> {
+        self.queue.fd()
+    }
+
+    /// Sets what is called when [`Peer::next`] has something after it had nothing: on the library's
+    /// thread, which waits for it, and holds locks meanwhile. So it may tell somebody else, and must
+    /// not use the peer.
+    pub fn set_hook(&self, hook: Option<impl Fn() + Send + Sync + 'static>) {
+        self.queue.set_hook(hook.map(|hook| Arc::new(hook) as _));
+    }
+
+    /// Whether it has been stopped.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.queue.is_closed()
+    }
+
+    /// Begins to close all links: sends what is queued, for at most a second, and says good-bye.
+    /// [`event::Event::Closed`] of the link with the hub follows.
+    pub fn close(&self) {
+        self.home.close();
+    }
+
+    /// Lets go of a link and closes it in the background. [`Peer::next`] tells nothing of it any
+    /// more.
+    pub fn let_go(&self, link: &Link) {
+        self.links_locked().retain(|known| !known.is_same(link));
+        link.forget();
+        link.close();
+    }
+
+    /// Closes it, for at most a second and a half, and ends its thread. Who waits is told. Without
+    /// effect the second time.
+    pub fn stop(&self) {
+        if self.queue.is_closed() {
+            return;
+        }
+        self.queue.close();
+        let _ = wait_for(self.peer.close(), Some(CLOSE_TIME));
+        self.worker.stop();
+    }
+
+    fn next_call(&self) -> Option<Link> {
+        let mut cx = Context::from_waker(&self.on_call);
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let (link, more) = calls.take(|| self.peer.poll_accept(&mut cx))?;
+        if more {
+            self.source.mark();
+        }
+        drop(calls);
+        Some(self.known(link))
+    }
+
+    fn known(&self, link: PeerLink) -> Link {
+        let mut links = self.links_locked();
+        if let Some(known) = links.iter().find(|known| known.inner().is_same(&link)) {
+            return known.clone();
+        }
+        let link = Link::new(link, self.worker.clone(), self.queue.clone());
+        links.push(link.clone());
+        link
+    }
+
+    fn links_locked(&self) -> MutexGuard<'_, Vec<Link>> {
+        // Nothing that is done under the lock can panic halfway through a change.
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// As seen by debuggers; Linux shows 15 bytes.
+const THREAD: &str = "rover-rtc";
+
+/// Longer than what is queued has, so that the good-bye gets out.
+const CLOSE_TIME: Duration = Duration::from_millis(1500);

@@ -1,0 +1,308 @@
+//! What has something to be pulled, and how who pulls learns of it.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Wake;
+use std::time::{Duration, Instant};
+
+use super::channel::ChannelState;
+use super::link::LinkState;
+use crate::util::clock;
+
+/// Sources that have something, in the order in which they got it. Each is here once at most, so it
+/// is bounded by their number.
+pub(super) struct Queue {
+    state: Mutex<State>,
+    rung: Condvar,
+    hook: Mutex<Option<Hook>>,
+}
+
+struct State {
+    sources: VecDeque<Arc<Source>>,
+    /// Holds a byte exactly while there are sources, or the queue is closed. Made when somebody asks
+    /// for it: a call of the operating system costs more than a message.
+    pipe: Option<(PipeReader, PipeWriter)>,
+    closed: bool,
+}
+
+/// Called when the queue is no longer empty.
+pub(super) type Hook = Arc<dyn Fn() + Send + Sync>;
+
+/// Something that is pulled from. It wakes the queue as a waker does.
+pub(super) struct Source {
+    queue: Arc<Queue>,
+    of: Of,
+    /// It is in the queue. Changed under the queue's lock only.
+    marked: AtomicBool,
+}
+
+/// Whose source it is. Not held: who is waited for holds the waker, and with it this.
+#[derive(Debug, Clone)]
+pub(super) enum Of {
+    /// Links that others have called.
+    Calls,
+    /// Events of a link.
+    Link(Weak<LinkState>),
+    /// Messages of a channel.
+    Messages(Weak<ChannelState>),
+    /// Room in the outbox of a channel.
+    Room(Weak<ChannelState>),
+}
+
+impl Queue {
+    pub(super) fn new() -> Arc<Self> {
+        let state = State { sources: VecDeque::new(), pipe: None, closed: false };
+        Arc::new(Self { state: Mutex::new(state), rung: Condvar::new(), hook: Mutex::new(None) })
+    }
+
+    /// A source that is not in it.
+    pub(super) fn source(self: &Arc<Self>, of: Of) -> Arc<Source> {
+        Arc::new(Source { queue: self.clone(), of, marked: AtomicBool::new(false) })
+    }
+
+    /// The source that has had something for longest.
+    pub(super) fn pop(&self) -> Option<Arc<Source>> {
+        let mut state = self.lock();
+        let source = state.sources.pop_front()?;
+        source.marked.store(false, Ordering::Release);
+        state.hush();
+        Some(source)
+    }
+
+    /// Waits until there is something, for so long at most, or for ever. False if there is nothing,
+    /// and once the queue is closed.
+    pub(super) fn wait(&self, patience: Option<Duration>) -> bool {
+        let end = patience.and_then(|patience| clock::now().checked_add(patience));
+        let mut state = self.lock();
+        while state.sources.is_empty() && !state.closed {
+            let left = end.map(|end: Instant| end.saturating_duration_since(clock::now()));
+            state = match left {
+                Some(Duration::ZERO) => return false,
+                Some(left) => {
+                    self.rung.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.rung.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+        !state.closed
+    }
+
+    /// The reading end of the pipe; the same each time.
+    #[cfg(unix)]
+    pub(super) fn fd(&self) -> io::Result<std::os::fd::RawFd> {
+        use std::os::fd::AsRawFd as _;
+        let mut state = self.lock();
+        if state.pipe.is_none() {
+            state.pipe = Some(io::pipe()?);
+            if !state.sources.is_empty() || state.closed {
+                state.ring();
+            }
+        }
+        state.pipe.as_ref().map(|(reader, _)| reader.as_raw_fd()).ok_or(io::ErrorKind::Other.into())
+    }
+
+    pub(super) fn set_hook(&self, hook: Option<Hook>) {
+        *self.hook.lock().unwrap_or_else(PoisonError::into_inner) = hook;
+    }
+
+    /// Ends it: nothing comes in any more, and who waits is told.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        if state.closed {
+            return;
+        }
+        if state.sources.is_empty() {
+            state.ring();
+        }
+        state.closed = true;
+        // They hold the queue.
+        let sources = std::mem::take(&mut state.sources);
+        drop(state);
+        drop(sources);
+        self.set_hook(None);
+        self.rung.notify_all();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that is done under the lock can panic halfway through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// It is no longer empty.
+    fn ring(&mut self) {
+        if let Some((_, writer)) = &mut self.pipe {
+            // The pipe is empty, so this neither blocks nor fails.
+            let _ = writer.write(&[1]);
+        }
+    }
+
+    /// It may have become empty.
+    fn hush(&mut self) {
+        if self.sources.is_empty()
+            && !self.closed
+            && let Some((reader, _)) = &mut self.pipe
+        {
+            // There is one byte in it.
+            let _ = reader.read(&mut [0]);
+        }
+    }
+}
+
+impl Source {
+    pub(super) fn of(&self) -> &Of {
+        &self.of
+    }
+
+    /// It has something.
+    pub(super) fn mark(self: &Arc<Self>) {
+        if self.marked.load(Ordering::Acquire) {
+            return;
+        }
+        let mut state = self.queue.lock();
+        if state.closed || self.marked.load(Ordering::Relaxed) {
+            return;
+        }
+        self.marked.store(true, Ordering::Release);
+        state.sources.push_back(self.clone());
+        if state.sources.len() > 1 {
+            return;
+        }
+        state.ring();
+        drop(state);
+        self.queue.rung.notify_all();
+        let hook = self.queue.hook.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(hook) = hook {
+            hook();
+        }
+    }
+
+    /// It has nothing any more.
+    pub(super) fn unmark(self: &Arc<Self>) {
+        if !self.marked.load(Ordering::Acquire) {
+            return;
+        }
+        let mut state = self.queue.lock();
+        if self.marked.load(Ordering::Relaxed) {
+            self.marked.store(false, Ordering::Release);
+            state.sources.retain(|source| !Arc::ptr_eq(source, self));
+            state.hush();
+        }
+    }
+}
+
+impl Wake for Source {
+    fn wake(self: Arc<Self>) {
+        self.mark();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.mark();
+    }
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.lock();
+        let (sources, closed) = (state.sources.len(), state.closed);
+        f.debug_struct("Queue").field("sources", &sources).field("closed", &closed).finish()
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let marked = self.marked.load(Ordering::Relaxed);
+        f.debug_struct("Source").field("of", &self.of).field("marked", &marked).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether the descriptor is readable, as the kernel sees it.
+    #[cfg(target_os = "linux")]
+    fn is_readable(queue: &Queue) -> bool {
+        let fd = queue.fd().unwrap();
+        let text = std::fs::read_link(format!("/proc/self/fd/{fd}")).unwrap();
+        assert!(text.to_string_lossy().starts_with("pipe:"), "{text:?}");
+        // A second opening of the same pipe that does not block.
+        let file = std::os::unix::fs::OpenOptionsExt::custom_flags(
+            std::fs::OpenOptions::new().read(true),
+            0o4000,
+        );
+        let mut copy = file.open(format!("/proc/self/fd/{fd}")).unwrap();
+        match copy.read(&mut [0]) {
+            Ok(1) => {
+                // Put back what the look has taken.
+                queue.lock().ring();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn is_readable_exactly_while_there_is_something() {
+        let queue = Queue::new();
+        assert!(!is_readable(&queue));
+        let one = queue.source(Of::Calls);
+        let two = queue.source(Of::Calls);
+        one.mark();
+        one.mark();
+        two.mark();
+        assert!(is_readable(&queue) && queue.wait(Some(Duration::ZERO)));
+        assert!(Arc::ptr_eq(&queue.pop().unwrap(), &one));
+        assert!(is_readable(&queue));
+        two.unmark();
+        assert!(!is_readable(&queue) && queue.pop().is_none());
+        assert!(!queue.wait(Some(Duration::from_millis(1))));
+        two.mark();
+        assert!(is_readable(&queue));
+        queue.close();
+        assert!(is_readable(&queue) && !queue.wait(None));
+        assert!(queue.pop().is_none());
+    }
+
+    #[test]
+    fn the_hook_is_called_once_until_it_is_empty_again() {
+        let queue = Queue::new();
+        let calls = Arc::new(Mutex::new(0));
+        let counted = calls.clone();
+        queue.set_hook(Some(Arc::new(move || *counted.lock().unwrap() += 1)));
+        let sources = [queue.source(Of::Calls), queue.source(Of::Calls)];
+        sources.iter().for_each(Source::mark);
+        assert_eq!(*calls.lock().unwrap(), 1);
+        while queue.pop().is_some() {}
+        sources[1].mark();
+        assert_eq!(*calls.lock().unwrap(), 2);
+    }
+
+    #[test]
+    fn who_waits_is_woken() {
+        let queue = Queue::new();
+        let source = queue.source(Of::Calls);
+        let waiting = std::thread::spawn({
+            let queue = queue.clone();
+            move || queue.wait(None)
+        });
+        source.mark();
+        assert!(waiting.join().unwrap());
+        queue.pop();
+        let waiting = std::thread::spawn({
+            let queue = queue.clone();
+            move || queue.wait(None)
+        });
+        queue.close();
+        assert!(!waiting.join().unwrap());
+    }
+}
