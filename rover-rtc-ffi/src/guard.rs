@@ -88,3 +88,40 @@ thread_local! {
     static LAST_ERROR: RefCell<CString> = RefCell::default();
     static IN_CALLBACK: Cell<bool> = const { Cell::new(false) };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn last() -> String {
+        // SAFETY: it is a text that lasts until the next error of this thread.
+        unsafe { CStr::from_ptr(rover_rtc_last_error()) }.to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_panic_is_a_status() {
+        assert_eq!(last(), "");
+        assert_eq!(guard(|| panic!("by {}", "accident")), ROVER_RTC_PANIC);
+        assert_eq!(last(), "a bug: by accident");
+        assert_eq!(
+            done(|| Err(Failure::invalid("nul \0 within"))),
+            crate::status::ROVER_RTC_INVALID
+        );
+        assert_eq!(last(), "nul   within");
+        free(|| panic!("while freeing"));
+        assert_eq!(done(|| Ok(())), ROVER_RTC_OK);
+        assert_eq!(last(), "a bug: a panic while something was freed");
+    }
+
+    #[test]
+    fn callbacks_are_kept_from_what_waits() {
+        in_callback(|| {
+            in_callback(|| ());
+            assert_eq!(done(|| Ok(())), ROVER_RTC_IN_CALLBACK);
+            let (tell, told) = std::sync::mpsc::channel();
+            free(move || tell.send(std::thread::current().id()).unwrap());
+            assert_ne!(told.recv().unwrap(), std::thread::current().id());
+        });
+        assert_eq!(done(|| Ok(())), ROVER_RTC_OK);
+    }
+}

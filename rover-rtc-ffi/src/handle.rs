@@ -82,8 +82,10 @@ pub(crate) fn insert_once<T: Kind>(
     let index = match table.free.pop_front() {
         Some(index) => index,
         None if table.slots.len() < 1 << INDEX_BITS => {
-            table.slots.push(Slot { generation: 0, object: None });
-            table.slots.len() - 1
+            let index = table.slots.len();
+            let generation = FIRST.wrapping_mul(index + 1) & GENERATIONS;
+            table.slots.push(Slot { generation, object: None });
+            index
         }
         None => return Err(Failure::invalid("there are too many handles: free some")),
     };
@@ -136,9 +138,48 @@ fn index(handle: usize) -> usize {
     handle >> KIND_BITS & ((1 << INDEX_BITS) - 1)
 }
 
+/// No small number, no flag and no address of a program is a handle by chance: 2^32 over the golden ratio.
+const FIRST: usize = 0x9E37_79B9;
+
 const KIND_BITS: u32 = 3;
 
 /// 16 million things at a time, or 8,192 where a pointer has 32 bits.
 const INDEX_BITS: u32 = if usize::BITS == 64 { 24 } else { 13 };
 
 const GENERATIONS: usize = (1 << (usize::BITS - KIND_BITS - INDEX_BITS)) - 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server() -> Object {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let config = rover_rtc::ServerConfig {
+            listen: any,
+            udp: vec![any],
+            ..rover_rtc::ServerConfig::default()
+        };
+        Object::Server(Arc::new(pull::Server::start(config).unwrap()))
+    }
+
+    #[test]
+    fn a_handle_is_good_until_it_is_removed() {
+        let object = server();
+        let handles = [(); 3].map(|()| insert::<pull::Server>(object.clone()).unwrap());
+        for handle in handles {
+            assert!(get::<pull::Server>(handle).is_ok());
+            assert!(get::<PeerHandle>(handle).is_err(), "of another kind");
+            assert!(get::<pull::Server>(handle ^ 1 << (KIND_BITS + INDEX_BITS)).is_err());
+            remove::<pull::Server>(handle).unwrap();
+            assert!(get::<pull::Server>(handle).is_err());
+            assert!(remove::<pull::Server>(handle).is_err());
+        }
+        for made_up in [0, 1, 4, 7, usize::MAX, usize::MAX / 2] {
+            assert!(get::<pull::Server>(made_up).is_err(), "{made_up}");
+        }
+        // A place that is used again has another number.
+        let again = insert::<pull::Server>(object).unwrap();
+        assert!(!handles.contains(&again));
+        remove::<pull::Server>(again).unwrap();
+    }
+}

@@ -91,7 +91,7 @@ pub unsafe extern "C" fn rover_rtc_link_fingerprint(
     size: *mut usize,
 ) -> rover_rtc_status {
     done(|| {
-        let text = find(link)?.link.fingerprint().map(|fingerprint| fingerprint.to_string());
+        let text = find(link)?.link.fingerprint()?.map(|fingerprint| fingerprint.to_string());
         let text = text.ok_or_else(|| Failure::new(ROVER_RTC_NOT_FOUND, "no key is known"))?;
         // SAFETY: as required of the caller.
         unsafe { write_text(text.as_bytes(), buffer, capacity, size) }

@@ -1,12 +1,9 @@
 //! The header is what the crate says.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// The workspace.
-pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
-}
+use crate::rig::root;
 
 /// The crate's sources, in the order in which a reader wants them.
 const SOURCES: [&str; 9] =

@@ -1,5 +1,8 @@
 //! The C interface as C programs meet it: its header, its symbols, its packages, and its behaviour.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stdout, reason = "tests")]
+#![cfg(target_os = "linux")]
 
+mod behaviour;
 mod header;
+mod rig;

@@ -20,6 +20,7 @@ mod named;
 mod names;
 mod pairs;
 mod passing;
+mod pull;
 mod recovery;
 mod relayed;
 mod relaying;

@@ -25,7 +25,7 @@ use super::network::Network;
 use super::signaling::Done;
 use crate::config::PeerConfig;
 use crate::error::{DialError, NetworkError, SdpError, WebrtcError};
-use crate::identity::Identity;
+use crate::identity::{Fingerprint, Identity};
 use crate::link::{ChannelConfig, Link, LinkEvent, Mode, Priority, STATUS, Saved, Transport};
 use crate::net::{FineTimer, InterfaceWatch, RecvBatch};
 use crate::path::demux::Demux;
@@ -61,6 +61,7 @@ pub(super) enum Request {
     /// Without patience the link is given out before it is up.
     Dial(String, Option<Duration>, oneshot::Sender<Result<PeerLink, DialError>>),
     Links(oneshot::Sender<Vec<(String, LinkStats)>>),
+    Fingerprint(oneshot::Sender<Option<Fingerprint>>),
 }
 
 /// State of the task.
@@ -501,6 +502,14 @@ impl Driver {
             let _ = reply.send(self.links(now));
             return;
         }
+        if let Request::Fingerprint(reply) = request {
+            let tie = match owner {
+                Owner::Home => None,
+                Owner::Tie(id) => self.ties.as_mut().and_then(|ties| ties.tie(id)),
+            };
+            let _ = reply.send(tie.and_then(|tie| tie.fingerprint()));
+            return;
+        }
         let (link, line) = match owner {
             Owner::Home => (&mut self.home.link, &mut self.home.line),
             Owner::Tie(id) => {
@@ -520,7 +529,7 @@ impl Driver {
                 let _ = reply.send(self.home.accept_answer(now, &answer));
             }
             Request::Close(reply) => line.close(now).waiting.push(reply),
-            Request::Dial(..) | Request::Links(_) => {}
+            Request::Dial(..) | Request::Links(_) | Request::Fingerprint(_) => {}
         }
     }
 

@@ -47,6 +47,15 @@ impl PeerLink {
         self.fingerprint
     }
 
+    /// The other peer's key as of now; `None` for the hub, and as long as it is not known.
+    ///
+    /// # Errors
+    ///
+    /// [`WebrtcError::Closed`].
+    pub async fn known_fingerprint(&self) -> Result<Option<Fingerprint>, WebrtcError> {
+        self.ask(Request::Fingerprint).await
+    }
+
     /// Whether both are handles on the same link.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {

@@ -67,10 +67,14 @@ impl Link {
         self.state.link.name()
     }
 
-    /// The other peer's key, as it was when this handle was made.
-    #[must_use]
-    pub fn fingerprint(&self) -> Option<Fingerprint> {
-        self.state.link.fingerprint()
+    /// The other peer's key as of now; `None` for the hub, and as long as it is not known.
+    ///
+    /// # Errors
+    ///
+    /// [`WebrtcError::Closed`].
+    pub fn fingerprint(&self) -> Result<Option<Fingerprint>, WebrtcError> {
+        let known = wait_for(self.state.link.known_fingerprint(), None);
+        known.unwrap_or(Err(WebrtcError::Closed))
     }
 
     /// A channel by its label: one of the settings, or one that the other side has opened.

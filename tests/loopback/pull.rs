@@ -1,0 +1,169 @@
+//! Peers and hubs for programs with a loop of their own.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use rover_rtc::pull::{Channel, Event, Peer, Received, Server};
+use rover_rtc::{ChannelConfig, Message, OutboxConfig, PeerConfig, ServerConfig};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn hub() -> Server {
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    Server::start(ServerConfig { listen: any, udp: vec![any], ..ServerConfig::default() }).unwrap()
+}
+
+fn config(hub: &Server, name: &str) -> PeerConfig {
+    PeerConfig {
+        name: Some(name.to_owned()),
+        bind: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
+        channels: vec![ChannelConfig::new("data")],
+        ..PeerConfig::new(format!("http://{}", hub.http_address()))
+    }
+}
+
+/// Pulls until something that is wanted has happened.
+fn until<T>(peer: &Peer, mut wanted: impl FnMut(Event) -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        assert!(peer.wait(Some(end.saturating_duration_since(Instant::now()))), "nothing happens");
+        while let Some(event) = peer.next() {
+            if let Some(found) = wanted(event) {
+                return found;
+            }
+        }
+    }
+}
+
+fn opened(event: Event) -> Option<Channel> {
+    match event {
+        Event::Link(_, channel, rover_rtc::Event::ChannelOpen(_, label)) if label == "data" => {
+            channel
+        }
+        _ => None,
+    }
+}
+
+/// Two peers, each with its end of the channel between them.
+fn pair(hub: &Server, limits: OutboxConfig) -> [(Peer, Channel); 2] {
+    let make = |name| {
+        let mut config = config(hub, name);
+        config.channels[0].outbox = limits;
+        Peer::connect(config).unwrap()
+    };
+    let (one, two) = (make("one"), make("two"));
+    let link = one.call("two").unwrap();
+    let there = until(&two, |event| match event {
+        Event::Called(link) => Some(link),
+        _ => None,
+    });
+    assert_eq!((link.name(), there.name()), ("two", "one"));
+    let end = |peer: &Peer| {
+        until(peer, |event| opened(event).filter(|c| !c.link().unwrap().name().is_empty()))
+    };
+    let ends = [end(&one), end(&two)];
+    let [first, second] = ends;
+    [(one, first), (two, second)]
+}
+
+#[test]
+fn all_is_pulled_in_order() {
+    let hub = hub();
+    let limits = OutboxConfig { max_messages: 64, ..OutboxConfig::default() };
+    let [(one, here), (two, there)] = pair(&hub, limits);
+    let (mut sent, mut received) = (0u32, 0u32);
+    let mut waits = false;
+    let end = Instant::now() + PATIENCE;
+    while received < 1000 {
+        assert!(Instant::now() < end, "{sent} sent, {received} received");
+        while sent < 1000 && !waits {
+            waits = here.send(Message::binary(sent.to_le_bytes().to_vec())).is_pending();
+            sent += u32::from(!waits);
+        }
+        if waits {
+            // 64 are all that it holds: the next is told of.
+            until(&one, |event| matches!(event, Event::Room(_)).then_some(()));
+            waits = false;
+        }
+        while let Some(event) = two.next() {
+            if let Event::Readable(channel) = event {
+                // One of many is enough: what is left is told again.
+                if let Some(message) = channel.try_recv() {
+                    assert_eq!(message.data[..], received.to_le_bytes());
+                    received += 1;
+                }
+            }
+        }
+        if sent == 1000 {
+            two.wait(Some(Duration::from_millis(20)));
+        }
+    }
+    assert!(there.try_recv().is_none());
+    assert_eq!(hub.count(), Some((2, 2)));
+    hub.stop();
+    assert_eq!(hub.count(), None);
+}
+
+#[test]
+fn a_message_that_is_too_large_stays() {
+    let hub = hub();
+    let [(_one, here), (two, there)] = pair(&hub, OutboxConfig::default());
+    here.try_send(Message::binary(vec![1; 100])).unwrap();
+    until(&two, |event| matches!(event, Event::Readable(_)).then_some(()));
+    assert!(matches!(there.recv(99), Poll::Ready(Received::TooLarge(100))));
+    until(&two, |event| matches!(event, Event::Readable(_)).then_some(()));
+    let Poll::Ready(Received::Message { message, more: false }) = there.recv(100) else { panic!() };
+    assert_eq!(message.data.len(), 100);
+    assert!(there.recv(100).is_pending());
+    assert_eq!(here.acknowledged(PATIENCE), Some(true));
+}
+
+#[test]
+fn who_waits_is_told_when_it_stops() {
+    let hub = hub();
+    let [(one, here), (two, there)] = pair(&hub, OutboxConfig::default());
+    here.try_send(Message::text("last")).unwrap();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            while one.wait(None) {
+                while one.next().is_some() {}
+            }
+        });
+        std::thread::sleep(Duration::from_millis(50));
+        one.stop();
+        waiting.join().unwrap();
+    });
+    assert!(one.is_stopped() && one.next().is_none());
+    assert!(here.try_send(Message::text("too late")).is_err());
+    assert!(here.link().unwrap().stats().is_err());
+    assert!(one.call("two").is_err());
+    // What was sent before has arrived, and the other side knows.
+    let mut got = false;
+    until(&two, |event| {
+        got |= there.try_recv().is_some_and(|m| &m.data[..] == b"last");
+        let over = |e: &rover_rtc::Event| matches!(e, rover_rtc::Event::Disconnected(_));
+        matches!(&event, Event::Link(link, _, e) if link.name() == "one" && over(e)).then_some(())
+    });
+    assert!(got);
+}
+
+#[test]
+fn a_link_that_was_let_go_of_says_nothing() {
+    let hub = hub();
+    let [(one, here), (two, _there)] = pair(&hub, OutboxConfig::default());
+    let link = here.link().unwrap();
+    one.let_go(&link);
+    until(&two, |event| {
+        let over = |e: &rover_rtc::Event| matches!(e, rover_rtc::Event::Disconnected(_));
+        matches!(&event, Event::Link(link, _, e) if link.name() == "one" && over(e)).then_some(())
+    });
+    while let Some(event) = one.next() {
+        let named = matches!(&event, Event::Link(link, ..) if link.name() == "two");
+        assert!(!named, "{event:?}");
+    }
+    assert!(one.links().is_empty());
+    // It can be called again, and is another link then.
+    let again = one.call("two").unwrap();
+    assert!(!again.is_same(&link));
+}
