@@ -42,7 +42,7 @@ static struct {
     bool verbose;
 } opt = {.rate = 10};
 
-/* Samples that the log channel did not take, and those that came. */
+/* Lines sent and not taken, and those that came from the one rover that calls. */
 static uint64_t numbered, held_back, received, expected, missing;
 
 static void check(rover_rtc_status status, const char *what) {
@@ -98,9 +98,13 @@ static void on_event(const rover_rtc_event *event) {
     case ROVER_RTC_EVENT_RESUMED: printf("%s: %" PRIu64 " messages sent again\n", who, event->value); break;
     case ROVER_RTC_EVENT_PEER_RESTARTED:
         printf("%s: was restarted\n", who);
-        expected = 0;
+        /* Another process of the rover numbers from 0; the hub numbers nothing. */
+        if (*name) expected = 0;
         break;
-    case ROVER_RTC_EVENT_GAP: printf("%s: %" PRIu64 " pieces will not come\n", who, event->value); break;
+    case ROVER_RTC_EVENT_GAP:
+        if (event->value == UINT64_MAX) printf("%s: what it had not sent will not come\n", who);
+        else printf("%s: %" PRIu64 " pieces will not come\n", who, event->value);
+        break;
     case ROVER_RTC_EVENT_TROUBLE: printf("%s: %s\n", who, event->text); break;
     case ROVER_RTC_EVENT_DISCONNECTED: printf("%s: gone, %s\n", who, event->text); break;
     default: break;
