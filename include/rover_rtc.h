@@ -119,7 +119,7 @@
 #define ROVER_RTC_IDENTITY -13
 
 /**
- * Another peer could not be called.
+ * Another peer could not be called: this one has no name, or as many links as it may have.
  */
 #define ROVER_RTC_DIAL -14
 
@@ -154,7 +154,7 @@
 #define ROVER_RTC_LOG_DEBUG 4
 
 /**
- * And everything else.
+ * And everything else; not in release builds, which are without it.
  */
 #define ROVER_RTC_LOG_TRACE 5
 
@@ -1217,11 +1217,11 @@ rover_rtc_status rover_rtc_peer_next_event(rover_rtc_peer *peer,
 /**
  * Sets what is called when there are events after there were none, beside the descriptor: with `user`,
  * on the library's thread, which waits for it. It may wake another thread, and call the functions that
- * say so. NULL ends that.
+ * say so. If there are events already, it is called at once, on this thread. NULL ends that; a call may be
+ * under way then, and `rover_rtc_peer_free()` waits for it.
  *
  * Needs:
- * `wake` can be called with `user` from any thread until it is replaced and the call that is under way
- * has ended.
+ * `wake` can be called with `user` from any thread until the peer has been freed.
  */
 rover_rtc_status rover_rtc_peer_set_wake(rover_rtc_peer *peer,
                                          void (*wake)(void *user),

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use rover_rtc::pull::{self, Received};
 use rover_rtc::{Message, SendError};
 
-use crate::guard::{done, guard};
+use crate::guard::{done, guard, remember_static};
 use crate::handle::{self, Object};
 use crate::link::freed;
 use crate::peer::PeerHandle;
@@ -172,7 +172,8 @@ pub unsafe extern "C" fn rover_rtc_channel_recv(
             Poll::Ready(Received::TooLarge(size)) => {
                 // SAFETY: as required of the caller.
                 unsafe { (&raw mut (*message).size).write(size) };
-                Err(Failure::new(ROVER_RTC_TOO_SMALL, format!("the message has {size} bytes")))
+                remember_static(c"the message is larger than the buffer");
+                Ok(ROVER_RTC_TOO_SMALL)
             }
             Poll::Ready(_) => Err(Failure::new(ROVER_RTC_CLOSED, "the channel is closed")),
         }

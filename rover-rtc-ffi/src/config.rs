@@ -455,7 +455,7 @@ pub(crate) unsafe fn server(
     // SAFETY: as required of the caller, for each text and array.
     unsafe {
         if let Some(listen) = text(given.listen, "listen")? {
-            config.listen = parsed(listen, "listen")?;
+            config.listen = named(listen, "listen")?;
         }
         config.udp = all(given.udp, given.udp_count, "udp")?;
         config.advertise = all(given.advertise, given.advertise_count, "advertise")?;
@@ -488,8 +488,17 @@ unsafe fn channels(
     }
     // SAFETY: as required of the caller.
     let stride = unsafe { declared(first) }?;
-    // SAFETY: as required of the caller.
-    (0..count).map(|i| unsafe { channel(first.byte_add(i * stride)) }).collect()
+    let mut channels = Vec::<ChannelConfig>::new();
+    for i in 0..count {
+        // SAFETY: as required of the caller.
+        let channel = unsafe { channel(first.byte_add(i * stride)) }?;
+        if channels.iter().any(|known| known.label == channel.label) {
+            let text = format!("there are two channels {:?}", channel.label);
+            return Err(Failure::invalid(text));
+        }
+        channels.push(channel);
+    }
+    Ok(channels)
 }
 
 /// # Safety

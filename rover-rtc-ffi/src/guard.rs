@@ -1,6 +1,7 @@
 //! Around each function: no panic gets out, errors are remembered, callbacks are kept from what
 //! would hang.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -68,7 +69,12 @@ fn drop_caught(drop: impl FnOnce()) {
 pub(crate) fn remember(text: &str) {
     // A text that comes from outside may hold what ends it in C.
     let text = CString::new(text.replace('\0', " ")).unwrap_or_default();
-    LAST_ERROR.with_borrow_mut(|last| *last = text);
+    LAST_ERROR.with_borrow_mut(|last| *last = text.into());
+}
+
+/// The same, for what happens so often that it must not cost an allocation.
+pub(crate) fn remember_static(text: &'static CStr) {
+    LAST_ERROR.with_borrow_mut(|last| *last = text.into());
 }
 
 /// What the last call of this thread that returned an error (a negative status) had to say. Never
@@ -85,7 +91,7 @@ pub extern "C" fn rover_rtc_last_error() -> *const c_char {
 const EMPTY: &CStr = c"";
 
 thread_local! {
-    static LAST_ERROR: RefCell<CString> = RefCell::default();
+    static LAST_ERROR: RefCell<Cow<'static, CStr>> = const { RefCell::new(Cow::Borrowed(EMPTY)) };
     static IN_CALLBACK: Cell<bool> = const { Cell::new(false) };
 }
 

@@ -23,6 +23,17 @@ pub(crate) enum Object {
     Server(Arc<pull::Server>),
 }
 
+impl Object {
+    fn kind(&self) -> usize {
+        match self {
+            Self::Peer(_) => PeerHandle::KIND,
+            Self::Link(_) => LinkHandle::KIND,
+            Self::Channel(_) => ChannelHandle::KIND,
+            Self::Server(_) => pull::Server::KIND,
+        }
+    }
+}
+
 /// A kind of thing, and how to find one by its handle.
 pub(crate) trait Kind: Sized {
     const KIND: usize;
@@ -127,10 +138,11 @@ fn bad<T: Kind>(handle: usize) -> Failure {
 impl Table {
     fn find(&self, handle: usize) -> Option<&Object> {
         let slot = self.slots.get(index(handle))?;
+        let kind = handle & ((1 << KIND_BITS) - 1);
         if slot.generation != handle >> (INDEX_BITS + KIND_BITS) & GENERATIONS {
             return None;
         }
-        slot.object.as_ref()
+        slot.object.as_ref().filter(|object| object.kind() == kind)
     }
 }
 
@@ -169,6 +181,7 @@ mod tests {
         for handle in handles {
             assert!(get::<pull::Server>(handle).is_ok());
             assert!(get::<PeerHandle>(handle).is_err(), "of another kind");
+            assert!(get::<pull::Server>(handle ^ 1).is_err(), "with the bits of another kind");
             assert!(get::<pull::Server>(handle ^ 1 << (KIND_BITS + INDEX_BITS)).is_err());
             remove::<pull::Server>(handle).unwrap();
             assert!(get::<pull::Server>(handle).is_err());

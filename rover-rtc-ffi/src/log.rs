@@ -17,7 +17,7 @@ pub const ROVER_RTC_LOG_WARN: i32 = 2;
 pub const ROVER_RTC_LOG_INFO: i32 = 3;
 /// And how.
 pub const ROVER_RTC_LOG_DEBUG: i32 = 4;
-/// And everything else.
+/// And everything else; not in release builds, which are without it.
 pub const ROVER_RTC_LOG_TRACE: i32 = 5;
 
 /// Takes a line: its level, where it comes from, and the text, which are valid during the call.

@@ -366,12 +366,12 @@ pub unsafe extern "C" fn rover_rtc_peer_next_event(
 
 /// Sets what is called when there are events after there were none, beside the descriptor: with `user`,
 /// on the library's thread, which waits for it. It may wake another thread, and call the functions that
-/// say so. NULL ends that.
+/// say so. If there are events already, it is called at once, on this thread. NULL ends that; a call may be
+/// under way then, and `rover_rtc_peer_free()` waits for it.
 ///
 /// # Safety
 ///
-/// `wake` can be called with `user` from any thread until it is replaced and the call that is under way
-/// has ended.
+/// `wake` can be called with `user` from any thread until the peer has been freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rover_rtc_peer_set_wake(
     peer: *mut rover_rtc_peer,

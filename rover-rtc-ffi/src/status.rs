@@ -38,7 +38,7 @@ pub const ROVER_RTC_SDP: i32 = -11;
 pub const ROVER_RTC_NETWORK: i32 = -12;
 /// The peer's key, the file of known peers or the roster could not be used.
 pub const ROVER_RTC_IDENTITY: i32 = -13;
-/// Another peer could not be called.
+/// Another peer could not be called: this one has no name, or as many links as it may have.
 pub const ROVER_RTC_DIAL: i32 = -14;
 /// From a callback only the functions can be used that say so.
 pub const ROVER_RTC_IN_CALLBACK: i32 = -15;
@@ -97,6 +97,7 @@ impl From<WebrtcError> for Failure {
             WebrtcError::Network(_) => ROVER_RTC_NETWORK,
             WebrtcError::Send(error) => of_send(error),
             WebrtcError::Dial(DialError::Closed) | WebrtcError::Closed => ROVER_RTC_CLOSED,
+            WebrtcError::Dial(DialError::BadName(_) | DialError::Oneself(_)) => ROVER_RTC_INVALID,
             WebrtcError::Dial(_) => ROVER_RTC_DIAL,
             WebrtcError::Identity(_) | WebrtcError::Table(_) => ROVER_RTC_IDENTITY,
             WebrtcError::NoJournal(_) | WebrtcError::Journal(_) => ROVER_RTC_NOT_STORED,

@@ -5,5 +5,7 @@
 
 mod behaviour;
 mod header;
+mod package;
 mod rig;
 mod rovers;
+mod wrapper;

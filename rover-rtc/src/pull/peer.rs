@@ -178,7 +178,7 @@ impl Peer {
     }
 
     /// Sets what is called when [`Peer::next`] has something after it had nothing: on the library's
-    /// thread, which waits for it, and holds locks meanwhile. So it may tell somebody else, and must
+    /// thread, which waits for it, and holds locks meanwhile; and now, if it has something. So it may tell somebody else, and must
     /// not use the peer.
     pub fn set_hook(&self, hook: Option<impl Fn() + Send + Sync + 'static>) {
         self.queue.set_hook(hook.map(|hook| Arc::new(hook) as _));

@@ -104,8 +104,13 @@ impl Queue {
         state.pipe.as_ref().map(|(reader, _)| reader.as_raw_fd()).ok_or(io::ErrorKind::Other.into())
     }
 
+    /// Sets what is called when it is no longer empty; if it is not, that is now.
     pub(super) fn set_hook(&self, hook: Option<Hook>) {
-        *self.hook.lock().unwrap_or_else(PoisonError::into_inner) = hook;
+        self.hook.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&hook);
+        let filled = !self.lock().sources.is_empty();
+        if let Some(hook) = hook.filter(|_| filled) {
+            hook();
+        }
     }
 
     /// Ends it: nothing comes in any more, and who waits is told.
@@ -234,12 +239,10 @@ mod tests {
         let fd = queue.fd().unwrap();
         let text = std::fs::read_link(format!("/proc/self/fd/{fd}")).unwrap();
         assert!(text.to_string_lossy().starts_with("pipe:"), "{text:?}");
-        // A second opening of the same pipe that does not block.
-        let file = std::os::unix::fs::OpenOptionsExt::custom_flags(
-            std::fs::OpenOptions::new().read(true),
-            0o4000,
-        );
-        let mut copy = file.open(format!("/proc/self/fd/{fd}")).unwrap();
+        // A second opening of the same pipe, one that does not block.
+        let mut options = std::fs::OpenOptions::new();
+        std::os::unix::fs::OpenOptionsExt::custom_flags(options.read(true), 0o4000);
+        let mut copy = options.open(format!("/proc/self/fd/{fd}")).unwrap();
         match copy.read(&mut [0]) {
             Ok(1) => {
                 // Put back what the look has taken.
@@ -278,9 +281,10 @@ mod tests {
         let queue = Queue::new();
         let calls = Arc::new(Mutex::new(0));
         let counted = calls.clone();
-        queue.set_hook(Some(Arc::new(move || *counted.lock().unwrap() += 1)));
         let sources = [queue.source(Of::Calls), queue.source(Of::Calls)];
-        sources.iter().for_each(Source::mark);
+        sources[0].mark();
+        queue.set_hook(Some(Arc::new(move || *counted.lock().unwrap() += 1)));
+        sources[1].mark();
         assert_eq!(*calls.lock().unwrap(), 1);
         while queue.pop().is_some() {}
         sources[1].mark();

@@ -26,10 +26,9 @@ impl Doors {
 
     /// Hands a request to the driver that it concerns. Of a session that cannot be, any driver says
     /// that it is not there.
-    #[allow(clippy::result_large_err, reason = "the request comes back, to be answered")]
     pub(super) fn knock(&self, command: Command) -> Result<(), TrySendError<Command>> {
-        let Order::Http { request, .. } = &command.0 else { return self.send(0, command) };
-        let driver = match request {
+        let Order::Http(asked) = &command.0 else { return self.send(0, command) };
+        let driver = match &asked.0 {
             Request::Create { offer, .. } => self.shared.of_offer(offer),
             Request::Tell { session, .. }
             | Request::Mail { session, .. }
@@ -48,7 +47,6 @@ impl Doors {
         told.await.ok()
     }
 
-    #[allow(clippy::result_large_err, reason = "the request comes back, to be answered")]
     fn send(&self, driver: usize, command: Command) -> Result<(), TrySendError<Command>> {
         match self.doors.get(driver) {
             Some(door) => door.try_send(command),

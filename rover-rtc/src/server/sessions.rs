@@ -23,7 +23,7 @@ impl Hub {
     /// Does what signaling asks for, and answers it.
     pub(super) fn handle_command(&mut self, now: Instant, command: Command) {
         let (request, exchange) = match command.0 {
-            Order::Http { request, exchange } => (request, exchange),
+            Order::Http(asked) => *asked,
             Order::Status(tell) => {
                 let asker = StatusFor::Process(tell);
                 return self.collect_status(now, Box::default(), self.place.me, asker);
@@ -57,7 +57,7 @@ impl Hub {
             }
             Request::Mail { session, wait } => self.mail(now, &session, wait, exchange),
             Request::Status => {
-                let asker = StatusFor::Http(exchange);
+                let asker = StatusFor::Http(Box::new(exchange));
                 self.collect_status(now, Box::default(), self.place.me, asker);
             }
         }

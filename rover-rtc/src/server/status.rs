@@ -31,7 +31,7 @@ pub(super) struct Totals {
 #[derive(Debug)]
 pub(super) enum StatusFor {
     /// Somebody who has asked over HTTP.
-    Http(Exchange),
+    Http(Box<Exchange>),
     /// The process of the hub.
     Process(oneshot::Sender<Bytes>),
 }

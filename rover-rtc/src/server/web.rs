@@ -18,7 +18,7 @@ pub struct Command(pub(super) Order);
 #[derive(Debug)]
 pub(super) enum Order {
     /// Somebody who has asked over HTTP, and is to be answered.
-    Http { request: Request, exchange: Exchange },
+    Http(Box<(Request, Exchange)>),
     /// This process wants to know the hub's status.
     Status(oneshot::Sender<Bytes>),
 }
@@ -27,7 +27,7 @@ impl Command {
     /// Tells who asked that nothing comes of it.
     fn refuse(self, reply: Reply) {
         match self.0 {
-            Order::Http { exchange, .. } => exchange.respond(reply),
+            Order::Http(asked) => asked.1.respond(reply),
             // Dropping it says so.
             Order::Status(_) => {}
         }
@@ -89,7 +89,7 @@ pub(super) enum Change {
 /// [`PROOF_CONTEXT`]: crate::signal::post::PROOF_CONTEXT
 pub fn web_request(exchange: Exchange, hub: &Doors) {
     let reply = match parse(&exchange) {
-        Ok(request) => match hub.knock(Command(Order::Http { request, exchange })) {
+        Ok(request) => match hub.knock(Command(Order::Http(Box::new((request, exchange))))) {
             Ok(()) => return,
             Err(TrySendError::Full(command)) => {
                 let busy = refuse(503, "the hub is busy, try again in a moment");

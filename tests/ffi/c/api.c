@@ -334,10 +334,16 @@ static void misuse(void) {
     channel.mode = ROVER_RTC_MODE_DURABLE;
     CHECK(rover_rtc_peer_new(&config, &peer) == ROVER_RTC_NOT_STORED && strstr(rover_rtc_last_error(), "state"));
     channel.mode = ROVER_RTC_MODE_RELIABLE;
+    rover_rtc_channel_config twice[2] = {channel, channel};
+    config.channels = twice;
+    config.channel_count = 2;
+    CHECK(rover_rtc_peer_new(&config, &peer) == ROVER_RTC_INVALID && strstr(rover_rtc_last_error(), "two channels"));
+    config.channels = &channel;
+    config.channel_count = 1;
     config.name = "\xff\xfe";
     CHECK(rover_rtc_peer_new(&config, &peer) == ROVER_RTC_INVALID && strstr(rover_rtc_last_error(), "UTF-8"));
     config.name = "two words";
-    CHECK(rover_rtc_peer_new(&config, &peer) == ROVER_RTC_DIAL);
+    CHECK(rover_rtc_peer_new(&config, &peer) == ROVER_RTC_INVALID && strstr(rover_rtc_last_error(), "white space"));
     config.name = "misused";
     config.server = "::nonsense::";
     CHECK(rover_rtc_peer_new(&config, &peer) == ROVER_RTC_SERVER);
@@ -362,7 +368,8 @@ static void misuse(void) {
     OK(rover_rtc_peer_new(&newer.known, &peer));
 
     OK(rover_rtc_peer_home(peer, &link));
-    void *bad[] = {NULL, (void *)1, (void *)(uintptr_t)0x7fff12345678u, (void *)link, &config};
+    void *bad[] = {NULL, (void *)1, (void *)(uintptr_t)0x7fff12345678u, (void *)link, &config,
+                   (void *)((uintptr_t)peer ^ 7)};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         rover_rtc_peer *p = bad[i];
         CHECK(rover_rtc_peer_close(p) == ROVER_RTC_BAD_HANDLE);
