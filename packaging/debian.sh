@@ -13,7 +13,7 @@ Makes two Debian packages of rover-rtc's C library:
 usage: packaging/debian.sh [options]
 
   --output DIR      where they go [the current directory]
-  --profile NAME    as of install.sh; dev is packed faster and larger [release]
+  --profile NAME    as of install.sh; dev is packed faster and larger [small]
   --target TRIPLE   for another architecture, as of install.sh [this machine]
   --no-build        pack what has been built before
   -h, --help        print this
@@ -34,7 +34,7 @@ fail() {
 }
 
 output=$PWD
-profile=release
+profile=small
 target=
 no_build=
 

@@ -267,16 +267,15 @@ unsafe fn init<T: Sized32>(place: *mut T, size: usize, defaults: T) -> Result<()
         return Err(null("config"));
     }
     let declared = u32::try_from(size).unwrap_or_default();
-    // SAFETY: as required of the caller, if there is room for it.
-    if size >= T::LEAST {
-        unsafe {
-            place.cast::<u8>().write_bytes(0, size);
-            place.cast::<u32>().write(declared);
-        }
-        // SAFETY: it has the size that it says.
-        return unsafe { write_sized(place, defaults) };
+    if size < T::LEAST {
+        return Err(Failure::invalid(format!("size is not the sizeof of {}", T::NAME)));
     }
-    Err(Failure::invalid(format!("size is not the sizeof of {}", T::NAME)))
+    // SAFETY: there are `size` bytes, as required of the caller, and then the size that they say.
+    unsafe {
+        place.cast::<u8>().write_bytes(0, size);
+        place.cast::<u32>().write(declared);
+        write_sized(place, defaults)
+    }
 }
 
 fn channel_defaults() -> rover_rtc_channel_config {

@@ -4,6 +4,7 @@
 #![cfg(target_os = "linux")]
 
 mod behaviour;
+mod cross;
 mod header;
 mod package;
 mod rig;
