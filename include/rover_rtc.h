@@ -15,9 +15,9 @@
  * - What is passed in is copied before the call returns. Texts are UTF-8 and end with a NUL.
  * - Structs begin with struct_size, so that fields can be added at their end. The ..._init() functions
  *   set it; set it to the sizeof of the others before each use, with the rest zero.
- * - Nothing blocks but the functions with a time-out, _new (which may look up names of files), _dial,
- *   _open and _stats (for the library's thread, some microseconds) and _free (a second and a half at
- *   most).
+ * - Nothing blocks but the functions with a time-out, those that free (some seconds at most), _new (which
+ *   may read files), those of a server (a second at most), and, for some microseconds, those that ask the
+ *   library's thread: _accept_answer, _dial, _open, _stats, _paths and _link_fingerprint.
  */
 
 #ifndef ROVER_RTC_H
@@ -240,7 +240,8 @@
 
 /**
  * `channel` has messages, or has ended. Comes once; again after a `rover_rtc_channel_recv()` that left
- * some, and when one comes after a `rover_rtc_channel_recv()` that found none.
+ * some, and when one comes after a `rover_rtc_channel_recv()` that found none. Another thread may have
+ * taken them meanwhile.
  */
 #define ROVER_RTC_EVENT_READABLE 2
 
@@ -1216,9 +1217,9 @@ rover_rtc_status rover_rtc_peer_next_event(rover_rtc_peer *peer,
 
 /**
  * Sets what is called when there are events after there were none, beside the descriptor: with `user`,
- * on the library's thread, which waits for it. It may wake another thread, and call the functions that
- * say so. If there are events already, it is called at once, on this thread. NULL ends that; a call may be
- * under way then, and `rover_rtc_peer_free()` waits for it.
+ * on the library's thread, which waits for it; if there are events already, it is called soon. It may wake
+ * another thread, and call the functions that say so. NULL ends that; a call may be under way then, and
+ * `rover_rtc_peer_free()` waits for it.
  *
  * Needs:
  * `wake` can be called with `user` from any thread until the peer has been freed.
@@ -1230,7 +1231,8 @@ rover_rtc_status rover_rtc_peer_set_wake(rover_rtc_peer *peer,
 /**
  * Lets go of a link with another peer: closes it in the background, sending what is queued for at
  * most a second, and makes its handles (channels too) invalid. NULL is fine, a handle that was freed
- * before as well, and the home link stays. Not needed before `rover_rtc_peer_free()`.
+ * before as well, and the home link stays. Not needed before `rover_rtc_peer_free()`; but a link is kept,
+ * closed or not, until one of the two, so a program that lives long frees those that have closed.
  *
  * May be called from callbacks.
  */
@@ -1347,7 +1349,7 @@ rover_rtc_status rover_rtc_channel_send_keyed(rover_rtc_channel *channel,
  * Takes the next message: its bytes go to `buffer`, which has `capacity` bytes, and what is to be known
  * of it to `message`, whose `struct_size` is set before. Never blocks, allocates nothing.
  *
- * `ROVER_RTC_AGAIN`: there is none, and `ROVER_RTC_EVENT_READABLE` follows when there is.
+ * `ROVER_RTC_AGAIN`: there is none (any more), and `ROVER_RTC_EVENT_READABLE` follows when there is.
  * `ROVER_RTC_TOO_SMALL`: nothing was taken, and `message->size` says how much room is needed.
  * `ROVER_RTC_CLOSED`: there will be none any more.
  *
@@ -1449,7 +1451,7 @@ rover_rtc_status rover_rtc_server_address(const rover_rtc_server *server,
 /**
  * Writes how the hub fares, as of `rover_rtc_server_address()`: a JSON object of numbers (clients,
  * connected, relayed, ...) and the names of its registered clients, the same as `GET /v1/status` tells.
- * 128 KiB are enough. `ROVER_RTC_CLOSED` if the hub has ended.
+ * up to 10,000 of them. `ROVER_RTC_CLOSED` if the hub has ended, or is too busy to say within a second.
  *
  * Needs:
  * As of `rover_rtc_server_address()`.

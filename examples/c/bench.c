@@ -276,8 +276,7 @@ static void sink(struct wire *wire) {
     double start = 0, end = INFINITY, cpu = 0;
     uint64_t bytes = 0, messages = 0;
     while (now() < end) {
-        wait_until(wire, end < INFINITY ? end : now() + 60);
-        pull(wire, &room);
+        /* Before the first wait, too: what has come meanwhile has been told already. */
         while (take(wire, data, capacity, &size)) {
             if (start == 0) {
                 start = now() + WARM_UP;
@@ -293,6 +292,9 @@ static void sink(struct wire *wire) {
             /* As often as it may matter, not for each message. */
             if (messages % 64 == 0 && now() >= end) break;
         }
+        if (now() >= end) break;
+        wait_until(wire, end < INFINITY ? end : now() + 60);
+        pull(wire, &room);
     }
     char result[512];
     snprintf(result, sizeof result,
@@ -372,9 +374,7 @@ static void answer(struct wire *wire, bool echoes) {
     bool room;
     size_t size;
     int log = echoes ? -1 : open(path(name, opt.dir, "recv.log"), O_CREAT | O_APPEND | O_WRONLY, 0644);
-    for (;;) {
-        wait_until(wire, now() + 60);
-        pull(wire, &room);
+    for (;; wait_until(wire, now() + 60), pull(wire, &room)) {
         while (take(wire, data, sizeof data, &size)) {
             uint64_t number = 0;
             if (echoes) check(rover_rtc_channel_send(wire->bench, data, size), "echo");

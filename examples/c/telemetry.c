@@ -65,24 +65,35 @@ static void describe_channels(rover_rtc_channel_config channels[2]) {
     channels[1].mode = ROVER_RTC_MODE_RELIABLE;
 }
 
+/* A line of the log begins with its number. */
+static void on_line(const uint8_t *data, size_t size) {
+    char text[33] = "";
+    memcpy(text, data, size < 32 ? size : 32);
+    uint64_t number = strtoull(text, NULL, 10);
+    received++;
+    if (number > expected) missing += number - expected;
+    expected = number + 1;
+}
+
 /* Takes what a channel has. */
 static void read_channel(rover_rtc_channel *channel) {
-    static uint8_t data[65536];
+    static uint8_t *data;
+    static size_t capacity;
     char label[256];
     rover_rtc_message message;
     message.struct_size = sizeof message;
     check(rover_rtc_channel_label(channel, label, sizeof label, NULL), "label");
     rover_rtc_status status;
-    while ((status = rover_rtc_channel_recv(channel, data, sizeof data, &message)) == ROVER_RTC_OK) {
-        if (strcmp(label, "log") != 0) continue;
-        char text[33] = "";
-        memcpy(text, data, message.size < 32 ? message.size : 32);
-        uint64_t number = strtoull(text, NULL, 10);
-        received++;
-        if (number > expected) missing += number - expected;
-        expected = number + 1;
-    }
-    if (status == ROVER_RTC_TOO_SMALL) fprintf(stderr, "a message of %zu bytes is too large\n", message.size);
+    do {
+        status = rover_rtc_channel_recv(channel, data, capacity, &message);
+        if (status == ROVER_RTC_OK && strcmp(label, "log") == 0) on_line(data, message.size);
+        if (status == ROVER_RTC_TOO_SMALL) {
+            /* It stays where it is until there is room for it. */
+            capacity = message.size;
+            data = realloc(data, capacity);
+            if (!data) abort();
+        }
+    } while (status == ROVER_RTC_OK || status == ROVER_RTC_TOO_SMALL);
 }
 
 static void on_event(const rover_rtc_event *event) {

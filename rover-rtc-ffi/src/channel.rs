@@ -12,7 +12,7 @@ use rover_rtc::{Message, SendError};
 
 use crate::guard::{done, guard, remember_static};
 use crate::handle::{self, Object};
-use crate::link::freed;
+use crate::link::{self, freed};
 use crate::peer::PeerHandle;
 use crate::stats::{self, rover_rtc_channel_statistics};
 use crate::status::{
@@ -133,7 +133,7 @@ fn send(channel: *mut rover_rtc_channel, message: Message) -> Result<rover_rtc_s
 /// Takes the next message: its bytes go to `buffer`, which has `capacity` bytes, and what is to be known
 /// of it to `message`, whose `struct_size` is set before. Never blocks, allocates nothing.
 ///
-/// `ROVER_RTC_AGAIN`: there is none, and `ROVER_RTC_EVENT_READABLE` follows when there is.
+/// `ROVER_RTC_AGAIN`: there is none (any more), and `ROVER_RTC_EVENT_READABLE` follows when there is.
 /// `ROVER_RTC_TOO_SMALL`: nothing was taken, and `message->size` says how much room is needed.
 /// `ROVER_RTC_CLOSED`: there will be none any more.
 ///
@@ -320,7 +320,11 @@ pub(crate) fn handle_of(
     if handle == 0 {
         let object = ChannelHandle { channel: channel.clone(), unacked: Mutex::default() };
         let object = Object::Channel(Arc::new(object));
-        let known = || peer.check().map(|()| channel.tag());
+        let known = || {
+            peer.check()?;
+            link::usable(channel.link().ok_or_else(freed)?.tag())?;
+            Ok(channel.tag())
+        };
         let set = |handle| channel.set_tag(handle);
         handle = handle::insert_once::<ChannelHandle>(object, known, set)?;
     }

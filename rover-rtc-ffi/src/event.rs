@@ -10,13 +10,14 @@ use crate::channel::{self, rover_rtc_channel};
 use crate::link::{self, rover_rtc_link};
 use crate::peer::PeerHandle;
 use crate::stats::{of_cause, of_kind};
-use crate::status::{Failure, ROVER_RTC_AGAIN, ROVER_RTC_OK, rover_rtc_status};
+use crate::status::{Failure, ROVER_RTC_AGAIN, ROVER_RTC_CLOSED, ROVER_RTC_OK, rover_rtc_status};
 use crate::text::{Sized32, declared, write_sized};
 
 /// Another peer has called; `link` is new.
 pub const ROVER_RTC_EVENT_CALLED: i32 = 1;
 /// `channel` has messages, or has ended. Comes once; again after a `rover_rtc_channel_recv()` that left
-/// some, and when one comes after a `rover_rtc_channel_recv()` that found none.
+/// some, and when one comes after a `rover_rtc_channel_recv()` that found none. Another thread may have
+/// taken them meanwhile.
 pub const ROVER_RTC_EVENT_READABLE: i32 = 2;
 /// `channel` has room again, after `ROVER_RTC_AGAIN`.
 pub const ROVER_RTC_EVENT_SEND_READY: i32 = 3;
@@ -101,10 +102,16 @@ pub(crate) unsafe fn next(
     // SAFETY: as required of the caller.
     unsafe { declared(place) }?;
     while let Some(event) = peer.peer.next() {
-        if let Some(event) = shown(peer, event)? {
-            // SAFETY: as required of the caller.
-            unsafe { write_sized(place, event) }?;
-            return Ok(ROVER_RTC_OK);
+        match shown(peer, event) {
+            Ok(Some(event)) => {
+                // SAFETY: as required of the caller.
+                unsafe { write_sized(place, event) }?;
+                return Ok(ROVER_RTC_OK);
+            }
+            Ok(None) => {}
+            // Of a link that another thread has just freed.
+            Err(failure) if failure.status == ROVER_RTC_CLOSED => {}
+            Err(failure) => return Err(failure),
         }
     }
     peer.check()?;

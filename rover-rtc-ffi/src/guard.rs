@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::status::{
     Failure, ROVER_RTC_IN_CALLBACK, ROVER_RTC_OK, ROVER_RTC_PANIC, rover_rtc_status,
@@ -51,12 +52,20 @@ pub(crate) fn is_in_callback() -> bool {
 
 /// Frees something: here, or, from a callback, on a thread that may wait.
 pub(crate) fn free(drop: impl FnOnce() + Send + 'static) {
-    let caught = || drop_caught(drop);
     if !is_in_callback() {
-        return caught();
+        return drop_caught(drop);
     }
-    // If there can be no thread, nothing is freed: a callback must not hang.
-    let _ = std::thread::Builder::new().name("rover-rtc-free".to_owned()).spawn(caught);
+    let waiting = Arc::new(Mutex::new(Some(drop)));
+    let taken = waiting.clone();
+    let free = move || {
+        if let Some(drop) = taken.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            drop_caught(drop);
+        }
+    };
+    if std::thread::Builder::new().name("rover-rtc-free".to_owned()).spawn(free).is_err() {
+        // A callback must not wait, so it is never freed.
+        std::mem::forget(waiting);
+    }
 }
 
 fn drop_caught(drop: impl FnOnce()) {
@@ -69,12 +78,17 @@ fn drop_caught(drop: impl FnOnce()) {
 pub(crate) fn remember(text: &str) {
     // A text that comes from outside may hold what ends it in C.
     let text = CString::new(text.replace('\0', " ")).unwrap_or_default();
-    LAST_ERROR.with_borrow_mut(|last| *last = text.into());
+    keep(text.into());
 }
 
 /// The same, for what happens so often that it must not cost an allocation.
 pub(crate) fn remember_static(text: &'static CStr) {
-    LAST_ERROR.with_borrow_mut(|last| *last = text.into());
+    keep(text.into());
+}
+
+fn keep(text: Cow<'static, CStr>) {
+    // An error: the thread is ending, and nobody will ask.
+    let _ = LAST_ERROR.try_with(|last| last.replace(text));
 }
 
 /// What the last call of this thread that returned an error (a negative status) had to say. Never

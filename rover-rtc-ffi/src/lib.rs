@@ -4,10 +4,10 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`handle`] | handles: numbers that stand for what the program has, checked at each use |
-//! | [`guard`] | around each function: no panic gets out, errors are remembered |
-//! | [`status`] | what functions return |
-//! | [`config`], [`text`] | what comes from C, checked and copied |
+//! | `handle` | handles: numbers that stand for what the program has, checked at each use |
+//! | `guard` | around each function: no panic gets out, errors are remembered |
+//! | `status` | what functions return |
+//! | `config`, `text` | what comes from C, checked and copied |
 //! | the others | the functions, by what they are about |
 
 #![allow(unsafe_code, reason = "C hands over pointers; each module says what it relies on")]

@@ -29,7 +29,8 @@ pub(crate) struct LinkHandle {
 
 /// Lets go of a link with another peer: closes it in the background, sending what is queued for at
 /// most a second, and makes its handles (channels too) invalid. NULL is fine, a handle that was freed
-/// before as well, and the home link stays. Not needed before `rover_rtc_peer_free()`.
+/// before as well, and the home link stays. Not needed before `rover_rtc_peer_free()`; but a link is kept,
+/// closed or not, until one of the two, so a program that lives long frees those that have closed.
 ///
 /// May be called from callbacks.
 #[unsafe(no_mangle)]
@@ -188,10 +189,10 @@ pub(crate) fn handle_of(
     peer: &Arc<PeerHandle>,
     link: &pull::Link,
 ) -> Result<*mut rover_rtc_link, Failure> {
-    let mut handle = link.tag();
+    let mut handle = usable(link.tag())?;
     if handle == 0 {
         let object = LinkHandle { link: link.clone(), peer: Arc::downgrade(peer) };
-        let known = || peer.check().map(|()| link.tag());
+        let known = || peer.check().and_then(|()| usable(link.tag()));
         let set = |handle| link.set_tag(handle);
         handle = handle::insert_once::<LinkHandle>(Object::Link(Arc::new(object)), known, set)?;
     }
@@ -204,7 +205,20 @@ pub(crate) fn forget(link: &pull::Link) {
         let _ = handle::remove::<ChannelHandle>(channel.tag());
     }
     let _ = handle::remove::<LinkHandle>(link.tag());
+    link.set_tag(FREED);
+    // Those that came while this went on: from now on there are no new ones.
+    for channel in link.channels() {
+        let _ = handle::remove::<ChannelHandle>(channel.tag());
+    }
 }
+
+/// Whether a link may have new handles: what its tag is, unless it has been freed.
+pub(crate) fn usable(tag: usize) -> Result<usize, Failure> {
+    if tag == FREED { Err(Failure::new(ROVER_RTC_CLOSED, "the link was freed")) } else { Ok(tag) }
+}
+
+/// The tag of a link that has been freed; no handle is as large.
+const FREED: usize = usize::MAX;
 
 pub(crate) fn freed() -> Failure {
     Failure::new(ROVER_RTC_CLOSED, "the peer was freed")

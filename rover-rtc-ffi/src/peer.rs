@@ -365,9 +365,9 @@ pub unsafe extern "C" fn rover_rtc_peer_next_event(
 }
 
 /// Sets what is called when there are events after there were none, beside the descriptor: with `user`,
-/// on the library's thread, which waits for it. It may wake another thread, and call the functions that
-/// say so. If there are events already, it is called at once, on this thread. NULL ends that; a call may be
-/// under way then, and `rover_rtc_peer_free()` waits for it.
+/// on the library's thread, which waits for it; if there are events already, it is called soon. It may wake
+/// another thread, and call the functions that say so. NULL ends that; a call may be under way then, and
+/// `rover_rtc_peer_free()` waits for it.
 ///
 /// # Safety
 ///

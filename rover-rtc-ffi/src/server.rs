@@ -78,7 +78,7 @@ pub unsafe extern "C" fn rover_rtc_server_address(
 
 /// Writes how the hub fares, as of `rover_rtc_server_address()`: a JSON object of numbers (clients,
 /// connected, relayed, ...) and the names of its registered clients, the same as `GET /v1/status` tells.
-/// 128 KiB are enough. `ROVER_RTC_CLOSED` if the hub has ended.
+/// up to 10,000 of them. `ROVER_RTC_CLOSED` if the hub has ended, or is too busy to say within a second.
 ///
 /// # Safety
 ///

@@ -180,7 +180,7 @@ pub(crate) unsafe fn declared<T: Sized32>(place: *const T) -> Result<usize, Fail
     }
     // SAFETY: as required of the caller.
     let size = unsafe { place.cast::<u32>().read() } as usize;
-    if size < T::LEAST || size > MAX_STRUCT {
+    if size < T::LEAST || size > MAX_STRUCT || !size.is_multiple_of(align_of::<T>()) {
         let text = format!("struct_size of {} is {size}: set it to its sizeof", T::NAME);
         return Err(Failure::invalid(text));
     }

@@ -78,7 +78,7 @@ const HEAD: &str = "\
  * - What is passed in is copied before the call returns. Texts are UTF-8 and end with a NUL.
  * - Structs begin with struct_size, so that fields can be added at their end. The ..._init() functions
  *   set it; set it to the sizeof of the others before each use, with the rest zero.
- * - Nothing blocks but the functions with a time-out, _new (which may look up names of files), _dial,
- *   _open and _stats (for the library's thread, some microseconds) and _free (a second and a half at
- *   most).
+ * - Nothing blocks but the functions with a time-out, those that free (some seconds at most), _new (which
+ *   may read files), those of a server (a second at most), and, for some microseconds, those that ask the
+ *   library's thread: _accept_answer, _dial, _open, _stats, _paths and _link_fingerprint.
  */";

@@ -163,7 +163,63 @@ fn a_link_that_was_let_go_of_says_nothing() {
         assert!(!named, "{event:?}");
     }
     assert!(one.links().is_empty());
-    // It can be called again, and is another link then.
+}
+
+#[test]
+fn who_lets_go_and_calls_again_gets_another_link() {
+    let hub = hub();
+    let [(one, here), (two, _there)] = pair(&hub, OutboxConfig::default());
+    let link = here.link().unwrap();
+    one.let_go(&link);
     let again = one.call("two").unwrap();
-    assert!(!again.is_same(&link));
+    assert!(!again.inner().is_same(link.inner()));
+    let data = again.channel("data").unwrap();
+    data.try_send(Message::text("again")).unwrap();
+    let end = Instant::now() + PATIENCE;
+    let mut got = false;
+    while !got {
+        assert!(Instant::now() < end && two.wait(Some(PATIENCE)));
+        while let Some(event) = two.next() {
+            if let Event::Readable(channel) = event {
+                got |= channel.try_recv().is_some_and(|message| &message.data[..] == b"again");
+            }
+        }
+    }
+}
+
+/// A message that comes just when there was none any more is told, too.
+#[test]
+fn no_message_is_overlooked() {
+    let hub = hub();
+    let [(_one, here), (two, there)] = pair(&hub, OutboxConfig::default());
+    let fd_too = two.fd().unwrap();
+    assert!(fd_too >= 0);
+    let all = 50_000u32;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut number = 0u32;
+            while number < all {
+                match here.send(Message::binary(number.to_le_bytes().to_vec())) {
+                    Poll::Ready(sent) => {
+                        sent.unwrap();
+                        number += 1;
+                    }
+                    Poll::Pending => std::thread::yield_now(),
+                }
+                // Now one, now some, so that it is found empty at all moments.
+                if number.is_multiple_of(3) {
+                    std::thread::sleep(Duration::from_micros(20));
+                }
+            }
+        });
+        let mut received = 0u32;
+        while received < all {
+            assert!(two.wait(Some(PATIENCE)), "not told of message {received}");
+            while two.next().is_some() {}
+            while let Some(message) = there.try_recv() {
+                assert_eq!(message.data[..], received.to_le_bytes());
+                received += 1;
+            }
+        }
+    });
 }

@@ -172,7 +172,8 @@ impl Line {
             id,
             label: config.label.as_str().into(),
             mode: config.mode,
-            acks: !config.manual_ack,
+            // Elsewhere there is nothing to acknowledge.
+            acks: !(config.manual_ack && config.mode.is_kept()),
             outbox,
             inbox: Inbox::new(self.inbox_bytes, config.mode, self.forgetful),
             driver: self.wake.clone(),

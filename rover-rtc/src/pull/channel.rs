@@ -102,12 +102,19 @@ impl Channel {
     /// [`Event::Readable`](super::Event::Readable) follows when there is.
     pub fn recv(&self, max_bytes: usize) -> Poll<Received> {
         let state = &*self.state;
-        let received = state.channel.poll_recv(&Context::from_waker(&state.on_message), max_bytes);
-        match &received {
-            Poll::Ready(Received::Message { more: true, .. } | Received::TooLarge(_)) => {
-                state.messages.mark();
+        let cx = Context::from_waker(&state.on_message);
+        let received = state.channel.poll_recv(&cx, max_bytes);
+        let more = match &received {
+            Poll::Ready(Received::Message { more: true, .. } | Received::TooLarge(_)) => true,
+            Poll::Ready(Received::Closed) => {
+                state.messages.unmark();
+                false
             }
-            _ => state.messages.unmark(),
+            // What has come in the meantime has marked it: that must not be undone.
+            _ => state.messages.unmark() && state.channel.poll_readable(&cx).is_ready(),
+        };
+        if more {
+            state.messages.mark();
         }
         received
     }

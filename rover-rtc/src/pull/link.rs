@@ -1,5 +1,6 @@
 //! A link that is pulled from.
 
+use std::future::Future as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Waker};
@@ -16,7 +17,7 @@ use crate::peer::{Events, PeerLink};
 use crate::stats::LinkStats;
 
 /// A link with another peer, or with the hub. Cheap to clone; clones are handles on the same one.
-/// Its [`Peer`](super::Peer) keeps it until it is closed.
+/// Its [`Peer`](super::Peer) keeps it, closed or not, until it is let go of.
 #[derive(Debug, Clone)]
 pub struct Link {
     pub(super) state: Arc<LinkState>,
@@ -108,7 +109,11 @@ impl Link {
     /// [`Event::Closed`] follows.
     pub fn close(&self) {
         let link = self.state.link.clone();
-        self.state.worker.spawn(async move { link.close().await });
+        let mut closing = Box::pin(async move { link.close().await });
+        // Asked for here and now: who calls the same peer next gets a new link.
+        if closing.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+            self.state.worker.spawn(closing);
+        }
     }
 
     /// A number of the program's own; 0 at first.

@@ -4,6 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
 use super::ahead::Ahead;
 use super::channel::Channel;
 use super::link::Link;
@@ -26,6 +29,7 @@ pub struct Peer {
     calls: Mutex<Ahead<PeerLink>>,
     source: Arc<Source>,
     on_call: Waker,
+    hook: Mutex<Option<AbortHandle>>,
 }
 
 /// What [`Peer::next`] yields.
@@ -92,7 +96,8 @@ impl Peer {
         source.mark();
         let on_call = source.clone().into();
         let (links, calls) = (Mutex::new(Vec::new()), Mutex::new(Ahead::new()));
-        Self { peer, worker, queue, home, links, calls, source, on_call }
+        let hook = Mutex::new(None);
+        Self { peer, worker, queue, home, links, calls, source, on_call, hook }
     }
 
     /// The peer as asynchronous programs use it.
@@ -177,11 +182,26 @@ impl Peer {
         self.queue.fd()
     }
 
-    /// Sets what is called when [`Peer::next`] has something after it had nothing: on the library's
-    /// thread, which waits for it, and holds locks meanwhile; and now, if it has something. So it may tell somebody else, and must
-    /// not use the peer.
-    pub fn set_hook(&self, hook: Option<impl Fn() + Send + Sync + 'static>) {
-        self.queue.set_hook(hook.map(|hook| Arc::new(hook) as _));
+    /// Sets what is called when [`Peer::next`] has something after it had nothing, and now, if it has
+    /// something: on the library's thread, which waits for it. `None` ends that, but for a call that
+    /// is under way; [`Peer::stop`] waits for that.
+    pub fn set_hook(&self, hook: Option<impl Fn() + Send + 'static>) {
+        let mut task = self.hook.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = task.take() {
+            before.abort();
+        }
+        let Some(hook) = hook else {
+            self.queue.tell(None);
+            return;
+        };
+        let told = Arc::new(Notify::new());
+        self.queue.tell(Some(told.clone()));
+        *task = Some(self.worker.spawn(async move {
+            loop {
+                told.notified().await;
+                hook();
+            }
+        }));
     }
 
     /// Whether it has been stopped.

@@ -8,6 +8,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Wake;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+
 use super::channel::ChannelState;
 use super::link::LinkState;
 use crate::util::clock;
@@ -17,7 +19,8 @@ use crate::util::clock;
 pub(super) struct Queue {
     state: Mutex<State>,
     rung: Condvar,
-    hook: Mutex<Option<Hook>>,
+    /// Told when the queue is no longer empty.
+    told: Mutex<Option<Arc<Notify>>>,
 }
 
 struct State {
@@ -27,9 +30,6 @@ struct State {
     pipe: Option<(PipeReader, PipeWriter)>,
     closed: bool,
 }
-
-/// Called when the queue is no longer empty.
-pub(super) type Hook = Arc<dyn Fn() + Send + Sync>;
 
 /// Something that is pulled from. It wakes the queue as a waker does.
 pub(super) struct Source {
@@ -55,7 +55,7 @@ pub(super) enum Of {
 impl Queue {
     pub(super) fn new() -> Arc<Self> {
         let state = State { sources: VecDeque::new(), pipe: None, closed: false };
-        Arc::new(Self { state: Mutex::new(state), rung: Condvar::new(), hook: Mutex::new(None) })
+        Arc::new(Self { state: Mutex::new(state), rung: Condvar::new(), told: Mutex::new(None) })
     }
 
     /// A source that is not in it.
@@ -104,12 +104,11 @@ impl Queue {
         state.pipe.as_ref().map(|(reader, _)| reader.as_raw_fd()).ok_or(io::ErrorKind::Other.into())
     }
 
-    /// Sets what is called when it is no longer empty; if it is not, that is now.
-    pub(super) fn set_hook(&self, hook: Option<Hook>) {
-        self.hook.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&hook);
-        let filled = !self.lock().sources.is_empty();
-        if let Some(hook) = hook.filter(|_| filled) {
-            hook();
+    /// Sets who is told when it is no longer empty; if it is not, that is now.
+    pub(super) fn tell(&self, who: Option<Arc<Notify>>) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&who);
+        if let Some(who) = who.filter(|_| !self.lock().sources.is_empty()) {
+            who.notify_one();
         }
     }
 
@@ -127,7 +126,7 @@ impl Queue {
         let sources = std::mem::take(&mut state.sources);
         drop(state);
         drop(sources);
-        self.set_hook(None);
+        self.tell(None);
         self.rung.notify_all();
     }
 
@@ -184,23 +183,25 @@ impl Source {
         state.ring();
         drop(state);
         self.queue.rung.notify_all();
-        let hook = self.queue.hook.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(hook) = hook {
-            hook();
+        let told = self.queue.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(who) = &*told {
+            who.notify_one();
         }
     }
 
-    /// It has nothing any more.
-    pub(super) fn unmark(self: &Arc<Self>) {
+    /// It has nothing any more. True if it was marked.
+    pub(super) fn unmark(self: &Arc<Self>) -> bool {
         if !self.marked.load(Ordering::Acquire) {
-            return;
+            return false;
         }
         let mut state = self.queue.lock();
-        if self.marked.load(Ordering::Relaxed) {
+        let marked = self.marked.load(Ordering::Relaxed);
+        if marked {
             self.marked.store(false, Ordering::Release);
             state.sources.retain(|source| !Arc::ptr_eq(source, self));
             state.hush();
         }
+        marked
     }
 }
 
@@ -231,6 +232,8 @@ impl fmt::Debug for Source {
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future as _;
+
     use super::*;
 
     /// Whether the descriptor is readable, as the kernel sees it.
@@ -277,18 +280,23 @@ mod tests {
     }
 
     #[test]
-    fn the_hook_is_called_once_until_it_is_empty_again() {
+    fn who_is_to_be_told_is_told_once_until_it_is_empty_again() {
         let queue = Queue::new();
-        let calls = Arc::new(Mutex::new(0));
-        let counted = calls.clone();
+        let who = Arc::new(Notify::new());
+        let is_told = || {
+            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+            std::pin::pin!(who.notified()).poll(&mut cx).is_ready()
+        };
         let sources = [queue.source(Of::Calls), queue.source(Of::Calls)];
         sources[0].mark();
-        queue.set_hook(Some(Arc::new(move || *counted.lock().unwrap() += 1)));
+        assert!(!is_told());
+        queue.tell(Some(who.clone()));
+        assert!(is_told(), "there was something already");
         sources[1].mark();
-        assert_eq!(*calls.lock().unwrap(), 1);
+        assert!(!is_told());
         while queue.pop().is_some() {}
         sources[1].mark();
-        assert_eq!(*calls.lock().unwrap(), 2);
+        assert!(is_told());
     }
 
     #[test]

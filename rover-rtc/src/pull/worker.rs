@@ -2,13 +2,14 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{JoinHandle, Thread};
-use std::time::Duration;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, EnterGuard, Handle};
 use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
 
 use crate::error::NetworkError;
 use crate::util::clock;
@@ -52,8 +53,8 @@ impl Worker {
         self.runtime.block_on(future)
     }
 
-    pub(super) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
-        self.runtime.spawn(future);
+    pub(super) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        self.runtime.spawn(future).abort_handle()
     }
 
     /// Ends the thread and waits for that. Without effect the second time.
@@ -79,25 +80,55 @@ pub(super) fn wait_for<T>(
     patience: Option<Duration>,
 ) -> Option<T> {
     let end = patience.and_then(|patience| clock::now().checked_add(patience));
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    // The same each time, so that who is asked again and again in vain remembers it once. A thread
+    // that is ending has none any more.
+    let parker = PARKER.try_with(Arc::clone).unwrap_or_default();
+    let waker = Waker::from(parker.clone());
     let mut future = pin!(future);
     loop {
         if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return Some(done);
         }
-        match end.map(|end| end.saturating_duration_since(clock::now())) {
-            Some(Duration::ZERO) => return None,
-            Some(left) => std::thread::park_timeout(left),
-            None => std::thread::park(),
+        if !parker.park(end) {
+            return None;
         }
     }
 }
 
-struct Unpark(Thread);
+/// Lets one thread wait for others.
+#[derive(Default)]
+struct Parker {
+    woken: Mutex<bool>,
+    wake: Condvar,
+}
 
-impl Wake for Unpark {
+thread_local! {
+    static PARKER: Arc<Parker> = Arc::default();
+}
+
+impl Parker {
+    /// Waits until it is woken, or was before; false if that has not happened by then.
+    fn park(&self, end: Option<Instant>) -> bool {
+        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*woken {
+            woken = match end.map(|end| end.saturating_duration_since(clock::now())) {
+                Some(Duration::ZERO) => return false,
+                Some(left) => {
+                    let waited = self.wake.wait_timeout(woken, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.wake.wait(woken).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+        *woken = false;
+        true
+    }
+}
+
+impl Wake for Parker {
     fn wake(self: Arc<Self>) {
-        self.0.unpark();
+        *self.woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.wake.notify_one();
     }
 }
 
