@@ -19,7 +19,7 @@ use crate::status::{
     Failure, ROVER_RTC_AGAIN, ROVER_RTC_CLOSED, ROVER_RTC_NOT_FOUND, ROVER_RTC_OK,
     ROVER_RTC_TOO_SMALL, rover_rtc_status,
 };
-use crate::text::{self, Sized32, declared, put, write_text};
+use crate::text::{self, Sized32, declared, put_if_wanted, write_text};
 
 /// A channel of a link. It stays the same across path changes, outages and restarts: while there is no
 /// connection, what is sent waits. It belongs to its link, and is invalid when that, or its peer, has
@@ -279,11 +279,11 @@ pub unsafe extern "C" fn rover_rtc_channel_queued(
         let found = find(channel)?;
         let (queued, size) = found.channel.inner().queued();
         let held = found.channel.inner().held();
-        for (place, value) in [(messages, queued), (bytes, size), (unacknowledged, held)] {
-            if !place.is_null() {
-                // SAFETY: as required of the caller.
-                unsafe { put(place, value, "") }?;
-            }
+        // SAFETY: as required of the caller.
+        unsafe {
+            put_if_wanted(messages, queued);
+            put_if_wanted(bytes, size);
+            put_if_wanted(unacknowledged, held);
         }
         Ok(())
     })

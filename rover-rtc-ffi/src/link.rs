@@ -201,12 +201,10 @@ pub(crate) fn handle_of(
 
 /// Makes the handles of a link and of its channels invalid.
 pub(crate) fn forget(link: &pull::Link) {
-    for channel in link.channels() {
-        let _ = handle::remove::<ChannelHandle>(channel.tag());
-    }
-    let _ = handle::remove::<LinkHandle>(link.tag());
+    let handle = link.tag();
     link.set_tag(FREED);
-    // Those that came while this went on: from now on there are no new ones.
+    // Removing waits for who is just making a handle; from then on nobody makes one.
+    let _ = handle::remove::<LinkHandle>(handle);
     for channel in link.channels() {
         let _ = handle::remove::<ChannelHandle>(channel.tag());
     }

@@ -154,7 +154,6 @@ pub extern "C" fn rover_rtc_peer_free(peer: *mut rover_rtc_peer) {
             free(move || {
                 found.forget();
                 found.peer.stop();
-                found.forget();
             });
         }
         Err(failure) => remember(&failure.text),

@@ -9,7 +9,7 @@ use crate::config::{self, rover_rtc_server_config};
 use crate::guard::{done, free, remember};
 use crate::handle::{self, Object};
 use crate::status::{Failure, ROVER_RTC_CLOSED, rover_rtc_status};
-use crate::text::{null, put, write_text};
+use crate::text::{null, put, put_if_wanted, write_text};
 
 /// A hub: it brings peers together, relays between those that have no direct path, and passes messages
 /// between its clients. It has threads of its own.
@@ -91,9 +91,7 @@ pub unsafe extern "C" fn rover_rtc_server_status(
     size: *mut usize,
 ) -> rover_rtc_status {
     done(|| {
-        let status = find(server)?.status();
-        let status =
-            status.ok_or_else(|| Failure::new(ROVER_RTC_CLOSED, "the hub does not answer"))?;
+        let status = find(server)?.status().ok_or_else(silent)?;
         // SAFETY: as required of the caller.
         unsafe { write_text(&status, buffer, capacity, size) }
     })
@@ -112,14 +110,11 @@ pub unsafe extern "C" fn rover_rtc_server_count(
     connected: *mut usize,
 ) -> rover_rtc_status {
     done(|| {
-        let counted = find(server)?.count();
-        let counted =
-            counted.ok_or_else(|| Failure::new(ROVER_RTC_CLOSED, "the hub does not answer"))?;
-        for (place, value) in [(clients, counted.0), (connected, counted.1)] {
-            if !place.is_null() {
-                // SAFETY: as required of the caller.
-                unsafe { put(place, value, "") }?;
-            }
+        let counted = find(server)?.count().ok_or_else(silent)?;
+        // SAFETY: as required of the caller.
+        unsafe {
+            put_if_wanted(clients, counted.0);
+            put_if_wanted(connected, counted.1);
         }
         Ok(())
     })
@@ -127,4 +122,8 @@ pub unsafe extern "C" fn rover_rtc_server_count(
 
 fn find(server: *const rover_rtc_server) -> Result<Arc<pull::Server>, Failure> {
     handle::get::<pull::Server>(server.addr())
+}
+
+fn silent() -> Failure {
+    Failure::new(ROVER_RTC_CLOSED, "the hub does not answer")
 }

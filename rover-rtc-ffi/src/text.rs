@@ -88,6 +88,18 @@ pub(crate) unsafe fn put<T>(place: *mut T, value: T, what: &str) -> Result<(), F
     Ok(())
 }
 
+/// Where a result goes that the program may not want.
+///
+/// # Safety
+///
+/// `place` is NULL, or can be written.
+pub(crate) unsafe fn put_if_wanted<T>(place: *mut T, value: T) {
+    if !place.is_null() {
+        // SAFETY: as required of the caller.
+        unsafe { place.write(value) };
+    }
+}
+
 /// Writes a text and the zero behind it to a buffer, and the size of both to `needed`, if that is not
 /// NULL.
 ///
@@ -101,10 +113,8 @@ pub(crate) unsafe fn write_text(
     needed: *mut usize,
 ) -> Result<(), Failure> {
     let size = text.len() + 1;
-    if !needed.is_null() {
-        // SAFETY: as required of the caller.
-        unsafe { needed.write(size) };
-    }
+    // SAFETY: as required of the caller.
+    unsafe { put_if_wanted(needed, size) };
     if size > capacity || buffer.is_null() {
         let text = format!("{size} bytes are needed");
         return Err(Failure::new(ROVER_RTC_TOO_SMALL, text));

@@ -1,6 +1,12 @@
 //! The C interface as C programs meet it: its header, its symbols, its packages, and its behaviour.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stdout, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    unreachable_pub,
+    reason = "tests"
+)]
 #![cfg(target_os = "linux")]
 
 mod behaviour;
@@ -9,4 +15,8 @@ mod header;
 mod package;
 mod rig;
 mod rovers;
+#[path = "../support/scratch.rs"]
+mod scratch;
+#[path = "../support/mod.rs"]
+mod support;
 mod wrapper;

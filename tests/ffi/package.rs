@@ -6,51 +6,19 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use support::missing;
-
-use crate::rig::{finish, has, library, root, run, scratch, text};
-
-#[allow(unreachable_pub, reason = "a test, not a library")]
-#[path = "../support/mod.rs"]
-mod support;
-
-/// A folder that is removed when nobody uses it any more.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        Self(scratch(&format!("package-{}-{count}", std::process::id())))
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).to_str().unwrap().to_owned()
-    }
-
-    fn write(&self, name: &str, content: &str) -> String {
-        fs::create_dir_all(self.0.join(name).parent().unwrap()).unwrap();
-        fs::write(self.0.join(name), content).unwrap();
-        self.path(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+use crate::rig::{finish, has, library, root, run, text};
+use crate::scratch::Scratch;
+use crate::support::missing;
 
 /// What `install.sh` installs, once for all tests that run at the same time: it is large.
-fn installed() -> Arc<Folder> {
-    static INSTALLED: Mutex<Weak<Folder>> = Mutex::new(Weak::new());
+fn installed() -> Arc<Scratch> {
+    static INSTALLED: Mutex<Weak<Scratch>> = Mutex::new(Weak::new());
     let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
     installed.upgrade().unwrap_or_else(|| {
-        let folder = Arc::new(Folder::new());
+        let folder = Arc::new(Scratch::new());
         let prefix = folder.path("");
         done(script("install.sh").args(["--profile", "dev", "--prefix", &prefix]));
         *installed = Arc::downgrade(&folder);
@@ -77,7 +45,7 @@ fn done(command: &mut Command) -> String {
     text
 }
 
-fn pkg_config(prefix: &Folder, arguments: &[&str]) -> Vec<String> {
+fn pkg_config(prefix: &Scratch, arguments: &[&str]) -> Vec<String> {
     let mut command = program("pkg-config");
     command.env("PKG_CONFIG_PATH", prefix.path("lib/pkgconfig")).args(arguments).arg("rover-rtc");
     done(&mut command).split_whitespace().map(str::to_owned).collect()
@@ -94,7 +62,7 @@ fn installed_files_have_their_names_and_links() {
         return;
     }
     let prefix = installed();
-    let lib = prefix.0.join("lib");
+    let lib = PathBuf::from(prefix.path("lib"));
     let real = format!("librover_rtc.so.{VERSION}");
     let soname = format!("librover_rtc.so.{MAJOR}");
     assert_eq!(fs::read_link(lib.join("librover_rtc.so")).unwrap(), Path::new(&soname));
@@ -110,17 +78,17 @@ fn installed_files_have_their_names_and_links() {
         "lib/cmake/RoverRtc/RoverRtcConfigVersion.cmake",
     ];
     for file in files {
-        assert!(prefix.0.join(file).is_file(), "{file}");
+        assert!(Path::new(&prefix.path(file)).is_file(), "{file}");
     }
     for template in ["lib/pkgconfig/rover-rtc.pc", "lib/cmake/RoverRtc/RoverRtcConfig.cmake"] {
-        let content = fs::read_to_string(prefix.0.join(template)).unwrap();
+        let content = fs::read_to_string(prefix.path(template)).unwrap();
         assert!(!content.contains('@'), "{template} is not filled in: {content}");
     }
 }
 
 #[test]
 fn mistakes_are_told_before_anything_is_done() {
-    let folder = Folder::new();
+    let folder = Scratch::new();
     let prefix = folder.path("prefix");
     for (arguments, told) in [
         (vec!["--bogus"], "there is no option --bogus"),
@@ -151,7 +119,7 @@ fn pkg_config_is_enough_to_build() {
     }
     let prefix = installed();
     assert_eq!(pkg_config(&prefix, &["--modversion"]), [VERSION]);
-    let folder = Folder::new();
+    let folder = Scratch::new();
     let build = |source: &str, flags: &[String], to: &str| {
         let mut cc = program("cc");
         cc.args(["-std=c99", "-O2"]).args(STRICT);
@@ -190,7 +158,7 @@ fn cmake_builds_the_examples() {
         return;
     }
     let prefix = installed();
-    let folder = Folder::new();
+    let folder = Scratch::new();
     let build = folder.path("build");
     let mut cmake = program("cmake");
     cmake.args(["-S", root().join("examples/c").to_str().unwrap(), "-B", &build]);
@@ -210,7 +178,7 @@ fn the_cmake_package_can_be_moved() {
     if !has("cmake") || !has("c++") || !has("strip") {
         return;
     }
-    let folder = Folder::new();
+    let folder = Scratch::new();
     library();
     let mut install = script("install.sh");
     install.args(["--no-build", "--profile", "dev", "--strip", "--skip-static"]);
@@ -256,7 +224,7 @@ fn the_cmake_package_can_be_moved() {
 #[test]
 fn headers_compile_without_warnings() {
     let include = format!("-I{}", root().join("include").display());
-    let folder = Folder::new();
+    let folder = Scratch::new();
     let c = folder.write("c.c", "#include <rover_rtc.h>\nextern int not_empty;\n");
     let mut cpp = "#include <rover_rtc.h>\n".to_owned();
     if root().join("include/rover_rtc.hpp").exists() {
@@ -336,7 +304,7 @@ fn debian_packages_can_be_installed_and_removed() {
         return;
     }
     library();
-    let folder = Folder::new();
+    let folder = Scratch::new();
     let mut debian = script("packaging/debian.sh");
     debian.args(["--profile", "dev", "--no-build", "--output", &folder.path("")]);
     done(&mut debian);

@@ -29,9 +29,11 @@ impl Scratch {
         std::fs::read_to_string(self.0.join(name)).ok()
     }
 
-    /// Writes a file in it.
+    /// Writes a file in it, in a folder that is made if need be.
     pub fn write(&self, name: &str, text: &str) -> String {
-        std::fs::write(self.0.join(name), text).unwrap();
+        let path = self.0.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
         self.path(name)
     }
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::inbox::{Inbox, Taken};
+use super::inbox::Inbox;
 use crate::error::SendError;
 use crate::link::{ChannelId, Message, Mode, Outbox};
 use crate::util::clock;
@@ -158,14 +158,11 @@ impl Channel {
     /// A message of at most so many bytes that is there already. Whoever gets `Pending`, or a message
     /// without `more`, is woken by the next one.
     pub fn poll_recv(&self, cx: &Context<'_>, max_bytes: usize) -> Poll<Received> {
-        Poll::Ready(match ready!(self.inbox.poll_take(cx, max_bytes)) {
-            Taken::Message { message, more, made_room } => {
-                self.hand_out(&message, made_room);
-                Received::Message { message, more }
-            }
-            Taken::TooLarge(size) => Received::TooLarge(size),
-            Taken::Closed => Received::Closed,
-        })
+        let (received, made_room) = ready!(self.inbox.poll_take(cx, max_bytes));
+        if let Received::Message { message, .. } = &received {
+            self.hand_out(message, made_room);
+        }
+        Poll::Ready(received)
     }
 
     /// Ready when there is a message, or there will be none any more. Takes nothing.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use super::channel::Received;
 use crate::link::{Message, Mode};
 
 /// Shared by the driver that fills it and the application that empties it.
@@ -27,21 +28,6 @@ struct Queue {
     lossy: bool,
     dropped: u64,
     waiting: Vec<Waker>,
-}
-
-/// What [`Inbox::poll_take`] has found.
-#[derive(Debug)]
-pub(super) enum Taken {
-    Message {
-        message: Message,
-        /// There is another one, or an end.
-        more: bool,
-        /// This made room in an inbox that had been full.
-        made_room: bool,
-    },
-    /// The next message has so many bytes, and stays.
-    TooLarge(usize),
-    Closed,
 }
 
 impl Inbox {
@@ -119,14 +105,14 @@ impl Inbox {
         }
     }
 
-    /// Takes a message of at most so many bytes. Who is told that there is nothing, or nothing more,
-    /// is woken by the next one.
-    pub(super) fn poll_take(&self, cx: &Context<'_>, max_bytes: usize) -> Poll<Taken> {
+    /// Takes a message of at most so many bytes; true with it if this made room in an inbox that had
+    /// been full. Who is told that there is nothing, or nothing more, is woken by the next one.
+    pub(super) fn poll_take(&self, cx: &Context<'_>, max_bytes: usize) -> Poll<(Received, bool)> {
         let mut queue = self.lock();
         queue.read = true;
         let size = queue.messages.front().map_or(0, |m| m.data.len());
         if size > max_bytes {
-            return Poll::Ready(Taken::TooLarge(size));
+            return Poll::Ready((Received::TooLarge(size), false));
         }
         match queue.pop() {
             Some((message, made_room)) => {
@@ -134,9 +120,9 @@ impl Inbox {
                 if !more {
                     queue.note(cx);
                 }
-                Poll::Ready(Taken::Message { message, more, made_room })
+                Poll::Ready((Received::Message { message, more }, made_room))
             }
-            None if queue.closed => Poll::Ready(Taken::Closed),
+            None if queue.closed => Poll::Ready((Received::Closed, false)),
             None => {
                 queue.note(cx);
                 Poll::Pending

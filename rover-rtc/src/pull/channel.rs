@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::link::{Link, LinkState};
 use super::queue::{Of, Queue, Source};
-use super::worker::wait_for;
+use super::worker::wait_within;
 use crate::error::SendError;
 use crate::link::{ChannelId, Message};
 use crate::peer::{self, Received};
@@ -126,14 +126,14 @@ impl Channel {
     ///
     /// As there; [`SendError::Full`] if it takes longer.
     pub fn stored(&self, patience: Duration) -> Result<(), SendError> {
-        wait_for(self.state.channel.stored(), Some(patience)).unwrap_or(Err(SendError::Full))
+        wait_within(self.state.channel.stored(), patience).unwrap_or(Err(SendError::Full))
     }
 
     /// Waits until nothing is queued that the other side has not acknowledged; `None` if it takes
     /// longer. See [`Channel::acknowledged`](peer::Channel::acknowledged).
     #[must_use]
     pub fn acknowledged(&self, patience: Duration) -> Option<bool> {
-        wait_for(self.state.channel.acknowledged(), Some(patience))
+        wait_within(self.state.channel.acknowledged(), patience)
     }
 
     /// A number of the program's own; 0 at first.

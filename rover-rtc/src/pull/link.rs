@@ -74,8 +74,7 @@ impl Link {
     ///
     /// [`WebrtcError::Closed`].
     pub fn fingerprint(&self) -> Result<Option<Fingerprint>, WebrtcError> {
-        let known = wait_for(self.state.link.known_fingerprint(), None);
-        known.unwrap_or(Err(WebrtcError::Closed))
+        wait_for(self.state.link.known_fingerprint())
     }
 
     /// A channel by its label: one of the settings, or one that the other side has opened.
@@ -91,9 +90,7 @@ impl Link {
     ///
     /// See [`PeerLink::open`].
     pub fn open(&self, config: ChannelConfig) -> Result<Channel, WebrtcError> {
-        let opened = wait_for(self.state.link.open(config), None);
-        let channel = opened.unwrap_or(Err(WebrtcError::Closed))?;
-        Ok(self.known(channel))
+        Ok(self.known(wait_for(self.state.link.open(config))?))
     }
 
     /// Counters and paths as of now.
@@ -102,7 +99,7 @@ impl Link {
     ///
     /// [`WebrtcError::Closed`].
     pub fn stats(&self) -> Result<LinkStats, WebrtcError> {
-        wait_for(self.state.link.stats(), None).unwrap_or(Err(WebrtcError::Closed))
+        wait_for(self.state.link.stats())
     }
 
     /// Begins to close it: sends what is queued, for at most a second, and says good-bye.

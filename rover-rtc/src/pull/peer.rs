@@ -11,7 +11,7 @@ use super::ahead::Ahead;
 use super::channel::Channel;
 use super::link::Link;
 use super::queue::{Of, Queue, Source};
-use super::worker::{Worker, wait_for};
+use super::worker::{Worker, wait_for, wait_within};
 use crate::config::PeerConfig;
 use crate::error::WebrtcError;
 use crate::event;
@@ -54,11 +54,7 @@ impl Peer {
     ///
     /// As there, and [`WebrtcError::Network`] if there can be no thread.
     pub fn connect(config: PeerConfig) -> Result<Self, WebrtcError> {
-        let worker = Arc::new(Worker::start(THREAD)?);
-        let entered = worker.enter();
-        let peer = peer::Peer::connect(config)?;
-        drop(entered);
-        Ok(Self::new(peer, worker))
+        Ok(Self::new(|| Ok((peer::Peer::connect(config)?, ())))?.0)
     }
 
     /// Starts a peer that offers, and returns its offer. See [`Peer::offer`](peer::Peer::offer).
@@ -67,11 +63,7 @@ impl Peer {
     ///
     /// As there, and [`WebrtcError::Network`] if there can be no thread.
     pub fn offer(config: PeerConfig) -> Result<(Self, String), WebrtcError> {
-        let worker = Arc::new(Worker::start(THREAD)?);
-        let entered = worker.enter();
-        let (peer, offer) = peer::Peer::offer(config)?;
-        drop(entered);
-        Ok((Self::new(peer, worker), offer))
+        Self::new(|| peer::Peer::offer(config))
     }
 
     /// Starts a peer that answers an offer, and returns its answer. See
@@ -81,14 +73,17 @@ impl Peer {
     ///
     /// As there, and [`WebrtcError::Network`] if there can be no thread.
     pub fn answer(config: PeerConfig, offer: &str) -> Result<(Self, String), WebrtcError> {
-        let worker = Arc::new(Worker::start(THREAD)?);
-        let entered = worker.enter();
-        let (peer, answer) = peer::Peer::answer(config, offer)?;
-        drop(entered);
-        Ok((Self::new(peer, worker), answer))
+        Self::new(|| peer::Peer::answer(config, offer))
     }
 
-    fn new(peer: peer::Peer, worker: Arc<Worker>) -> Self {
+    /// A peer that is made on a thread of its own, and what else comes of making it.
+    fn new<T>(
+        make: impl FnOnce() -> Result<(peer::Peer, T), WebrtcError>,
+    ) -> Result<(Self, T), WebrtcError> {
+        let worker = Arc::new(Worker::start(THREAD)?);
+        let entered = worker.enter();
+        let (peer, more) = make()?;
+        drop(entered);
         let queue = Queue::new();
         let home = Link::new(peer.home().clone(), worker.clone(), queue.clone());
         let source = queue.source(Of::Calls);
@@ -97,7 +92,7 @@ impl Peer {
         let on_call = source.clone().into();
         let (links, calls) = (Mutex::new(Vec::new()), Mutex::new(Ahead::new()));
         let hook = Mutex::new(None);
-        Self { peer, worker, queue, home, links, calls, source, on_call, hook }
+        Ok((Self { peer, worker, queue, home, links, calls, source, on_call, hook }, more))
     }
 
     /// The peer as asynchronous programs use it.
@@ -112,7 +107,7 @@ impl Peer {
     ///
     /// [`WebrtcError::Sdp`] if it is not usable, [`WebrtcError::Closed`].
     pub fn accept_answer(&self, answer: &str) -> Result<(), WebrtcError> {
-        wait_for(self.peer.accept_answer(answer), None).unwrap_or(Err(WebrtcError::Closed))
+        wait_for(self.peer.accept_answer(answer))
     }
 
     /// The link with the hub, or, without a hub, with the other peer.
@@ -127,8 +122,7 @@ impl Peer {
     ///
     /// As there.
     pub fn call(&self, name: &str) -> Result<Link, WebrtcError> {
-        let link = wait_for(self.peer.call(name), None).unwrap_or(Err(WebrtcError::Closed))?;
-        Ok(self.known(link))
+        Ok(self.known(wait_for(self.peer.call(name))?))
     }
 
     /// The links with other peers, but for those let go of.
@@ -231,7 +225,7 @@ impl Peer {
             return;
         }
         self.queue.close();
-        let _ = wait_for(self.peer.close(), Some(CLOSE_TIME));
+        let _ = wait_within(self.peer.close(), CLOSE_TIME);
         self.worker.stop();
     }
 

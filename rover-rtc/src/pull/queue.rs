@@ -6,12 +6,13 @@ use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Wake;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use super::channel::ChannelState;
 use super::link::LinkState;
+use super::worker::wait_while;
 use crate::util::clock;
 
 /// Sources that have something, in the order in which they got it. Each is here once at most, so it
@@ -76,18 +77,9 @@ impl Queue {
     /// and once the queue is closed.
     pub(super) fn wait(&self, patience: Option<Duration>) -> bool {
         let end = patience.and_then(|patience| clock::now().checked_add(patience));
-        let mut state = self.lock();
-        while state.sources.is_empty() && !state.closed {
-            let left = end.map(|end: Instant| end.saturating_duration_since(clock::now()));
-            state = match left {
-                Some(Duration::ZERO) => return false,
-                Some(left) => {
-                    self.rung.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => self.rung.wait(state).unwrap_or_else(PoisonError::into_inner),
-            };
-        }
-        !state.closed
+        let empty = |state: &State| state.sources.is_empty() && !state.closed;
+        let state = wait_while(&self.rung, self.lock(), end, empty);
+        !state.closed && !state.sources.is_empty()
     }
 
     /// The reading end of the pipe; the same each time.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::worker::{Worker, wait_for};
+use super::worker::{Worker, wait_for, wait_within};
 use crate::config::ServerConfig;
 use crate::error::WebrtcError;
 use crate::server::{self, ServerStatus, run};
@@ -67,7 +67,7 @@ impl Server {
     /// has ended.
     #[must_use]
     pub fn status(&self) -> Option<Bytes> {
-        wait_for(self.status.json(), Some(PATIENCE)).flatten()
+        wait_within(self.status.json(), PATIENCE).flatten()
     }
 
     /// How many clients there are, and how many of them are connected; `None` as of
@@ -86,7 +86,7 @@ impl Server {
         let serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Serving { stop, done }) = serving {
             let _ = stop.send(());
-            let _ = wait_for(done, None);
+            let _ = wait_for(done);
         }
         self.worker.stop();
     }

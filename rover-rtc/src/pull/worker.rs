@@ -1,8 +1,8 @@
 //! The thread on which the library works.
 
 use std::future::Future;
-use std::pin::pin;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -74,17 +74,26 @@ impl Drop for Worker {
     }
 }
 
-/// Waits for what other threads do, for so long at most, or for ever. Needs no runtime.
-pub(super) fn wait_for<T>(
-    future: impl Future<Output = T>,
-    patience: Option<Duration>,
-) -> Option<T> {
-    let end = patience.and_then(|patience| clock::now().checked_add(patience));
+/// Waits for what other threads do. Needs no runtime.
+pub(super) fn wait_for<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    loop {
+        if let Some(done) = wait_until(future.as_mut(), None) {
+            return done;
+        }
+    }
+}
+
+/// The same, for so long at most.
+pub(super) fn wait_within<T>(future: impl Future<Output = T>, patience: Duration) -> Option<T> {
+    wait_until(pin!(future), clock::now().checked_add(patience))
+}
+
+fn wait_until<T>(mut future: Pin<&mut impl Future<Output = T>>, end: Option<Instant>) -> Option<T> {
     // The same each time, so that who is asked again and again in vain remembers it once. A thread
     // that is ending has none any more.
     let parker = PARKER.try_with(Arc::clone).unwrap_or_default();
     let waker = Waker::from(parker.clone());
-    let mut future = pin!(future);
     loop {
         if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return Some(done);
@@ -93,6 +102,25 @@ pub(super) fn wait_for<T>(
             return None;
         }
     }
+}
+
+/// Waits while a state is as told, until then at most, or for ever; returns the state.
+pub(super) fn wait_while<'a, T>(
+    changed: &Condvar,
+    mut state: MutexGuard<'a, T>,
+    end: Option<Instant>,
+    holds: impl Fn(&T) -> bool,
+) -> MutexGuard<'a, T> {
+    while holds(&state) {
+        state = match end.map(|end| end.saturating_duration_since(clock::now())) {
+            Some(Duration::ZERO) => break,
+            Some(left) => {
+                changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+            }
+            None => changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+        };
+    }
+    state
 }
 
 /// Lets one thread wait for others.
@@ -109,19 +137,8 @@ thread_local! {
 impl Parker {
     /// Waits until it is woken, or was before; false if that has not happened by then.
     fn park(&self, end: Option<Instant>) -> bool {
-        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*woken {
-            woken = match end.map(|end| end.saturating_duration_since(clock::now())) {
-                Some(Duration::ZERO) => return false,
-                Some(left) => {
-                    let waited = self.wake.wait_timeout(woken, left);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => self.wake.wait(woken).unwrap_or_else(PoisonError::into_inner),
-            };
-        }
-        *woken = false;
-        true
+        let woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *wait_while(&self.wake, woken, end, |woken| !woken))
     }
 }
 
