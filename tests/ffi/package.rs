@@ -154,19 +154,27 @@ fn pkg_config_is_enough_to_build() {
 
 #[test]
 fn cmake_builds_the_examples() {
-    if !has("cmake") || !has("cc") || !has("readelf") {
+    if !has("cmake") || !has("cc") || !has("c++") || !has("readelf") {
         return;
     }
     let prefix = installed();
     let folder = Scratch::new();
-    let build = folder.path("build");
-    let mut cmake = program("cmake");
-    cmake.args(["-S", root().join("examples/c").to_str().unwrap(), "-B", &build]);
-    done(cmake.arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.path(""))));
-    let output = done(program("cmake").args(["--build", &build]));
-    assert!(!output.contains("warning"), "{output}");
-    for (name, is_static) in [("telemetry", false), ("bench", false), ("static_min", true)] {
-        let built = folder.path(&format!("build/{name}"));
+    for language in ["c", "cpp"] {
+        let build = folder.path(language);
+        let mut cmake = program("cmake");
+        cmake.arg("-S").arg(root().join("examples").join(language)).args(["-B", &build]);
+        done(cmake.arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.path(""))));
+        let output = done(program("cmake").args(["--build", &build]));
+        assert!(!output.contains("warning"), "{output}");
+    }
+    let built = [
+        ("c/telemetry", "telemetry", false),
+        ("c/bench", "bench", false),
+        ("c/static_min", "static_min", true),
+        ("cpp/teleop", "teleop", false),
+    ];
+    for (file, name, is_static) in built {
+        let built = folder.path(file);
         assert!(done(program(&built).arg("--help")).contains(name), "{name}");
         assert_ne!(is_linked_with(&built, "librover_rtc.so"), is_static, "{name}");
     }
