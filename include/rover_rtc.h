@@ -1202,9 +1202,18 @@ rover_rtc_status rover_rtc_peer_fd(const rover_rtc_peer *peer,
  * Waits until there are events: at most `timeout_ms` milliseconds, for ever if that is negative.
  * `ROVER_RTC_OK` if there are some, `ROVER_RTC_AGAIN` if the time is over, `ROVER_RTC_CLOSED` if the peer
  * is freed meanwhile. Needs no descriptor.
+ *
+ * The library works on the thread that waits, so this is the quickest way to what comes: no other
+ * thread is woken in between. The thread needs a stack of 256 KiB.
  */
 rover_rtc_status rover_rtc_peer_wait(const rover_rtc_peer *peer,
                                      int32_t timeout_ms);
+
+/**
+ * As `rover_rtc_peer_wait()`, for at most `timeout_us` microseconds.
+ */
+rover_rtc_status rover_rtc_peer_wait_us(const rover_rtc_peer *peer,
+                                        int64_t timeout_us);
 
 /**
  * Takes the next event. `ROVER_RTC_AGAIN` if there is none. Set `event->struct_size` before.
@@ -1217,8 +1226,8 @@ rover_rtc_status rover_rtc_peer_next_event(rover_rtc_peer *peer,
 
 /**
  * Sets what is called when there are events after there were none, beside the descriptor: with `user`,
- * on the library's thread, which waits for it; if there are events already, it is called soon. It may wake
- * another thread, and call the functions that say so. NULL ends that; a call may be under way then, and
+ * on the thread on which the library works (its own, or one in `rover_rtc_peer_wait()`), which waits for
+ * it; if there are events already, it is called soon. It may wake another thread, and call the functions that say so. NULL ends that; a call may be under way then, and
  * `rover_rtc_peer_free()` waits for it.
  *
  * Needs:
@@ -1344,6 +1353,23 @@ rover_rtc_status rover_rtc_channel_send_keyed(rover_rtc_channel *channel,
                                               size_t key_size,
                                               const uint8_t *data,
                                               size_t size);
+
+/**
+ * As `rover_rtc_channel_send()`, without a copy: for large messages. With `ROVER_RTC_OK` the bytes belong
+ * to the library, which calls `release` with `user` when it needs them no more: once, from any thread,
+ * maybe before this returns. They must not change until then, which may be long after they were sent: a
+ * message is kept until it is acknowledged. It may free memory, and call the functions that say so.
+ * Without `ROVER_RTC_OK` they stay the program's, and nothing is called. If `release` is NULL they have to
+ * last until `rover_rtc_peer_free()` has returned.
+ *
+ * Needs:
+ * As of `rover_rtc_channel_send()`, until `release` is called; that can be called from any thread.
+ */
+rover_rtc_status rover_rtc_channel_send_owned(rover_rtc_channel *channel,
+                                              const uint8_t *data,
+                                              size_t size,
+                                              void (*release)(void *user),
+                                              void *user);
 
 /**
  * Takes the next message: its bytes go to `buffer`, which has `capacity` bytes, and what is to be known

@@ -1042,6 +1042,21 @@ public:
     outcome<sent> send(bytes_view data) const {
         return told(rover_rtc_channel_send(handle_, data.data(), data.size()));
     }
+    /**
+     * As send(), without a copy: for large messages. Takes the bytes if they are queued, and leaves
+     * them where they are if not.
+     */
+    outcome<sent> send_owned(std::vector<std::uint8_t> &&data) const {
+        auto held = std::make_unique<std::vector<std::uint8_t>>(std::move(data));
+        const auto status = rover_rtc_channel_send_owned(handle_, held->data(), held->size(),
+                                                         &channel::release, held.get());
+        if (status == ROVER_RTC_OK) {
+            static_cast<void>(held.release());
+        } else {
+            data = std::move(*held);
+        }
+        return told(status);
+    }
     /** As send(), for text; fails with invalid if it is not UTF-8. */
     outcome<sent> send_text(std::string_view text) const {
         return told(rover_rtc_channel_send_text(handle_, text.data(), text.size()));
@@ -1143,6 +1158,10 @@ public:
     friend constexpr bool operator!=(channel a, channel b) noexcept { return !(a == b); }
 
 private:
+    static void release(void *held) noexcept {
+        delete static_cast<std::vector<std::uint8_t> *>(held);
+    }
+
     static constexpr std::size_t SMALL = 2048;
 
     static outcome<sent> told(rover_rtc_status status) {
@@ -1398,8 +1417,9 @@ public:
 #endif
 
     /** Waits until there are events; false if there are none after this time. Needs no fd(). */
-    outcome<bool> wait(std::chrono::milliseconds timeout) const {
-        return waited(detail::ms<std::int32_t>(timeout));
+    outcome<bool> wait(std::chrono::microseconds timeout) const {
+        const auto status = rover_rtc_peer_wait_us(handle_, timeout.count() < 0 ? 0 : timeout.count());
+        return detail::give(status, status == ROVER_RTC_OK);
     }
     /** Waits until there are events, or another thread ends the peer, which fails with closed. */
     outcome<void> wait() const { return detail::check(rover_rtc_peer_wait(handle_, -1)); }
@@ -1447,11 +1467,6 @@ private:
             return make(raw, &made.handle_);
         });
         return detail::give(why, std::move(made));
-    }
-
-    outcome<bool> waited(std::int32_t timeout_ms) const {
-        const auto status = rover_rtc_peer_wait(handle_, timeout_ms);
-        return detail::give(status, status == ROVER_RTC_OK);
     }
 
     rover_rtc_peer *handle_ = nullptr;

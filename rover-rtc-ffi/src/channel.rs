@@ -1,7 +1,8 @@
 //! Channels.
 
 use std::collections::BTreeMap;
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use rover_rtc::pull::{self, Received};
 use rover_rtc::{Message, SendError};
 
-use crate::guard::{done, guard, remember_static};
+use crate::guard::{done, guard, in_callback, remember_static};
 use crate::handle::{self, Object};
 use crate::link::{self, freed};
 use crate::peer::PeerHandle;
@@ -121,6 +122,65 @@ pub unsafe extern "C" fn rover_rtc_channel_send_keyed(
         let message = Message::binary(Bytes::copy_from_slice(data));
         send(channel, message.with_key(Bytes::copy_from_slice(key)))
     })
+}
+
+/// As `rover_rtc_channel_send()`, without a copy: for large messages. With `ROVER_RTC_OK` the bytes belong
+/// to the library, which calls `release` with `user` when it needs them no more: once, from any thread,
+/// maybe before this returns. They must not change until then, which may be long after they were sent: a
+/// message is kept until it is acknowledged. It may free memory, and call the functions that say so.
+/// Without `ROVER_RTC_OK` they stay the program's, and nothing is called. If `release` is NULL they have to
+/// last until `rover_rtc_peer_free()` has returned.
+///
+/// # Safety
+///
+/// As of `rover_rtc_channel_send()`, until `release` is called; that can be called from any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rover_rtc_channel_send_owned(
+    channel: *mut rover_rtc_channel,
+    data: *const u8,
+    size: usize,
+    release: Option<unsafe extern "C" fn(user: *mut c_void)>,
+    user: *mut c_void,
+) -> rover_rtc_status {
+    guard(|| {
+        // SAFETY: as required of the caller. They last as long as the owner, which is all who sees them.
+        let data: &'static [u8] = unsafe { text::bytes(data, size, "data") }?;
+        let sent = Arc::new(AtomicBool::new(true));
+        let user = user.expose_provenance();
+        let owned = Bytes::from_owner(Owned { data, release, user, sent: sent.clone() });
+        // Of a message that is refused this is the last that is left.
+        let kept = owned.clone();
+        let status = send(channel, Message::binary(owned));
+        if !matches!(status, Ok(ROVER_RTC_OK)) {
+            sent.store(false, Ordering::Release);
+        }
+        drop(kept);
+        status
+    })
+}
+
+/// Bytes of the program's, until they are released.
+struct Owned {
+    data: &'static [u8],
+    release: Option<unsafe extern "C" fn(user: *mut c_void)>,
+    user: usize,
+    /// They were taken; otherwise they stay the program's.
+    sent: Arc<AtomicBool>,
+}
+
+impl AsRef<[u8]> for Owned {
+    fn as_ref(&self) -> &[u8] {
+        self.data
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        if let Some(release) = self.release.filter(|_| self.sent.load(Ordering::Acquire)) {
+            // SAFETY: as required of who sent it.
+            in_callback(|| unsafe { release(std::ptr::with_exposed_provenance_mut(self.user)) });
+        }
+    }
 }
 
 fn send(channel: *mut rover_rtc_channel, message: Message) -> Result<rover_rtc_status, Failure> {

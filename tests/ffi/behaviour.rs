@@ -8,8 +8,16 @@ use std::time::Duration;
 
 use crate::rig::{compile, has, run, scratch, text};
 
-const TESTS: [&str; 7] =
-    ["functions", "carried", "misuse", "free_while_waiting", "free_from_log", "wake", "threads"];
+const TESTS: [&str; 8] = [
+    "functions",
+    "carried",
+    "owned",
+    "misuse",
+    "free_while_waiting",
+    "free_from_log",
+    "wake",
+    "threads",
+];
 
 fn passes(program: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
@@ -36,7 +44,13 @@ fn plain() -> &'static Path {
 fn every_function_does_what_it_says() {
     passes(plain(), &["functions"]);
     passes(plain(), &["carried"]);
+    passes(plain(), &["owned"]);
     passes(plain(), &["wake"]);
+}
+
+#[test]
+fn who_waits_needs_little_stack() {
+    passes(plain(), &["small_stack"]);
 }
 
 #[test]

@@ -223,3 +223,101 @@ fn no_message_is_overlooked() {
         }
     });
 }
+
+/// Whether there is something within this time, without waiting in the library.
+fn soon<T>(mut found: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(Instant::now() < end, "nothing happens");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The library works on the thread that waits, and goes on by itself when nobody does.
+#[test]
+fn who_waits_does_the_work() {
+    let hub = hub();
+    let [(one, here), (two, there)] = pair(&hub, OutboxConfig::default());
+    let this = std::thread::current().id();
+    let (tell, told) = std::sync::mpsc::channel();
+    two.set_hook(Some(move || tell.send(std::thread::current().id()).unwrap()));
+    while two.next().is_some() {}
+    let nothing = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut here_at_least_once = false;
+    for number in 0..200u32 {
+        here.try_send(Message::binary(number.to_le_bytes().to_vec())).unwrap();
+        let waits = number < 100;
+        while waits
+            && two.wait(Some(PATIENCE))
+            && there.inner().poll_readable(&nothing).is_pending()
+        {
+            while two.next().is_some() {}
+        }
+        let message = soon(|| there.try_recv());
+        assert_eq!(message.data[..], number.to_le_bytes());
+        while two.next().is_some() {}
+        if number == 99 {
+            // From here on nobody waits, so it is another thread that calls.
+            std::thread::sleep(Duration::from_millis(50));
+            here_at_least_once = told.try_iter().filter(|thread| *thread == this).count() > 0;
+        }
+    }
+    assert!(here_at_least_once);
+    assert!(told.try_iter().all(|thread| thread != this));
+    drop(one);
+}
+
+/// What is sent between two waits goes out, whoever is there to do it.
+#[test]
+fn what_is_sent_does_not_wait_for_the_next_wait() {
+    let hub = hub();
+    let [(one, here), (_two, there)] = pair(&hub, OutboxConfig::default());
+    for round in 0..50u32 {
+        one.wait(Some(Duration::from_micros(100)));
+        while one.next().is_some() {}
+        for number in 0..round % 5 + 1 {
+            here.try_send(Message::binary(number.to_le_bytes().to_vec())).unwrap();
+        }
+        for number in 0..round % 5 + 1 {
+            assert_eq!(soon(|| there.try_recv()).data[..], number.to_le_bytes());
+        }
+    }
+}
+
+/// On threads that belong to a runtime, and on several at once.
+#[test]
+fn all_kinds_of_threads_may_wait() {
+    let hub = hub();
+    let [(one, here), (two, there)] = pair(&hub, OutboxConfig::default());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        here.try_send(Message::text("to a runtime")).unwrap();
+        until(&two, |_| there.try_recv());
+    });
+    let received = std::sync::atomic::AtomicU32::new(0);
+    let all = 2000;
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while two.wait(None) {
+                    while two.next().is_some() {}
+                    while there.try_recv().is_some() {
+                        received.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    }
+                }
+            });
+            scope.spawn(|| {
+                for _ in 0..all / 4 {
+                    while here.send(Message::text("x")).is_pending() {
+                        one.wait(Some(Duration::from_millis(1)));
+                    }
+                }
+            });
+        }
+        soon(|| (received.load(std::sync::atomic::Ordering::Relaxed) == all).then_some(()));
+        two.stop();
+    });
+}

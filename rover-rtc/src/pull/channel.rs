@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::link::{Link, LinkState};
 use super::queue::{Of, Queue, Source};
-use super::worker::wait_within;
+use super::wait::wait_within;
+use super::worker::Worker;
 use crate::error::SendError;
 use crate::link::{ChannelId, Message};
 use crate::peer::{self, Received};
@@ -22,6 +23,7 @@ pub struct Channel {
 pub(super) struct ChannelState {
     channel: peer::Channel,
     link: Weak<LinkState>,
+    worker: Arc<Worker>,
     /// There are messages.
     messages: Arc<Source>,
     on_message: Waker,
@@ -32,13 +34,18 @@ pub(super) struct ChannelState {
 }
 
 impl Channel {
-    pub(super) fn new(channel: peer::Channel, link: Weak<LinkState>, queue: &Arc<Queue>) -> Self {
+    pub(super) fn new(
+        channel: peer::Channel,
+        link: Weak<LinkState>,
+        worker: Arc<Worker>,
+        queue: &Arc<Queue>,
+    ) -> Self {
         let state = Arc::new_cyclic(|state: &Weak<ChannelState>| {
             let messages = queue.source(Of::Messages(state.clone()));
             let room = queue.source(Of::Room(state.clone()));
             let (on_message, on_room) = (messages.clone().into(), room.clone().into());
             let tag = AtomicUsize::new(0);
-            ChannelState { channel, link, messages, on_message, room, on_room, tag }
+            ChannelState { channel, link, worker, messages, on_message, room, on_room, tag }
         });
         if state.channel.poll_readable(&Context::from_waker(&state.on_message)).is_ready() {
             state.messages.mark();
@@ -68,8 +75,8 @@ impl Channel {
         self.state.channel.id()
     }
 
-    /// Queues a message if there is room now. The message is queued, not sent: the library's thread
-    /// does that.
+    /// Queues a message if there is room now. The message is queued; the thread on which the library
+    /// works sends it. That is this one, if it came from [`Peer::wait`](super::Peer::wait) just now.
     ///
     /// # Errors
     ///
@@ -86,7 +93,10 @@ impl Channel {
     /// gone then, for who sends it again may have a newer one.
     pub fn send(&self, message: Message) -> Poll<Result<(), SendError>> {
         let state = &*self.state;
-        state.channel.poll_send(&Context::from_waker(&state.on_room), &mut Some(message))
+        let sent =
+            state.channel.poll_send(&Context::from_waker(&state.on_room), &mut Some(message));
+        state.worker.turn();
+        sent
     }
 
     /// The next message.

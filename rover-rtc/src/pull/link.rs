@@ -8,7 +8,8 @@ use std::task::{Context, Waker};
 use super::ahead::Ahead;
 use super::channel::Channel;
 use super::queue::{Of, Queue, Source};
-use super::worker::{Worker, wait_for};
+use super::wait::wait_for;
+use super::worker::Worker;
 use crate::error::WebrtcError;
 use crate::event::Event;
 use crate::identity::Fingerprint;
@@ -174,7 +175,7 @@ impl Link {
         }
         let state = &self.state;
         let link = Arc::downgrade(state);
-        let channel = Channel::new(channel, link, &state.queue);
+        let channel = Channel::new(channel, link, state.worker.clone(), &state.queue);
         channels.push(channel.clone());
         channel
     }

@@ -31,7 +31,9 @@ mod channel;
 mod link;
 mod peer;
 mod queue;
+mod seat;
 mod server;
+mod wait;
 mod worker;
 
 pub use crate::peer::Received;

@@ -1,5 +1,6 @@
 //! A peer that is pulled from.
 
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -11,12 +12,14 @@ use super::ahead::Ahead;
 use super::channel::Channel;
 use super::link::Link;
 use super::queue::{Of, Queue, Source};
-use super::worker::{Worker, wait_for, wait_within};
+use super::wait::{wait_for, wait_within};
+use super::worker::Worker;
 use crate::config::PeerConfig;
 use crate::error::WebrtcError;
 use crate::event;
 use crate::identity::Fingerprint;
 use crate::peer::{self, PeerLink};
+use crate::util::clock;
 
 /// A peer, with a thread of its own. Dropping it closes it and waits: see [`Peer::stop`].
 #[derive(Debug)]
@@ -161,8 +164,14 @@ impl Peer {
 
     /// Waits until [`Peer::next`] may have something, for so long at most, or for ever. False if it
     /// has not, and once the peer is stopped.
+    ///
+    /// The library works on the thread that waits: what comes is there at once, without another
+    /// thread in between. Let it have a stack of 256 KiB. On a thread of an asynchronous runtime it
+    /// only waits.
     pub fn wait(&self, patience: Option<Duration>) -> bool {
-        self.queue.wait(patience)
+        let filled = poll_fn(|cx| self.queue.poll_filled(cx));
+        let end = patience.and_then(|patience| clock::now().checked_add(patience));
+        self.worker.wait(filled, end).unwrap_or_default()
     }
 
     /// A descriptor that is readable exactly while [`Peer::next`] may have something, and once the
@@ -177,7 +186,8 @@ impl Peer {
     }
 
     /// Sets what is called when [`Peer::next`] has something after it had nothing, and now, if it has
-    /// something: on the library's thread, which waits for it. `None` ends that, but for a call that
+    /// something: on the thread on which the library works, which waits for it. That is its own, or
+    /// one in [`Peer::wait`]. `None` ends that, but for a call that
     /// is under way; [`Peer::stop`] waits for that.
     pub fn set_hook(&self, hook: Option<impl Fn() + Send + 'static>) {
         let mut task = self.hook.lock().unwrap_or_else(PoisonError::into_inner);

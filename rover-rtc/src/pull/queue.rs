@@ -4,22 +4,18 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::Wake;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::sync::Notify;
 
 use super::channel::ChannelState;
 use super::link::LinkState;
-use super::worker::wait_while;
-use crate::util::clock;
 
 /// Sources that have something, in the order in which they got it. Each is here once at most, so it
 /// is bounded by their number.
 pub(super) struct Queue {
     state: Mutex<State>,
-    rung: Condvar,
     /// Told when the queue is no longer empty.
     told: Mutex<Option<Arc<Notify>>>,
 }
@@ -30,6 +26,8 @@ struct State {
     /// for it: a call of the operating system costs more than a message.
     pipe: Option<(PipeReader, PipeWriter)>,
     closed: bool,
+    /// Those who wait until there is something.
+    waiting: Vec<Waker>,
 }
 
 /// Something that is pulled from. It wakes the queue as a waker does.
@@ -55,8 +53,9 @@ pub(super) enum Of {
 
 impl Queue {
     pub(super) fn new() -> Arc<Self> {
-        let state = State { sources: VecDeque::new(), pipe: None, closed: false };
-        Arc::new(Self { state: Mutex::new(state), rung: Condvar::new(), told: Mutex::new(None) })
+        let state =
+            State { sources: VecDeque::new(), pipe: None, closed: false, waiting: Vec::new() };
+        Arc::new(Self { state: Mutex::new(state), told: Mutex::new(None) })
     }
 
     /// A source that is not in it.
@@ -73,13 +72,17 @@ impl Queue {
         Some(source)
     }
 
-    /// Waits until there is something, for so long at most, or for ever. False if there is nothing,
-    /// and once the queue is closed.
-    pub(super) fn wait(&self, patience: Option<Duration>) -> bool {
-        let end = patience.and_then(|patience| clock::now().checked_add(patience));
-        let empty = |state: &State| state.sources.is_empty() && !state.closed;
-        let state = wait_while(&self.rung, self.lock(), end, empty);
-        !state.closed && !state.sources.is_empty()
+    /// Ready when there is something: true; and once the queue is closed: false.
+    pub(super) fn poll_filled(&self, cx: &Context<'_>) -> Poll<bool> {
+        let mut state = self.lock();
+        if state.closed || !state.sources.is_empty() {
+            return Poll::Ready(!state.closed);
+        }
+        // A thread may ask again and again in vain.
+        if !state.waiting.iter().any(|waiting| waiting.will_wake(cx.waker())) {
+            state.waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
     }
 
     /// The reading end of the pipe; the same each time.
@@ -119,7 +122,6 @@ impl Queue {
         drop(state);
         drop(sources);
         self.tell(None);
-        self.rung.notify_all();
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -135,6 +137,7 @@ impl Queue {
 impl State {
     /// It is no longer empty.
     fn ring(&mut self) {
+        self.waiting.drain(..).for_each(Waker::wake);
         if let Some((_, writer)) = &mut self.pipe {
             // The pipe is empty, so this neither blocks nor fails.
             let _ = writer.write(&[1]);
@@ -174,7 +177,6 @@ impl Source {
         }
         state.ring();
         drop(state);
-        self.queue.rung.notify_all();
         let told = self.queue.told.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(who) = &*told {
             who.notify_one();
@@ -226,6 +228,7 @@ impl fmt::Debug for Source {
 mod tests {
     use std::future::Future as _;
 
+    use super::super::wait::wait_for;
     use super::*;
 
     /// Whether the descriptor is readable, as the kernel sees it.
@@ -248,6 +251,10 @@ mod tests {
         }
     }
 
+    fn filled(queue: &Queue) -> Poll<bool> {
+        queue.poll_filled(&Context::from_waker(Waker::noop()))
+    }
+
     #[test]
     #[cfg(target_os = "linux")]
     fn is_readable_exactly_while_there_is_something() {
@@ -258,16 +265,16 @@ mod tests {
         one.mark();
         one.mark();
         two.mark();
-        assert!(is_readable(&queue) && queue.wait(Some(Duration::ZERO)));
+        assert!(is_readable(&queue) && filled(&queue) == Poll::Ready(true));
         assert!(Arc::ptr_eq(&queue.pop().unwrap(), &one));
         assert!(is_readable(&queue));
         two.unmark();
         assert!(!is_readable(&queue) && queue.pop().is_none());
-        assert!(!queue.wait(Some(Duration::from_millis(1))));
+        assert_eq!(filled(&queue), Poll::Pending);
         two.mark();
         assert!(is_readable(&queue));
         queue.close();
-        assert!(is_readable(&queue) && !queue.wait(None));
+        assert!(is_readable(&queue) && filled(&queue) == Poll::Ready(false));
         assert!(queue.pop().is_none());
     }
 
@@ -276,7 +283,7 @@ mod tests {
         let queue = Queue::new();
         let who = Arc::new(Notify::new());
         let is_told = || {
-            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+            let mut cx = Context::from_waker(Waker::noop());
             std::pin::pin!(who.notified()).poll(&mut cx).is_ready()
         };
         let sources = [queue.source(Of::Calls), queue.source(Of::Calls)];
@@ -295,17 +302,15 @@ mod tests {
     fn who_waits_is_woken() {
         let queue = Queue::new();
         let source = queue.source(Of::Calls);
-        let waiting = std::thread::spawn({
+        let wait = || {
             let queue = queue.clone();
-            move || queue.wait(None)
-        });
+            std::thread::spawn(move || wait_for(std::future::poll_fn(|cx| queue.poll_filled(cx))))
+        };
+        let waiting = wait();
         source.mark();
         assert!(waiting.join().unwrap());
         queue.pop();
-        let waiting = std::thread::spawn({
-            let queue = queue.clone();
-            move || queue.wait(None)
-        });
+        let waiting = wait();
         queue.close();
         assert!(!waiting.join().unwrap());
     }

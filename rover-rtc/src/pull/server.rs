@@ -8,7 +8,8 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::worker::{Worker, wait_for, wait_within};
+use super::wait::{wait_for, wait_within};
+use super::worker::Worker;
 use crate::config::ServerConfig;
 use crate::error::WebrtcError;
 use crate::server::{self, ServerStatus, run};

@@ -1,46 +1,38 @@
 //! The thread on which the library works.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, EnterGuard, Handle};
-use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
+use super::seat::Seat;
 use crate::error::NetworkError;
-use crate::util::clock;
 
-/// A thread with a runtime of its own.
+/// A thread with a runtime of its own, on which it works unless somebody else does.
 #[derive(Debug)]
 pub(super) struct Worker {
     runtime: Handle,
-    running: Mutex<Option<Running>>,
-}
-
-#[derive(Debug)]
-struct Running {
-    stop: oneshot::Sender<()>,
-    thread: JoinHandle<()>,
+    seat: Arc<Seat>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Worker {
     pub(super) fn start(name: &str) -> Result<Self, NetworkError> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
-        let (stop, stopped) = oneshot::channel::<()>();
+        let seat = Arc::new(Seat::new(runtime));
+        let sits = seat.clone();
         let work = move || {
-            // An error says that nobody is left to tell.
-            let _ = runtime.block_on(stopped);
-            // A look-up of a name may hang for longer than anybody wants to wait.
-            runtime.shutdown_timeout(LEAVE_TIME);
+            if let Some(runtime) = sits.own() {
+                // A look-up of a name may hang for longer than anybody wants to wait.
+                runtime.shutdown_timeout(LEAVE_TIME);
+            }
         };
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work)?;
-        let running = Mutex::new(Some(Running { stop, thread }));
-        Ok(Self { runtime: handle, running })
+        Ok(Self { runtime: handle, seat, thread: Mutex::new(Some(thread)) })
     }
 
     /// Makes this thread one that may start tasks, for a while.
@@ -57,11 +49,25 @@ impl Worker {
         self.runtime.spawn(future).abort_handle()
     }
 
+    /// Waits until then at most, or for ever, and works on this thread meanwhile.
+    pub(super) fn wait<T>(
+        &self,
+        future: impl Future<Output = T>,
+        end: Option<Instant>,
+    ) -> Option<T> {
+        self.seat.wait(future, end)
+    }
+
+    /// Does what there is to do, if the library's thread leaves that to those who wait, and none does.
+    pub(super) fn turn(&self) {
+        self.seat.turn();
+    }
+
     /// Ends the thread and waits for that. Without effect the second time.
     pub(super) fn stop(&self) {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Running { stop, thread }) = running {
-            let _ = stop.send(());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            self.seat.stop();
             // A panic there has been reported already.
             let _ = thread.join();
         }
@@ -71,81 +77,6 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-/// Waits for what other threads do. Needs no runtime.
-pub(super) fn wait_for<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    loop {
-        if let Some(done) = wait_until(future.as_mut(), None) {
-            return done;
-        }
-    }
-}
-
-/// The same, for so long at most.
-pub(super) fn wait_within<T>(future: impl Future<Output = T>, patience: Duration) -> Option<T> {
-    wait_until(pin!(future), clock::now().checked_add(patience))
-}
-
-fn wait_until<T>(mut future: Pin<&mut impl Future<Output = T>>, end: Option<Instant>) -> Option<T> {
-    // The same each time, so that who is asked again and again in vain remembers it once. A thread
-    // that is ending has none any more.
-    let parker = PARKER.try_with(Arc::clone).unwrap_or_default();
-    let waker = Waker::from(parker.clone());
-    loop {
-        if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return Some(done);
-        }
-        if !parker.park(end) {
-            return None;
-        }
-    }
-}
-
-/// Waits while a state is as told, until then at most, or for ever; returns the state.
-pub(super) fn wait_while<'a, T>(
-    changed: &Condvar,
-    mut state: MutexGuard<'a, T>,
-    end: Option<Instant>,
-    holds: impl Fn(&T) -> bool,
-) -> MutexGuard<'a, T> {
-    while holds(&state) {
-        state = match end.map(|end| end.saturating_duration_since(clock::now())) {
-            Some(Duration::ZERO) => break,
-            Some(left) => {
-                changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
-            }
-            None => changed.wait(state).unwrap_or_else(PoisonError::into_inner),
-        };
-    }
-    state
-}
-
-/// Lets one thread wait for others.
-#[derive(Default)]
-struct Parker {
-    woken: Mutex<bool>,
-    wake: Condvar,
-}
-
-thread_local! {
-    static PARKER: Arc<Parker> = Arc::default();
-}
-
-impl Parker {
-    /// Waits until it is woken, or was before; false if that has not happened by then.
-    fn park(&self, end: Option<Instant>) -> bool {
-        let woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *wait_while(&self.wake, woken, end, |woken| !woken))
-    }
-}
-
-impl Wake for Parker {
-    fn wake(self: Arc<Self>) {
-        *self.woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.wake.notify_one();
     }
 }
 

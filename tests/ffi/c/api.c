@@ -184,6 +184,9 @@ static void functions(void) {
     OK(rover_rtc_channel_wait_acknowledged(p.there, (uint32_t)PATIENCE_MS));
     OK(rover_rtc_channel_wait_stored(p.there, 0));
 
+    double before = now();
+    CHECK(rover_rtc_peer_wait_us(p.one, 300) == ROVER_RTC_AGAIN && now() - before >= 0.0003);
+
     rover_rtc_link *home, *found;
     OK(rover_rtc_peer_home(p.one, &home));
     OK(rover_rtc_link_name(home, text, sizeof text, &size));
@@ -374,6 +377,7 @@ static void misuse(void) {
         rover_rtc_peer *p = bad[i];
         CHECK(rover_rtc_peer_close(p) == ROVER_RTC_BAD_HANDLE);
         CHECK(rover_rtc_peer_wait(p, 0) == ROVER_RTC_BAD_HANDLE);
+        CHECK(rover_rtc_peer_wait_us(p, 0) == ROVER_RTC_BAD_HANDLE);
         CHECK(rover_rtc_peer_next_event(p, &event) == ROVER_RTC_BAD_HANDLE);
         CHECK(rover_rtc_peer_fd(p, &fd) == ROVER_RTC_BAD_HANDLE);
         CHECK(rover_rtc_peer_home(p, &link) == ROVER_RTC_BAD_HANDLE);
@@ -467,6 +471,65 @@ static void misuse(void) {
     rover_rtc_server_free(server);
     rover_rtc_server_free(server);
     CHECK(rover_rtc_server_count(server, NULL, NULL) == ROVER_RTC_BAD_HANDLE);
+}
+
+static void released(void *count) {
+    CHECK(rover_rtc_channel_send(NULL, NULL, 0) == ROVER_RTC_IN_CALLBACK);
+    atomic_fetch_add((atomic_int *)count, 1);
+}
+
+/* Bytes that are handed over are given back: once, if they were taken, and not before they arrived. */
+static void owned(void) {
+    static uint8_t data[300000];
+    atomic_int count = 0;
+    struct pair p = pair();
+    memset(data, 7, sizeof data);
+    CHECK(rover_rtc_channel_send_owned(p.there, data, (size_t)1 << 40, released, &count) < 0);
+    CHECK(rover_rtc_channel_send_owned(p.there, NULL, 1, released, &count) == ROVER_RTC_INVALID);
+    CHECK(rover_rtc_channel_send_owned(NULL, data, 1, released, &count) == ROVER_RTC_BAD_HANDLE);
+    CHECK(atomic_load(&count) == 0);
+    for (size_t size = 0; size <= sizeof data; size += 100000) {
+        static uint8_t copy[sizeof data];
+        OK(rover_rtc_channel_send_owned(p.there, data, size, released, &count));
+        CHECK(receive(p.one, p.here, copy, sizeof copy) == size && memcmp(copy, data, size) == 0);
+    }
+    OK(rover_rtc_channel_send_owned(p.there, data, 100, NULL, NULL));
+    OK(rover_rtc_channel_wait_acknowledged(p.there, (uint32_t)PATIENCE_MS));
+    for (double late = now() + PATIENCE_MS / 1e3; atomic_load(&count) < 4; usleep(1000)) CHECK(now() < late);
+    /* What nobody has read is given back when the peer ends. */
+    rover_rtc_status status;
+    while ((status = rover_rtc_channel_send_owned(p.there, data, 50000, released, &count)) == ROVER_RTC_OK) continue;
+    int taken = atomic_load(&count);
+    CHECK(status == ROVER_RTC_AGAIN);
+    rover_rtc_peer_free(p.two);
+    CHECK(atomic_load(&count) > taken && atomic_load(&count) < 10000);
+    taken = atomic_load(&count);
+    usleep(20000);
+    CHECK(atomic_load(&count) == taken);
+    rover_rtc_peer_free(p.one);
+    rover_rtc_server_free(p.server);
+}
+
+static void *connects(void *unused) {
+    struct pair p = pair();
+    uint8_t data[64];
+    for (int i = 0; i < 100; i++) {
+        OK(rover_rtc_channel_send(p.there, (const uint8_t *)"echo", 4));
+        CHECK(receive(p.one, p.here, data, sizeof data) == 4);
+        OK(rover_rtc_channel_send(p.here, data, 4));
+        CHECK(receive(p.two, p.there, data, sizeof data) == 4);
+    }
+    end(&p);
+    return unused;
+}
+
+/* The library works on the thread that waits: what is documented of its stack is enough. */
+static void small_stack(void) {
+    pthread_t thread;
+    pthread_attr_t attributes;
+    CHECK(pthread_attr_init(&attributes) == 0 && pthread_attr_setstacksize(&attributes, 256 * 1024) == 0);
+    CHECK(pthread_create(&thread, &attributes, connects, NULL) == 0 && pthread_join(thread, NULL) == 0);
+    pthread_attr_destroy(&attributes);
 }
 
 static void *waits(void *peer) {
@@ -655,6 +718,8 @@ int main(int argc, char **argv) {
     else if (strcmp(test, "free_from_log") == 0) free_from_log();
     else if (strcmp(test, "wake") == 0) wake();
     else if (strcmp(test, "threads") == 0) threads();
+    else if (strcmp(test, "owned") == 0) owned();
+    else if (strcmp(test, "small_stack") == 0) small_stack();
     else if (strcmp(test, "rounds") == 0) rounds(argc > 2 ? atoi(argv[2]) : 1000);
     else return fprintf(stderr, "api TEST\n"), 2;
     puts("ok");

@@ -153,6 +153,12 @@ void messages(rtc::channel out, rtc::channel in) {
     CHECK(take(out.send_text("text")) == rtc::sent::queued);
     const std::vector<std::uint8_t> large(100000, 7);
     CHECK(take(out.send(large)) == rtc::sent::queued);
+    std::vector<std::uint8_t> given(50000, 9);
+    CHECK(take(out.send_owned(std::move(given))) == rtc::sent::queued);
+    std::vector<std::uint8_t> refused(20'000'000, 9);
+    CHECK(status_of([&] { return out.send_owned(std::move(refused)); }) ==
+          rtc::status_code::too_large);
+    CHECK(refused.size() == 20'000'000);
 
     CHECK(recv_soon(in)->text() == "view");
     CHECK((recv_soon(in)->data == std::vector<std::uint8_t>{1, 2, 3}));
@@ -173,6 +179,7 @@ void messages(rtc::channel out, rtc::channel in) {
     } while (status == rtc::status_code::ok);
     CHECK(status == rtc::status_code::too_small && info.size() == large.size());
     CHECK(recv_soon(in)->data == large);
+    CHECK((recv_soon(in)->data == std::vector<std::uint8_t>(50000, 9)));
     CHECK(!take(in.recv()));
 
     CHECK(status_of([&] { return out.send_text("\xff"); }) == rtc::status_code::invalid);
