@@ -1216,6 +1216,19 @@ rover_rtc_status rover_rtc_peer_wait_us(const rover_rtc_peer *peer,
                                         int64_t timeout_us);
 
 /**
+ * As `rover_rtc_peer_wait_us()`, or until the descriptor `fd` is readable, which is `ROVER_RTC_AGAIN`. For a
+ * program with a loop of its own: give it your epoll descriptor, and look into your set when this
+ * returns. That is quicker than `rover_rtc_peer_fd()` in the set, by two wake-ups a round trip.
+ * `ROVER_RTC_INVALID` if the descriptor cannot be polled, or another thread waits for it here.
+ *
+ * Needs:
+ * `fd` is open until this returns.
+ */
+rover_rtc_status rover_rtc_peer_wait_fd(const rover_rtc_peer *peer,
+                                        int fd,
+                                        int64_t timeout_us);
+
+/**
  * Takes the next event. `ROVER_RTC_AGAIN` if there is none. Set `event->struct_size` before.
  *
  * Needs:

@@ -174,6 +174,32 @@ impl Peer {
         self.worker.wait(filled, end).unwrap_or_default()
     }
 
+    /// As [`Peer::wait`], or until a descriptor of the program's is readable; `true` only if [`Peer::next`]
+    /// may have something. With an epoll descriptor it is the whole loop of a program that waits for
+    /// other things too, and the quickest: the library works on this thread meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// If the descriptor cannot be polled, is being waited for here by another thread, or this thread
+    /// belongs to an asynchronous runtime; not once the peer is stopped.
+    #[cfg(unix)]
+    pub fn wait_or(
+        &self,
+        fd: std::os::fd::BorrowedFd<'_>,
+        patience: Option<Duration>,
+    ) -> std::io::Result<bool> {
+        if self.is_stopped() {
+            return Ok(false);
+        }
+        let filled = poll_fn(|cx| self.queue.poll_filled(cx));
+        let end = patience.and_then(|patience| clock::now().checked_add(patience));
+        let waited = self.worker.wait_or(filled, fd, end);
+        // It may have been stopped just now.
+        waited
+            .map(Option::unwrap_or_default)
+            .or_else(|e| if self.is_stopped() { Ok(false) } else { Err(e) })
+    }
+
     /// A descriptor that is readable exactly while [`Peer::next`] may have something, and once the
     /// peer is stopped. To be polled and nothing else; it is closed with the peer.
     ///

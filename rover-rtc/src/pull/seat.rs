@@ -4,11 +4,17 @@
 //! program's: twice the way. So who waits takes the seat and works meanwhile. The library's thread
 //! stands by, and takes the seat when nobody has waited for a moment.
 
+#[cfg(unix)]
+use std::io;
+#[cfg(unix)]
+use std::os::fd::BorrowedFd;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+#[cfg(unix)]
+use tokio::io::{Interest, unix::AsyncFd};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::Notify;
 
@@ -130,21 +136,37 @@ impl Seat {
         end: Option<Instant>,
     ) -> Option<T> {
         let future = pin!(future);
-        let Some(mut guest) = self.guest(true) else { return wait_until(future, end) };
-        let Guest { runtime: Some(runtime), timer, .. } = &mut guest else { return None };
-        runtime.block_on(async {
-            let over = async {
-                match end {
-                    Some(end) => timer.sleep_until(clock::now(), end).await,
-                    None => std::future::pending().await,
-                }
-            };
+        match self.guest(true) {
+            Some(mut guest) => guest.run(future, end),
+            None => wait_until(future, end),
+        }
+    }
+
+    /// As [`Seat::wait`], or until a descriptor is readable.
+    #[cfg(unix)]
+    pub(super) fn wait_or<T>(
+        &self,
+        future: impl Future<Output = T>,
+        fd: BorrowedFd<'_>,
+        end: Option<Instant>,
+    ) -> io::Result<Option<T>> {
+        let Some(mut guest) = self.guest(true) else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let either = async {
+            #[allow(
+                deprecated,
+                reason = "its replacement is unsafe, for types that lie about their descriptor; a \
+                          BorrowedFd cannot"
+            )]
+            let fd = AsyncFd::with_interest(fd, Interest::READABLE)?;
             tokio::select! {
                 biased;
-                done = future => Some(done),
-                () = over => None,
+                done = future => Ok(Some(done)),
+                readable = fd.readable() => readable.map(|_| None),
             }
-        })
+        };
+        guest.run(pin!(either), end).unwrap_or(Ok(None))
     }
 
     /// Lets the library do what there is to do, if nobody else does: what was sent is on its way then.
@@ -199,6 +221,25 @@ impl Seat {
 impl State {
     fn is_vacant(&self) -> bool {
         !self.owned && self.guests == 0 && self.turns < TURNS && !self.stopped
+    }
+}
+
+impl Guest<'_> {
+    fn run<T>(&mut self, future: impl Future<Output = T>, end: Option<Instant>) -> Option<T> {
+        let Self { runtime: Some(runtime), timer, .. } = self else { return None };
+        runtime.block_on(async {
+            let over = async {
+                match end {
+                    Some(end) => timer.sleep_until(clock::now(), end).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                done = future => Some(done),
+                () = over => None,
+            }
+        })
     }
 }
 

@@ -1,6 +1,10 @@
 //! The thread on which the library works.
 
 use std::future::Future;
+#[cfg(unix)]
+use std::io;
+#[cfg(unix)]
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -56,6 +60,17 @@ impl Worker {
         end: Option<Instant>,
     ) -> Option<T> {
         self.seat.wait(future, end)
+    }
+
+    /// The same, or until a descriptor is readable.
+    #[cfg(unix)]
+    pub(super) fn wait_or<T>(
+        &self,
+        future: impl Future<Output = T>,
+        fd: BorrowedFd<'_>,
+        end: Option<Instant>,
+    ) -> io::Result<Option<T>> {
+        self.seat.wait_or(future, fd, end)
     }
 
     /// Does what there is to do, if the library's thread leaves that to those who wait, and none does.

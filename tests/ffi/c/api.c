@@ -187,6 +187,21 @@ static void functions(void) {
     double before = now();
     CHECK(rover_rtc_peer_wait_us(p.one, 300) == ROVER_RTC_AGAIN && now() - before >= 0.0003);
 
+    int own[2];
+    CHECK(pipe(own) == 0);
+    CHECK(rover_rtc_peer_wait_fd(p.one, own[0], 300) == ROVER_RTC_AGAIN);
+    CHECK(write(own[1], "x", 1) == 1);
+    CHECK(rover_rtc_peer_wait_fd(p.one, own[0], -1) == ROVER_RTC_AGAIN);
+    OK(rover_rtc_channel_send(p.there, (const uint8_t *)"both", 4));
+    CHECK(read(own[0], text, 1) == 1);
+    OK(rover_rtc_peer_wait_fd(p.one, own[0], -1));
+    CHECK(receive(p.one, p.here, data, sizeof data) == 4);
+    OK(rover_rtc_channel_wait_acknowledged(p.there, (uint32_t)PATIENCE_MS));
+    CHECK(rover_rtc_peer_wait_fd(p.one, -1, 0) == ROVER_RTC_INVALID);
+    close(own[0]);
+    CHECK(rover_rtc_peer_wait_fd(p.one, own[0], 0) == ROVER_RTC_INVALID);
+    close(own[1]);
+
     rover_rtc_link *home, *found;
     OK(rover_rtc_peer_home(p.one, &home));
     OK(rover_rtc_link_name(home, text, sizeof text, &size));
@@ -258,7 +273,7 @@ static void functions(void) {
     rover_rtc_channel_statistics counted;
     counted.struct_size = sizeof counted;
     OK(rover_rtc_channel_stats(p.there, &counted));
-    CHECK(counted.mode == ROVER_RTC_MODE_RELIABLE && counted.sent == 2 && counted.acknowledged == 2);
+    CHECK(counted.mode == ROVER_RTC_MODE_RELIABLE && counted.sent == 3 && counted.acknowledged == 3);
 
     size_t clients = 0, connected = 0;
     OK(rover_rtc_server_count(p.server, &clients, &connected));
@@ -378,6 +393,7 @@ static void misuse(void) {
         CHECK(rover_rtc_peer_close(p) == ROVER_RTC_BAD_HANDLE);
         CHECK(rover_rtc_peer_wait(p, 0) == ROVER_RTC_BAD_HANDLE);
         CHECK(rover_rtc_peer_wait_us(p, 0) == ROVER_RTC_BAD_HANDLE);
+        CHECK(rover_rtc_peer_wait_fd(p, 0, 0) == ROVER_RTC_BAD_HANDLE);
         CHECK(rover_rtc_peer_next_event(p, &event) == ROVER_RTC_BAD_HANDLE);
         CHECK(rover_rtc_peer_fd(p, &fd) == ROVER_RTC_BAD_HANDLE);
         CHECK(rover_rtc_peer_home(p, &link) == ROVER_RTC_BAD_HANDLE);
