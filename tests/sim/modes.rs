@@ -160,3 +160,29 @@ fn the_newest_value_arrives() {
         assert!(values.len() < 500 && last < 2 * SECOND);
     }
 }
+
+/// Who has little room waits for round trips, not for the other side's leisure to acknowledge.
+#[test]
+fn a_small_outbox_goes_on_after_a_round_trip() {
+    let edge = Edge { delay: 10 * MS, ..Edge::default() };
+    let mut pair = Pair::connected(3, 1, &PathConfig::default(), &edge);
+    let outbox = OutboxConfig { max_messages: 8, ..OutboxConfig::default() };
+    let (id, few) = pair.ends[OFFERER]
+        .link
+        .open(pair.now, ChannelConfig { outbox, ..ChannelConfig::new("few") });
+    pair.run_for(SECOND);
+    let since = pair.now;
+    for number in 0..400u32 {
+        let taken = |pair: &mut Pair| {
+            few.try_push(pair.now, Message::binary(number.to_le_bytes().to_vec())).is_ok()
+        };
+        assert!(pair.run(SECOND, taken), "no room for message {number}");
+    }
+    let all =
+        |pair: &mut Pair| pair.ends[ANSWERER].messages.iter().filter(|m| m.1 == id).count() == 400;
+    assert!(pair.run(SECOND, all));
+    let took = pair.now - since;
+    println!("400 messages, 8 at a time, took {took:?}");
+    // 50 outboxes, each a round trip of 20 ms; at leisure it would be 100 ms and more.
+    assert!(took < 2 * SECOND, "{took:?}");
+}

@@ -330,6 +330,12 @@ impl Outbox {
         }
     }
 
+    /// Whether all of it is on its way, and no more than half is free: it may be full for its writer.
+    pub(super) fn is_used_up(&self) -> bool {
+        let queue = self.lock();
+        queue.messages.is_empty() && !queue.is_roomy()
+    }
+
     /// How many messages were dropped since this was last asked.
     pub(super) fn take_missing(&self) -> u64 {
         std::mem::take(&mut self.lock().missing)
@@ -510,10 +516,7 @@ impl Queue {
     fn wake(&mut self) {
         let (bytes, closed) = (self.bytes, self.closed);
         // Waking for every message would wake a thousand times for one full queue.
-        let kept = if self.mode == Mode::Latest { (0, 0) } else { self.held };
-        let (messages, held) = (self.messages.len() + kept.0, bytes + kept.1);
-        let roomy = held <= self.config.max_bytes / 2 && messages <= self.config.max_messages / 2;
-        if roomy || closed {
+        if closed || self.is_roomy() {
             self.waiting.drain(..).for_each(Waker::wake);
         }
         self.drained.retain(|(most, waker)| {
@@ -530,6 +533,13 @@ impl Queue {
 
     fn wake_settled(&mut self) {
         self.settled.drain(..).for_each(Waker::wake);
+    }
+
+    /// Whether half of it is free.
+    fn is_roomy(&self) -> bool {
+        let held = if self.mode == Mode::Latest { (0, 0) } else { self.held };
+        let (messages, bytes) = (self.messages.len() + held.0, self.bytes + held.1);
+        bytes <= self.config.max_bytes / 2 && messages <= self.config.max_messages / 2
     }
 
     fn limit(&self) -> usize {

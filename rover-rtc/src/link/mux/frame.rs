@@ -35,7 +35,8 @@ pub(super) const BEGIN: u8 = 2;
 pub(super) const END: u8 = 4;
 const KEYED: u8 = 8;
 const FORWARDED: u8 = 16;
-const FLAGS: u8 = 31;
+const ASKS: u8 = 32;
+const FLAGS: u8 = 63;
 
 /// One frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +98,8 @@ pub(super) struct Piece {
     pub(super) origin: Option<Origin>,
     /// Bytes of the whole message, in the first of several pieces.
     pub(super) total: u32,
+    /// The writer can do nothing until this is acknowledged.
+    pub(super) asks: bool,
     pub(super) data: Bytes,
 }
 
@@ -287,7 +290,8 @@ impl Reader {
         };
         let total = if begin && !end { self.u32()? } else { 0 };
         let data = self.bytes(length)?;
-        Ok(Piece { text: flags & TEXT != 0, begin, end, key, origin, total, data })
+        let (text, asks) = (flags & TEXT != 0, flags & ASKS != 0);
+        Ok(Piece { text, begin, end, key, origin, total, asks, data })
     }
 
     fn bytes(&mut self, length: usize) -> Result<Bytes, FrameError> {
@@ -368,11 +372,11 @@ impl<'a> DataWriter<'a> {
     }
 
     pub(super) fn push(&mut self, piece: &PieceRef<'_>) {
-        let PieceRef { text, begin, end, key, origin, total, data } = piece;
+        let PieceRef { text, begin, end, key, origin, total, asks, data } = piece;
         let mut flags = if *text { TEXT } else { 0 };
         flags |= if *begin { BEGIN } else { 0 } | if *end { END } else { 0 };
         flags |= if key.is_empty() { 0 } else { KEYED };
-        flags |= if origin.is_some() { FORWARDED } else { 0 };
+        flags |= if origin.is_some() { FORWARDED } else { 0 } | if *asks { ASKS } else { 0 };
         self.out.push(flags);
         self.out.extend_from_slice(&(data.len() as u16).to_be_bytes());
         if !key.is_empty() {
@@ -411,5 +415,6 @@ pub(super) struct PieceRef<'a> {
     pub(super) key: &'a [u8],
     pub(super) origin: Option<Origin>,
     pub(super) total: u32,
+    pub(super) asks: bool,
     pub(super) data: &'a [u8],
 }

@@ -14,8 +14,8 @@ pub fn encode(container: &mut Vec<u8>, count: usize, message: &[u8]) {
     for _ in 0..count {
         let data = &message[..message.len().min(PIECE)];
         let (begin, end) = (true, true);
-        let (key, origin, total) = (&[][..], None, 0);
-        writer.push(&PieceRef { text: false, begin, end, key, origin, total, data });
+        let (key, origin, total, asks) = (&[][..], None, 0, false);
+        writer.push(&PieceRef { text: false, begin, end, key, origin, total, asks, data });
     }
     writer.finish();
 }

@@ -176,7 +176,8 @@ impl Mux {
         {
             let (text, data) = (!queued.message.binary, &queued.message.data[..]);
             let (begin, end, key, origin) = (true, true, &[][..], queued.message.origin);
-            writer.push(&PieceRef { text, begin, end, key, origin, total: 0, data });
+            let total = 0;
+            writer.push(&PieceRef { text, begin, end, key, origin, total, asks: false, data });
             framed.datagram += 1;
             counters.sent += 1;
             self.stats.messages_sent += 1;

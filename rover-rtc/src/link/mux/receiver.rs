@@ -230,9 +230,11 @@ impl Receiver {
         mut arrived: impl FnMut(Arrival),
     ) {
         if number <= self.received || self.early.contains_key(&number) {
-            self.due.get_or_insert(when.ack_by);
+            let due = if piece.asks { when.now } else { when.ack_by };
+            self.due = Some(self.due.map_or(due, |d| d.min(due)));
             return;
         }
+        let asks = piece.asks;
         let cost = piece.data.len() + PIECE_COST;
         if self.beyond + cost > self.told.window + SLACK {
             // Nobody who keeps to the window gets here.
@@ -252,7 +254,7 @@ impl Receiver {
         } else {
             self.keep_early(number, Early::Piece(own(piece)));
         }
-        self.note(when);
+        self.note(if asks { When { ack_by: when.now, ..when } } else { when });
     }
 
     /// Takes word of numbers that no piece has.
@@ -609,8 +611,8 @@ fn own_bytes(bytes: &Bytes) -> Bytes {
 
 /// Pieces that wait for an acknowledgement at most, and their bytes: a fraction of what an outbox
 /// holds.
-const ACK_PIECES: u32 = 256;
-const ACK_BYTES: usize = 64 * 1024;
+pub(super) const ACK_PIECES: u32 = 256;
+pub(super) const ACK_BYTES: usize = 64 * 1024;
 
 /// Pieces after which it is told how much of a message is here.
 const PROGRESS: usize = 64;

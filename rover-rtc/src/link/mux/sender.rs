@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::frame::{DATA_HEAD, DataWriter, Entry, Frame, PIECE, PieceRef};
+use super::receiver::{ACK_BYTES, ACK_PIECES};
 use crate::link::channel::Mode;
 use crate::link::message::Message;
 use crate::link::outbox::{Outbox, Queued};
@@ -268,15 +269,28 @@ impl Sender {
                 self.at += 1;
                 continue;
             }
-            let sent = self.fill_data(number, limit, out, &mut begun);
+            let asks = self.is_quiet() && outbox.is_used_up();
+            let sent = self.fill_data(number, limit, asks, out, &mut begun);
             if !sent {
                 return begun;
             }
         }
     }
 
-    /// One data frame; false if nothing fits.
-    fn fill_data(&mut self, number: u16, limit: usize, out: &mut Vec<u8>, begun: &mut u64) -> bool {
+    /// Whether so little is under way that the other side acknowledges it at its leisure.
+    fn is_quiet(&self) -> bool {
+        self.next - 1 - self.received < u64::from(ACK_PIECES) && self.unreceived < ACK_BYTES
+    }
+
+    /// One data frame, whose last piece may ask to be acknowledged at once; false if nothing fits.
+    fn fill_data(
+        &mut self,
+        number: u16,
+        limit: usize,
+        asks: bool,
+        out: &mut Vec<u8>,
+        begun: &mut u64,
+    ) -> bool {
         if out.len() + DATA_HEAD > limit {
             return false;
         }
@@ -298,7 +312,8 @@ impl Sender {
                 break;
             }
             let (text, total) = (!message.binary, message.data.len() as u32);
-            writer.push(&PieceRef { text, begin, end, key, origin, total, data });
+            let asks = asks && self.send + 1 == self.next;
+            writer.push(&PieceRef { text, begin, end, key, origin, total, asks, data });
             self.unreceived += cost;
             self.send += 1;
             if end {

@@ -72,10 +72,10 @@ fn each_frame_reads_and_writes_as_the_page_says() {
         (
             "data",
             "Data { channel: 3 } [(5, Piece { text: true, begin: true, end: true, key: b\"\", \
-             origin: None, total: 0, data: b\"hi\" }), (6, Piece { text: false, begin: true, end: \
-             true, key: b\"arm\", origin: Some(Origin { epoch: 13, number: 9 }), total: 0, data: \
+             origin: None, total: 0, asks: false, data: b\"hi\" }), (6, Piece { text: false, begin: true, end: \
+             true, key: b\"arm\", origin: Some(Origin { epoch: 13, number: 9 }), total: 0, asks: false, data: \
              b\"\\x01\" }), (7, Piece { text: false, begin: true, end: false, key: b\"\", origin: \
-             None, total: 4098, data: b\"\\x02\" })]",
+             None, total: 4098, asks: false, data: b\"\\x02\" })]",
         ),
         ("ack", "Ack { channel: 3, serial: 2, received: 7, acked: 6, window: 65536 }"),
         ("skip", "Skip { channel: 1, from: 4, through: 5, lost: true }"),
