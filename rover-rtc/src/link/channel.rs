@@ -18,6 +18,11 @@ impl ChannelId {
     pub fn index(self) -> usize {
         self.0
     }
+
+    #[cfg(test)]
+    pub(crate) fn from_index(index: usize) -> Self {
+        Self(index)
+    }
 }
 
 /// What a channel promises. All but [`Mode::Plain`] are spoken in frames of this library

@@ -72,6 +72,12 @@ impl Feed {
             ring.first += 1;
             return;
         }
+        if ring.is_overtaken_by(&event)
+            && let Some(last) = ring.events.back_mut()
+        {
+            *last = event;
+            return;
+        }
         if ring.events.len() == MAX_EVENTS {
             ring.events.pop_front();
             ring.first += 1;
@@ -141,6 +147,16 @@ impl Drop for Reader {
 }
 
 impl Ring {
+    /// Whether nobody has read the last event, and this one says all that it does: a large message that
+    /// arrives while nobody looks must not push out what happened before.
+    fn is_overtaken_by(&self, event: &Event) -> bool {
+        let Event::Progress { channel, total, .. } = event else { return false };
+        let end = self.first + self.events.len() as u64;
+        matches!(self.events.back(), Some(Event::Progress { channel: c, total: t, .. })
+            if c == channel && t == total)
+            && self.readers.iter().all(|place| place.next < end)
+    }
+
     /// Those to be woken, without the lock: a waker may be all that keeps a reader.
     fn take_waiting(&mut self) -> Vec<Waker> {
         self.readers.iter_mut().filter_map(|place| place.waker.take()).collect()
@@ -206,6 +222,24 @@ mod tests {
         (0..MAX_EVENTS + 3).for_each(|n| feed.send(trouble(n)));
         assert_eq!(reader.recv().await, Err(Missing::Lagged(3)));
         assert_eq!(reader.recv().await, Ok(trouble(3)));
+    }
+
+    #[tokio::test]
+    async fn progress_that_nobody_looks_at_is_told_once() {
+        let feed = Feed::new();
+        let (reader, lazy) = (feed.subscription().reader(), feed.subscription().reader());
+        let id = crate::link::ChannelId::from_index(0);
+        let progress = |bytes| Event::Progress { channel: id, bytes, total: 1 << 24 };
+        feed.send(trouble(1));
+        (0..3 * MAX_EVENTS).for_each(|n| feed.send(progress(n)));
+        assert_eq!(reader.recv().await, Ok(trouble(1)));
+        assert_eq!(reader.recv().await, Ok(progress(3 * MAX_EVENTS - 1)));
+        // It has read that, so the next is another one; for the lazy one, too.
+        feed.send(progress(7));
+        assert_eq!(reader.recv().await, Ok(progress(7)));
+        for expected in [trouble(1), progress(3 * MAX_EVENTS - 1), progress(7)] {
+            assert_eq!(lazy.recv().await, Ok(expected));
+        }
     }
 
     #[tokio::test]
