@@ -303,6 +303,16 @@ impl Link {
         Ok(answer)
     }
 
+    /// Gives away the transport that is being negotiated: it is for another link.
+    pub(crate) fn take_next(&mut self) -> Option<Transport> {
+        self.next.take().map(|next| next.transport)
+    }
+
+    /// Takes a transport that another link has answered with, and that is not up yet.
+    pub(crate) fn adopt(&mut self, transport: Transport) {
+        self.next = Some(Box::new(self.attach(transport, false)));
+    }
+
     /// Gives up the transport that is being negotiated.
     pub fn hang_up(&mut self) {
         self.next = None;

@@ -90,10 +90,6 @@ impl Driver {
             return;
         };
         self.take_back(now, &mut ties, name);
-        // The last words of the link before, ahead of what the next one asks for.
-        while let Some((name, record)) = ties.poll_record() {
-            self.desk.iter().for_each(|desk| desk.submit(&name, record.clone()));
-        }
         match ties.dial(now, name, patience.unwrap_or(Duration::MAX)) {
             Err(error) => {
                 let _ = reply.send(Err(error));

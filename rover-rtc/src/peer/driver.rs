@@ -546,8 +546,16 @@ impl Driver {
         }
         if ties.take_changed() {
             for tie in ties.ties() {
-                let (id, names) = (tie.id(), names(tie.link()));
-                self.demux.set_ufrags(names.iter().map(String::as_str), Owner::Tie(id));
+                let (owner, names) = (Owner::Tie(tie.id()), names(tie.link()));
+                self.demux.set_ufrags(names.iter().map(String::as_str), owner);
+                // A call that goes on with another link takes its sources along.
+                let Some(next) = tie.link().next_transport() else { continue };
+                let sources = next.paths().iter().map(|p| (p.local(), p.remote()));
+                for source in sources.filter(|s| next.paths().accepts_record(s.0, s.1)) {
+                    if self.demux.owner(source).is_none() {
+                        self.demux.add_source(source, owner);
+                    }
+                }
             }
         }
     }

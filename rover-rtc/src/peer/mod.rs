@@ -289,7 +289,10 @@ impl Peer {
             return Err(WebrtcError::NoJournal(channel.label.clone()));
         }
         if let (Some(ties), Some(desk)) = (&mut ties, desk.clone()) {
-            ties.set_memory(move |name| desk.saved(name).map_err(|e| e.to_string()));
+            ties.set_memory(move |name, last| {
+                last.into_iter().for_each(|record| desk.submit(name, record));
+                desk.saved(name).map_err(|e| e.to_string())
+            });
         }
         let (sender, receiver) = mpsc::channel(COMMANDS);
         let (calls, called) = ties.as_ref().map(|_| mpsc::channel(CALLS)).unzip();

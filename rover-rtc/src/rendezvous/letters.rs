@@ -182,7 +182,13 @@ impl Rendezvous {
                 let Some(tie) = self.tie(id) else { return };
                 if tie.link.transport_of(&call).is_some() {
                     let why = DialError::Bye(tie.name.clone());
+                    // Its writer has called again since, and that letter was faster.
+                    let again = number < tie.offered && tie.call() == Some(call.as_str());
+                    let next = if again { self.take_call(id) } else { None };
                     self.remove(now, id, Some(why));
+                    if let Some(next) = next {
+                        self.go_on(now, next);
+                    }
                 }
             }
         }

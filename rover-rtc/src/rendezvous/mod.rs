@@ -11,10 +11,12 @@
 //! |---|---|
 //! | `mod.rs` | the verbs: dial, hang up, feed, poll |
 //! | `tie.rs` | one other peer: its ladder's steps, its transports |
+//! | `heir.rs` | a call that outlives the link on which it came |
 //! | `letters.rs` | letters in: who may say what about which call |
 //! | `post.rs` | letters out, and what the hub says |
 //! | `places.rs` | addresses of this side, as they come and go |
 
+mod heir;
 mod letters;
 mod places;
 mod post;
@@ -89,7 +91,7 @@ pub enum TieEvent {
 /// Who knows what the journal has.
 struct Memory(Box<Remember>);
 
-type Remember = dyn FnMut(&str) -> Result<Vec<Saved>, String> + Send;
+type Remember = dyn FnMut(&str, Vec<Record>) -> Result<Vec<Saved>, String> + Send;
 
 impl std::fmt::Debug for Memory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -180,11 +182,12 @@ impl Rendezvous {
         }
     }
 
-    /// Says that there is a journal, and who knows what it has of a peer of a name. Links have
-    /// records for it from now on, which are answered by [`Rendezvous::recorded`].
+    /// Says that there is a journal, and who knows what it has of a peer of a name, once it has kept
+    /// the last records of the link before, which are given along. Links have records for it from
+    /// now on, which are answered by [`Rendezvous::recorded`].
     pub fn set_memory(
         &mut self,
-        memory: impl FnMut(&str) -> Result<Vec<Saved>, String> + Send + 'static,
+        memory: impl FnMut(&str, Vec<Record>) -> Result<Vec<Saved>, String> + Send + 'static,
     ) {
         self.memory = Some(Memory(Box::new(memory)));
     }
@@ -236,9 +239,14 @@ impl Rendezvous {
         Ok(tie.id)
     }
 
-    /// Ends a link and forgets it.
+    /// Ends a link and forgets it. A call of the other side that is under way on it goes on: it is
+    /// for the next link.
     pub fn hang_up(&mut self, now: Instant, id: TieId) {
+        let call = self.take_call(id);
         self.remove(now, id, None);
+        if let Some(call) = call {
+            self.go_on(now, call);
+        }
     }
 
     /// Says good-bye on a link, and nothing more: what that takes to send must still go out.
@@ -280,8 +288,11 @@ impl Rendezvous {
         remote: SocketAddr,
         datagram: &[u8],
     ) -> bool {
-        let taken =
-            self.tie(id).is_some_and(|tie| tie.link.handle_datagram(now, local, remote, datagram));
+        // An answer may be to a check that went out before its call had a link of its own.
+        let owner = self.ties.iter().find(|t| t.id == id || t.before == Some(id)).map(|t| t.id);
+        let Some(tie) = owner.and_then(|id| self.tie(id)) else { return false };
+        let id = tie.id;
+        let taken = tie.link.handle_datagram(now, local, remote, datagram);
         self.collect(now, id);
         taken
     }
@@ -438,7 +449,11 @@ impl Rendezvous {
         let id = TieId(self.next_id);
         self.next_id += 1;
         // Without what is known of it a link would take and give numbers that are taken.
-        let saved = self.memory.as_mut().map(|memory| (memory.0)(name)).transpose();
+        let records = std::mem::take(&mut self.records);
+        let (last, others): (VecDeque<_>, _) = records.into_iter().partition(|(of, _)| of == name);
+        self.records = others;
+        let last = last.into_iter().map(|(_, record)| record).collect();
+        let saved = self.memory.as_mut().map(|memory| (memory.0)(name, last)).transpose();
         let saved = saved.map_err(DialError::Journal)?;
         self.ties.push(Tie::new(now, id, name, ours, &self.config, saved));
         Ok(self.ties.last_mut().expect("one has just been pushed"))

@@ -25,6 +25,8 @@ pub struct TieId(pub(super) u64);
 #[derive(Debug)]
 pub struct Tie {
     pub(super) id: TieId,
+    /// The link on which its call began.
+    pub(super) before: Option<TieId>,
     pub(super) name: String,
     pub(super) link: Link,
     /// The channel on which letters travel.
@@ -107,6 +109,7 @@ impl Tie {
         }
         Self {
             id,
+            before: None,
             name: name.to_owned(),
             link,
             signal,

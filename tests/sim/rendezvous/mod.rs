@@ -1,5 +1,6 @@
 //! Links between named peers: calls, glare, trickled candidates, ladders, hubs that die or lie.
 
+mod again;
 mod calls;
 mod glare;
 mod ladder;
