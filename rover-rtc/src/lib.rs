@@ -38,8 +38,13 @@
 
 #![forbid(unsafe_code)]
 
+// So that the command line is written as programs are that use the library.
+extern crate self as rover_rtc;
+
 #[doc(hidden)]
 pub mod bench_support;
+#[doc(hidden)]
+pub mod cli;
 mod config;
 mod error;
 pub mod event;

@@ -2,9 +2,9 @@
 
 use std::error::Error;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::Args;
+use rover_rtc::cli::ExitCode;
 use rover_rtc::identity::{Identity, IdentityError, KnownPeers, valid_name};
 use rover_rtc::util::state_dir;
 

@@ -11,9 +11,9 @@ mod net;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
+use rover_rtc::cli::ExitCode;
 use rover_rtc::{ChannelConfig, Mode as Promise, OutboxConfig, PeerConfig, Priority, Redundancy};
 
 /// Options of `bench`.

@@ -8,9 +8,8 @@ mod report;
 mod scratch;
 mod stream;
 
-use std::process::ExitCode;
-
 use clap::Args;
+use rover_rtc::cli::ExitCode;
 
 /// Shows what the link does when networks die: a hub, two rovers, two networks each.
 #[derive(Debug, Args)]

@@ -1,10 +1,10 @@
 //! The side that receives: a task for each link that another rover has called.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rover_rtc::cli::ExitCode;
 use rover_rtc::util::{clock, stop_requested};
 use rover_rtc::{Channel, Event, Message, PeerLink};
 use tokio::sync::mpsc;

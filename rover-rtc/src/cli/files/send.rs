@@ -3,11 +3,11 @@
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
+use rover_rtc::cli::ExitCode;
 use rover_rtc::peer::Events;
 use rover_rtc::util::{clock, random, stop_requested};
 use rover_rtc::{Channel, DialError, Event, Peer, PeerLink, WebrtcError};

@@ -1,7 +1,7 @@
 //! What was measured, as a table or as JSON.
 
+use rover_rtc::cli::ExitCode;
 use std::fmt::Write as _;
-use std::process::ExitCode;
 
 use serde_json::{Value, json};
 

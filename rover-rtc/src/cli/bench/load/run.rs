@@ -2,11 +2,11 @@
 
 use std::error::Error;
 use std::fs;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use rover_rtc::cli::ExitCode;
 use rover_rtc::util::{clock, random, stop_requested};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
