@@ -1,0 +1,59 @@
+"""What has to happen when the process forks or ends: everything that is open is known here."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import warnings
+import weakref
+from typing import Protocol
+
+from . import _native
+
+
+class Open(Protocol):
+    """Something that has threads of the library."""
+
+    def _stop_now(self) -> None:
+        """Ends it in this thread, within two seconds."""
+
+
+_open: weakref.WeakSet[Open] = weakref.WeakSet()
+
+
+def opened(thing: Open) -> None:
+    """Notes that it is to be stopped when the interpreter ends."""
+    _open.add(thing)
+
+
+def closed(thing: Open) -> None:
+    """Notes that it has been stopped."""
+    _open.discard(thing)
+
+
+def leaked(thing: Open) -> None:
+    """Stops what nobody has closed and nobody can close any more, and warns of that."""
+    if sys.is_finalizing():
+        # Its threads end with the process.
+        return
+    warnings.warn(f"unclosed {thing!r}", ResourceWarning, stacklevel=3, source=thing)
+    thing._stop_now()
+
+
+@atexit.register
+def _at_exit() -> None:
+    for thing in list(_open):
+        warnings.warn(f"unclosed {thing!r} at exit", ResourceWarning, stacklevel=2, source=thing)
+        thing._stop_now()
+    _open.clear()
+
+
+def _in_child() -> None:
+    _native.after_fork()
+    # They are of the parent, which has their threads; here they raise ForkError.
+    _open.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)

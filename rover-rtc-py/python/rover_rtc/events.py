@@ -1,0 +1,231 @@
+"""What happens to a peer and its links.
+
+Each event is a dataclass with the `link` it happened to, and a `kind`, which is the name of the event
+in the C interface (`ROVER_RTC_EVENT_...`)::
+
+    async for event in peer.events():
+        match event:
+            case events.PathSwitched(path=path):
+                print("now by", path)
+            case events.Recovered(outage_ms=ms):
+                print(f"back after {ms:.0f} ms")
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from .types import PathKind
+
+__all__ = [
+    "Called",
+    "ChannelClosed",
+    "ChannelOpened",
+    "Closed",
+    "Dialing",
+    "Disconnected",
+    "Event",
+    "Gap",
+    "Outage",
+    "PathSwitched",
+    "PeerRestarted",
+    "Progress",
+    "Recovered",
+    "Restarting",
+    "Resumed",
+    "StateChanged",
+    "Trouble",
+]
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event."""
+
+    link: Any
+    """The link that it happened to."""
+    kind: ClassVar[str] = ""
+    """Name of the event in the C interface."""
+
+    def __repr__(self) -> str:
+        mine = (f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if f.name != "link")
+        told = ", ".join([getattr(self.link, "name", "") or "hub", *mine])
+        return f"<{type(self).__name__} {told}>"
+
+
+@dataclass(frozen=True, repr=False)
+class Called(Event):
+    """Another peer has called; `link` is new. `accept()` gives it out, too."""
+
+    kind = "CALLED"
+
+
+@dataclass(frozen=True, repr=False)
+class ChannelOpened(Event):
+    """A channel is open: for the first time, or on a new connection."""
+
+    kind = "CHANNEL_OPEN"
+    channel: str
+    """Its label."""
+
+
+@dataclass(frozen=True, repr=False)
+class ChannelClosed(Event):
+    """The other side has closed a channel."""
+
+    kind = "CHANNEL_CLOSED"
+    channel: str
+    """Its label."""
+
+
+@dataclass(frozen=True, repr=False)
+class StateChanged(Event):
+    """The connection's state is another one."""
+
+    kind = "STATE"
+    state: Literal["new", "checking", "connected", "disconnected"]
+    """Not connected yet, looking for a path, a path lives, no path lives."""
+
+
+@dataclass(frozen=True, repr=False)
+class PathSwitched(Event):
+    """Another path carries the messages."""
+
+    kind = "PATH_SWITCH"
+    path: PathKind
+    """What it goes through."""
+    cause: Literal["first", "died", "came_back", "faster", "direct"]
+    """Why: the first one, the one before died, it came back, it is faster, it needs no relay."""
+    local: str
+    """Its local address, with port."""
+    remote: str
+    """Its remote address, with port."""
+
+
+@dataclass(frozen=True, repr=False)
+class Outage(Event):
+    """No path lives any more; messages wait."""
+
+    kind = "OUTAGE"
+
+
+@dataclass(frozen=True, repr=False)
+class Recovered(Event):
+    """Messages flow again."""
+
+    kind = "RECOVERED"
+    outage_ms: float
+    """How long they did not, in milliseconds."""
+    by: Literal["path", "transport"]
+    """What brought them back: a path of the same connection, or a new connection."""
+
+
+@dataclass(frozen=True, repr=False)
+class Resumed(Event):
+    """The link goes on on a new connection."""
+
+    kind = "RESUMED"
+    replayed: int
+    """Messages that are sent once more."""
+
+
+@dataclass(frozen=True, repr=False)
+class PeerRestarted(Event):
+    """The process of the other side was restarted."""
+
+    kind = "PEER_RESTARTED"
+
+
+@dataclass(frozen=True, repr=False)
+class Gap(Event):
+    """Messages will not come: the other side has dropped them."""
+
+    kind = "GAP"
+    channel: str
+    """On this channel."""
+    lost: int | None
+    """Pieces of 4 KiB at most; None if nobody knows."""
+
+
+@dataclass(frozen=True, repr=False)
+class Progress(Event):
+    """A large message is coming in."""
+
+    kind = "PROGRESS"
+    channel: str
+    """On this channel."""
+    received: int
+    """Bytes that are here."""
+    total: int
+    """Bytes of the message."""
+
+
+@dataclass(frozen=True, repr=False)
+class Restarting(Event):
+    """The connection is being restarted through the hub."""
+
+    kind = "RESTARTING"
+
+
+@dataclass(frozen=True, repr=False)
+class Dialing(Event):
+    """A new connection is being made."""
+
+    kind = "DIALING"
+    attempt: int
+    """For so many times in this outage."""
+
+
+@dataclass(frozen=True, repr=False)
+class Trouble(Event):
+    """Something failed and will be tried again."""
+
+    kind = "TROUBLE"
+    text: str
+    """What."""
+
+
+@dataclass(frozen=True, repr=False)
+class Disconnected(Event):
+    """The connection is over. A link with the hub, or one that was called here, makes a new one."""
+
+    kind = "DISCONNECTED"
+    text: str
+    """Why."""
+
+
+@dataclass(frozen=True, repr=False)
+class Closed(Event):
+    """The link is closed for good."""
+
+    kind = "CLOSED"
+
+
+def _of_native(
+    link: Any, kind: str, label: str | None, value: int | None, other: int, text: str, more: str
+) -> Event | None:
+    """An event of a link, of what the native module tells."""
+    channel = label or ""
+    if kind == "STATE":
+        return StateChanged(link, text)  # type: ignore[arg-type]
+    if kind == "PATH_SWITCH":
+        (local, remote), (path, cause) = text.split(" "), more.split(" ")
+        return PathSwitched(link, path, cause, local, remote)  # type: ignore[arg-type]
+    if kind == "RECOVERED":
+        return Recovered(link, (value or 0) / 1e3, "transport" if other else "path")
+    if kind == "RESUMED":
+        return Resumed(link, value or 0)
+    if kind == "DIALING":
+        return Dialing(link, value or 0)
+    if kind == "GAP":
+        return Gap(link, channel, value)
+    if kind == "PROGRESS":
+        return Progress(link, channel, value or 0, other)
+    if kind in ("CHANNEL_OPEN", "CHANNEL_CLOSED"):
+        return (ChannelOpened if kind == "CHANNEL_OPEN" else ChannelClosed)(link, channel)
+    if kind in ("TROUBLE", "DISCONNECTED"):
+        return (Trouble if kind == "TROUBLE" else Disconnected)(link, text)
+    plain = {c.kind: c for c in (Outage, PeerRestarted, Restarting, Closed)}.get(kind)
+    return None if plain is None else plain(link)
