@@ -14,7 +14,13 @@ from dataclasses import replace
 from typing import Any, Generic, NoReturn, TypeVar
 
 from . import _native, _process, events
-from .errors import ClosedError, ConnectionLost, FullError, NotFoundError, RoverRtcError
+from .errors import (
+    ClosedError,
+    ConnectionLost,
+    FullError,
+    NotFoundError,
+    RoverRtcError,
+)
 from .events import Event
 from .types import (
     Buffer,
@@ -331,6 +337,7 @@ class BasePeer(Handle, Generic[L]):
     """A peer of a hub, or, without a hub, of another peer."""
 
     _link_class: type[L]
+    _forks: int
 
     def __init__(self, native: _native.Peer, name: str | None, description: str | None) -> None:
         self._native = native
@@ -453,18 +460,14 @@ class BasePeer(Handle, Generic[L]):
 
     def _stop_now(self) -> None:
         try:
-            self._native.stop()
+            if not _process.is_parents(self):
+                self._native.stop()
         finally:
             self._finish()
 
     def __del__(self) -> None:
         # Without the attribute it has never been made.
         if not getattr(self, "_stopped", True):
-            try:
-                self._native.home()
-            except ClosedError:
-                # Of the parent, before a fork.
-                return
             _process.leaked(self)
 
     def __repr__(self) -> str:

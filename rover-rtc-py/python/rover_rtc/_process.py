@@ -15,6 +15,9 @@ from . import _native
 class Open(Protocol):
     """Something that has threads of the library."""
 
+    _forks: int
+    """`forks()` when it was made."""
+
     def _stop_now(self) -> None:
         """Ends it in this thread, within two seconds."""
 
@@ -24,6 +27,7 @@ _open: weakref.WeakSet[Open] = weakref.WeakSet()
 
 def opened(thing: Open) -> None:
     """Notes that it is to be stopped when the interpreter ends."""
+    thing._forks = _native.forks()
     _open.add(thing)
 
 
@@ -32,10 +36,15 @@ def closed(thing: Open) -> None:
     _open.discard(thing)
 
 
+def is_parents(thing: Open) -> bool:
+    """Whether it was made before a fork, and this is the child: then it is the parent's to close."""
+    return thing._forks != _native.forks()
+
+
 def leaked(thing: Open) -> None:
     """Stops what nobody has closed and nobody can close any more, and warns of that."""
-    if sys.is_finalizing():
-        # Its threads end with the process.
+    if sys.is_finalizing() or is_parents(thing):
+        # Its threads end with the process, or are not here.
         return
     warnings.warn(f"unclosed {thing!r}", ResourceWarning, stacklevel=3, source=thing)
     thing._stop_now()

@@ -136,6 +136,7 @@ class _Sender:
         self.restarts = channel._link._restarts
         self.hash = hashlib.sha256()
         self.offset = 0
+        self.told = 0
 
     def run(self) -> Steps[SentFile]:
         file = yield Work(lambda: open(self.path, "rb"))
@@ -168,6 +169,8 @@ class _Sender:
                 raise _Vain("it comes damaged all the time")
             if said["type"] != "done":
                 raise _Again
+            if self.progress is not None:
+                self.progress(size, size)
             return SentFile(str(said["name"]), size, sha256)
 
     def _hear(self) -> Steps[dict[str, Any]]:
@@ -218,8 +221,10 @@ class _Sender:
 
     def _tell(self, size: int) -> None:
         if self.progress is not None:
-            # What waits here is not there yet.
-            self.progress(max(0, self.offset - self.channel.queued_bytes), size)
+            # What waits here is not there yet. It has more bytes than those of the file.
+            sent = self.offset - self.channel.queued_bytes
+            self.told = max(self.told, sent)
+            self.progress(self.told, size)
 
 
 def receiving(

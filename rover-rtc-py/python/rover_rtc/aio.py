@@ -514,6 +514,9 @@ class Peer(BasePeer[Link]):
         """
         if self._stopped:
             return
+        if _process.is_parents(self):
+            self._finish()
+            return
         if self._closing is None:
             self._unwatch()
             try:
@@ -685,6 +688,8 @@ def _wrap(name: str | None, with_hub: bool) -> Callable[[Any], Peer]:
 class Server(Handle):
     """A hub in this process: `serve` makes it. It has threads of its own."""
 
+    _forks: int
+
     def __init__(self, native: _native.Server) -> None:
         self._native = native
         self._stopped = False
@@ -738,15 +743,11 @@ class Server(Handle):
     def _stop_now(self) -> None:
         self._stopped = True
         _process.closed(self)
-        self._native.stop()
+        if not _process.is_parents(self):
+            self._native.stop()
 
     def __del__(self) -> None:
         if not getattr(self, "_stopped", True):
-            try:
-                self._native.address  # noqa: B018
-            except ClosedError:
-                # Of the parent, before a fork.
-                return
             _process.leaked(self)
 
     def __repr__(self) -> str:

@@ -577,6 +577,8 @@ def answer(
 class Server(Handle):
     """A hub in this process: `serve` makes it. It has threads of its own."""
 
+    _forks: int
+
     def __init__(self, native: _native.Server) -> None:
         self._native = native
         self._stopped = False
@@ -626,15 +628,11 @@ class Server(Handle):
     def _stop_now(self) -> None:
         self._stopped = True
         _process.closed(self)
-        self._native.stop()
+        if not _process.is_parents(self):
+            self._native.stop()
 
     def __del__(self) -> None:
         if not getattr(self, "_stopped", True):
-            try:
-                self._native.address  # noqa: B018
-            except ClosedError:
-                # Of the parent, before a fork.
-                return
             _process.leaked(self)
 
     def __repr__(self) -> str:
