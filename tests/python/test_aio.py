@@ -22,7 +22,14 @@ def test_messages_of_all_kinds(hub: sync.Server, run: Run) -> None:
             here, there = link.channel("data"), back.channel("data")
             numpy = pytest.importorskip("numpy")
             array = numpy.arange(6, dtype="float64").reshape(2, 3)
-            sent = ["text \N{ROCKET}", b"bytes", bytearray(b"array"), memoryview(b"view"), array, b""]
+            sent = [
+                "text \N{ROCKET}",
+                b"bytes",
+                bytearray(b"array"),
+                memoryview(b"view"),
+                array,
+                b"",
+            ]
             for data in sent:
                 await here.send(data)
             got = [await there.recv() for _ in sent]

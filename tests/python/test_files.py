@@ -60,6 +60,7 @@ async def both(
 def test_it_goes_on_where_it_was(hub: sync.Server, run: Run, file: Path, tmp_path: Path) -> None:
     async def test() -> None:
         async with pair(hub) as (link, back):
+
             def progress(done: int, size: int) -> None:
                 if done > size / 3:
                     receiving.cancel()

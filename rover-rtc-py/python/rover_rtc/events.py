@@ -42,12 +42,15 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Event:
-    """An event."""
+    """An event.
+
+    Attributes:
+        link: The link that it happened to.
+        kind: Name of the event in the C interface.
+    """
 
     link: Any
-    """The link that it happened to."""
     kind: ClassVar[str] = ""
-    """Name of the event in the C interface."""
 
     def __repr__(self) -> str:
         mine = (f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if f.name != "link")
@@ -64,44 +67,57 @@ class Called(Event):
 
 @dataclass(frozen=True, repr=False)
 class ChannelOpened(Event):
-    """A channel is open: for the first time, or on a new connection."""
+    """A channel is open: for the first time, or on a new connection.
+
+    Attributes:
+        channel: Its label.
+    """
 
     kind = "CHANNEL_OPEN"
     channel: str
-    """Its label."""
 
 
 @dataclass(frozen=True, repr=False)
 class ChannelClosed(Event):
-    """The other side has closed a channel."""
+    """The other side has closed a channel.
+
+    Attributes:
+        channel: Its label.
+    """
 
     kind = "CHANNEL_CLOSED"
     channel: str
-    """Its label."""
 
 
 @dataclass(frozen=True, repr=False)
 class StateChanged(Event):
-    """The connection's state is another one."""
+    """The connection's state is another one.
+
+    Attributes:
+        state: Not connected yet, looking for a path, a path lives, no path lives.
+    """
 
     kind = "STATE"
     state: Literal["new", "checking", "connected", "disconnected"]
-    """Not connected yet, looking for a path, a path lives, no path lives."""
 
 
 @dataclass(frozen=True, repr=False)
 class PathSwitched(Event):
-    """Another path carries the messages."""
+    """Another path carries the messages.
+
+    Attributes:
+        path: What it goes through.
+        cause: Why: the first one, the one before died, it came back, it is faster, it needs no
+            relay.
+        local: Its local address, with port.
+        remote: Its remote address, with port.
+    """
 
     kind = "PATH_SWITCH"
     path: PathKind
-    """What it goes through."""
     cause: Literal["first", "died", "came_back", "faster", "direct"]
-    """Why: the first one, the one before died, it came back, it is faster, it needs no relay."""
     local: str
-    """Its local address, with port."""
     remote: str
-    """Its remote address, with port."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -113,22 +129,28 @@ class Outage(Event):
 
 @dataclass(frozen=True, repr=False)
 class Recovered(Event):
-    """Messages flow again."""
+    """Messages flow again.
+
+    Attributes:
+        outage_ms: How long they did not, in milliseconds.
+        by: What brought them back: a path of the same connection, or a new connection.
+    """
 
     kind = "RECOVERED"
     outage_ms: float
-    """How long they did not, in milliseconds."""
     by: Literal["path", "transport"]
-    """What brought them back: a path of the same connection, or a new connection."""
 
 
 @dataclass(frozen=True, repr=False)
 class Resumed(Event):
-    """The link goes on on a new connection."""
+    """The link goes on on a new connection.
+
+    Attributes:
+        replayed: Messages that are sent once more.
+    """
 
     kind = "RESUMED"
     replayed: int
-    """Messages that are sent once more."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -140,26 +162,32 @@ class PeerRestarted(Event):
 
 @dataclass(frozen=True, repr=False)
 class Gap(Event):
-    """Messages will not come: the other side has dropped them."""
+    """Messages will not come: the other side has dropped them.
+
+    Attributes:
+        channel: On this channel.
+        lost: Pieces of 4 KiB at most; None if nobody knows.
+    """
 
     kind = "GAP"
     channel: str
-    """On this channel."""
     lost: int | None
-    """Pieces of 4 KiB at most; None if nobody knows."""
 
 
 @dataclass(frozen=True, repr=False)
 class Progress(Event):
-    """A large message is coming in."""
+    """A large message is coming in.
+
+    Attributes:
+        channel: On this channel.
+        received: Bytes that are here.
+        total: Bytes of the message.
+    """
 
     kind = "PROGRESS"
     channel: str
-    """On this channel."""
     received: int
-    """Bytes that are here."""
     total: int
-    """Bytes of the message."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -171,29 +199,38 @@ class Restarting(Event):
 
 @dataclass(frozen=True, repr=False)
 class Dialing(Event):
-    """A new connection is being made."""
+    """A new connection is being made.
+
+    Attributes:
+        attempt: For so many times in this outage.
+    """
 
     kind = "DIALING"
     attempt: int
-    """For so many times in this outage."""
 
 
 @dataclass(frozen=True, repr=False)
 class Trouble(Event):
-    """Something failed and will be tried again."""
+    """Something failed and will be tried again.
+
+    Attributes:
+        text: What.
+    """
 
     kind = "TROUBLE"
     text: str
-    """What."""
 
 
 @dataclass(frozen=True, repr=False)
 class Disconnected(Event):
-    """The connection is over. A link with the hub, or one that was called here, makes a new one."""
+    """The connection is over. A link with the hub, or one that was called here, makes a new one.
+
+    Attributes:
+        text: Why.
+    """
 
     kind = "DISCONNECTED"
     text: str
-    """Why."""
 
 
 @dataclass(frozen=True, repr=False)
