@@ -182,27 +182,33 @@ class Subscription(Handle):
 class Feed:
     """Gives each event to all who read; those before the first reader wait for it."""
 
-    __slots__ = ("_first", "_readers")
+    __slots__ = ("_first", "_lock", "_readers")
 
     def __init__(self) -> None:
         self._first: deque[Event] | None = deque(maxlen=EVENTS)
         self._readers: weakref.WeakSet[Subscription] = weakref.WeakSet()
+        # One thread may begin to read while another one pulls; reentrant, for readers may be
+        # collected at any time.
+        self._lock = threading.RLock()
 
     def read(self, make: Callable[[deque[Event] | None], Any]) -> Any:
-        first, self._first = self._first, None
-        reader = make(first)
-        self._readers.add(reader)
-        return reader
+        with self._lock:
+            first, self._first = self._first, None
+            reader = make(first)
+            self._readers.add(reader)
+            return reader
 
     def push(self, event: Event) -> None:
-        if self._first is not None:
-            self._first.append(event)
-        for reader in list(self._readers):
-            reader._push(event)
+        with self._lock:
+            if self._first is not None:
+                self._first.append(event)
+            for reader in self._readers:
+                reader._push(event)
 
     def end(self) -> None:
-        for reader in list(self._readers):
-            reader._end()
+        with self._lock:
+            for reader in self._readers:
+                reader._end()
 
 
 class BaseLink(Handle, Generic[C]):

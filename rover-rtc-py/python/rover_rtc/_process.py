@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import threading
 import warnings
 import weakref
 from typing import Protocol
@@ -23,17 +24,21 @@ class Open(Protocol):
 
 
 _open: weakref.WeakSet[Open] = weakref.WeakSet()
+# Threads may open and close at the same time; reentrant, for what is collected may be closed then.
+_lock = threading.RLock()
 
 
 def opened(thing: Open) -> None:
     """Notes that it is to be stopped when the interpreter ends."""
     thing._forks = _native.forks()
-    _open.add(thing)
+    with _lock:
+        _open.add(thing)
 
 
 def closed(thing: Open) -> None:
     """Notes that it has been stopped."""
-    _open.discard(thing)
+    with _lock:
+        _open.discard(thing)
 
 
 def is_parents(thing: Open) -> bool:
@@ -46,19 +51,30 @@ def leaked(thing: Open) -> None:
     if sys.is_finalizing() or is_parents(thing):
         # Its threads end with the process, or are not here.
         return
-    warnings.warn(f"unclosed {thing!r}", ResourceWarning, stacklevel=3, source=thing)
-    thing._stop_now()
+    try:
+        warnings.warn(f"unclosed {thing!r}", ResourceWarning, stacklevel=3, source=thing)
+    finally:
+        thing._stop_now()
 
 
 @atexit.register
 def _at_exit() -> None:
-    for thing in list(_open):
-        warnings.warn(f"unclosed {thing!r} at exit", ResourceWarning, stacklevel=2, source=thing)
-        thing._stop_now()
-    _open.clear()
+    with _lock:
+        things = list(_open)
+        _open.clear()
+    try:
+        for thing in things:
+            text = f"unclosed {thing!r} at exit"
+            warnings.warn(text, ResourceWarning, stacklevel=2, source=thing)
+    finally:
+        for thing in things:
+            thing._stop_now()
 
 
 def _in_child() -> None:
+    global _lock
+    # Another thread may have held it.
+    _lock = threading.RLock()
     _native.after_fork()
     # They are of the parent, which has their threads; here they raise ForkError.
     _open.clear()

@@ -358,10 +358,13 @@ class Link(BaseLink[Channel]):
             hear = ask
 
             def take() -> Any:
-                message = channel.try_recv()
+                message = channel._take()
                 return message if message is not None else (hear.is_over(self) or None)
 
-            heard = self._peer._until(take, None, "")
+            try:
+                heard = self._peer._until(take, None, "")
+            except ClosedError as error:
+                raise channel._over(error) from None
             return None if heard is True else heard
         if isinstance(ask, _transfer.Work):
             return ask.work()
@@ -487,8 +490,8 @@ class Peer(BasePeer[Link]):
 
     def _poll(self, seconds: float | None) -> None:
         """Polls for all that wait, and tells them. With the lock, which it lets go meanwhile."""
-        self._polling = True
         try:
+            self._polling = True
             self._news.release()
             try:
                 _readable(self._fd, seconds)
