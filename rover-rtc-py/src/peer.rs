@@ -1,12 +1,13 @@
 //! Peers.
 
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use rover_rtc::util::clock;
 use rover_rtc::{WebrtcError, pull};
 
 use crate::config;
@@ -84,6 +85,31 @@ impl Peer {
         Ok(events)
     }
 
+    /// Waits until `next_events` may have something, or this descriptor is readable, for so many
+    /// seconds at most, and lets the library work on this thread meanwhile. Other Python threads run.
+    #[pyo3(signature = (fd, seconds))]
+    fn wait_or(&self, py: Python<'_>, fd: RawFd, seconds: Option<f64>) -> PyResult<()> {
+        let peer = self.peer.get()?;
+        let patience = seconds.and_then(|s| Duration::try_from_secs_f64(s.max(0.0)).ok());
+        let end = patience.and_then(|patience| clock::now().checked_add(patience));
+        loop {
+            let since = clock::now();
+            let left = end.map_or(SIGNALS, |end| end.saturating_duration_since(since).min(SIGNALS));
+            #[allow(unsafe_code, reason = "Python has descriptors as numbers")]
+            // SAFETY: it is the caller's, who waits here.
+            let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+            let there = py.detach(|| peer.wait_or(fd, Some(left)));
+            let there = there.map_err(|error| Failure::io(&error))? || peer.is_stopped();
+            py.check_signals()?;
+            let now = clock::now();
+            // Before the time is over it was the descriptor.
+            if there || now.saturating_duration_since(since) < left || end.is_some_and(|t| t <= now)
+            {
+                return Ok(());
+            }
+        }
+    }
+
     /// The link with the hub, or, without a hub, with the other peer.
     fn home(&self) -> Result<Link, Failure> {
         Ok(Link::new(self.peer.get()?.home().clone()))
@@ -132,6 +158,9 @@ impl Peer {
         Ok(())
     }
 }
+
+/// So often who waits looks for signals, Ctrl-C among them: the library's wait is not ended by them.
+const SIGNALS: Duration = Duration::from_millis(50);
 
 /// Gives a link or channel a number, unless it has one.
 pub(crate) fn name_once(get: impl Fn() -> usize, set: impl Fn(usize)) {

@@ -56,6 +56,7 @@ from .errors import (
     TransferError,
 )
 from .events import Event
+from .loop import EventLoop, run
 from .types import (
     FILES,
     ChannelConfig,
@@ -79,6 +80,7 @@ __all__ = [
     "Connecting",
     "ConnectionLost",
     "Event",
+    "EventLoop",
     "Events",
     "ForkError",
     "FullError",
@@ -106,6 +108,7 @@ __all__ = [
     "errors",
     "events",
     "offer",
+    "run",
     "serve",
     "sync",
     "types",

@@ -31,6 +31,7 @@ from ._base import (
 from ._transfer import Progress, ReceivedFile, SentFile
 from .errors import ClosedError, ConnectionLost, TimeoutError
 from .events import Event
+from .loop import EventLoop
 from .types import Buffer, ChannelConfig, PeerConfig, ServerConfig, _settings
 
 if TYPE_CHECKING:
@@ -439,6 +440,8 @@ class Peer(BasePeer[Link]):
         self._closing: asyncio.Future[None] | None = None
         super().__init__(native, name, description)
         loop.add_reader(self._fd, _reader(self))
+        if isinstance(loop, EventLoop):
+            loop._adopt(native)
 
     async def __aenter__(self) -> Self:
         return self
@@ -561,6 +564,8 @@ class Peer(BasePeer[Link]):
             self._pull()
 
     def _unwatch(self) -> None:
+        if isinstance(self._loop, EventLoop):
+            self._loop._release(self._native)
         if not self._loop.is_closed():
             self._loop.remove_reader(self._fd)
 
