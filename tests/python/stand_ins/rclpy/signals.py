@@ -1,0 +1,8 @@
+"""Signals."""
+
+import enum
+
+
+class SignalHandlerOptions(enum.Enum):
+    NO = 0
+    ALL = 3
