@@ -81,7 +81,6 @@ class Bench:
             ordered=not self.opt.unordered,
             outbox_messages=sys.maxsize,
             outbox_bytes=1 << 20 if bulk else sys.maxsize,
-            max_message=self.opt.size if self.opt.size > 256 << 10 else None,
         )
 
     async def connect(self, dir: Path, tag: str = "") -> rover_rtc.Peer:
@@ -264,10 +263,16 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=100, help="messages a second (default 100)")
     parser.add_argument("--num", type=int, default=1, help="connections, in mode hold (default 1)")
     parser.add_argument(
-        "--channel", choices=["plain", "reliable"], default="plain", help="its mode; both sides the same"
+        "--channel",
+        choices=["plain", "reliable"],
+        default="plain",
+        help="its mode (default plain); both sides the same",
     )
     parser.add_argument("--unordered", action="store_true", help="plain only")
-    return parser.parse_args()
+    opt = parser.parse_args()
+    if opt.channel == "plain" and opt.size > 256 << 10:
+        parser.error("a plain channel takes messages of 256 KiB at most: use --channel reliable")
+    return opt
 
 
 if __name__ == "__main__":

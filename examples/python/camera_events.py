@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 import rover_rtc
 from rover_rtc import ChannelConfig
-from shared import parser, run, tell, until_stopped
+from shared import connect, parser, run, tell, until_stopped
 
 EXAMPLES = """
   camera_events.py --name viewer
@@ -123,9 +123,7 @@ class Viewer:
 
 
 async def main(opt: argparse.Namespace) -> None:
-    async with rover_rtc.connect(
-        opt.server, name=opt.name, bind=opt.bind, channels=CHANNELS
-    ) as peer:
+    async with connect(opt, opt.name, CHANNELS) as peer:
         telling = asyncio.create_task(tell(peer.events()))
         if opt.peer:
             camera = Camera(*opt.size)

@@ -16,7 +16,7 @@ from typing import Any, Literal, cast
 
 import rover_rtc
 from rover_rtc import ChannelConfig
-from shared import parser, run, tell, until_stopped
+from shared import connect, parser, run, tell, until_stopped
 
 MODES = """which MODE, and which QoS it has on both sides:
   reliable   every message, in order, once; those of an outage come after it. QoS reliable, keep
@@ -197,9 +197,7 @@ class Bridge:
 async def main(opt: argparse.Namespace) -> None:
     with Ros(opt.node) as ros:
         channels = [topic.channel() for topic in (*opt.out, *opt.into)]
-        async with rover_rtc.connect(
-            opt.server, name=opt.name, bind=opt.bind, channels=channels
-        ) as peer:
+        async with connect(opt, opt.name, channels) as peer:
             telling = asyncio.create_task(tell(peer.events()))
             bridge = Bridge(ros, opt)
             await until_stopped(bridge.run(peer), opt.seconds)

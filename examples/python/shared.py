@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
 from typing import Any
 
 import rover_rtc
-from rover_rtc import events
+from rover_rtc import ChannelConfig, events
 
 
 def parser(description: str | None, examples: str) -> argparse.ArgumentParser:
@@ -28,8 +30,32 @@ def parser(description: str | None, examples: str) -> argparse.ArgumentParser:
         metavar="ADDRESS",
         help="local address to use, may be repeated (default: those of all interfaces)",
     )
+    made.add_argument(
+        "--state",
+        type=Path,
+        metavar="DIR",
+        help="where its key is kept, and those of others (default ~/.local/state/rover-rtc/NAME)",
+    )
     made.add_argument("--seconds", type=float, help="end after so long (default: never)")
     return made
+
+
+def connect(
+    opt: argparse.Namespace, name: str, channels: Sequence[ChannelConfig]
+) -> rover_rtc.Connecting[rover_rtc.Peer]:
+    """A peer of this name, with the key that it had before.
+
+    Whoever has met a name once takes no other key for it: without a state, others would not talk with
+    this program any more after it was started again.
+    """
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return rover_rtc.connect(
+        opt.server,
+        name=name,
+        state_dir=opt.state or Path(home) / "rover-rtc" / name,
+        bind=opt.bind,
+        channels=channels,
+    )
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

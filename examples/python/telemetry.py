@@ -15,7 +15,7 @@ import time
 
 import rover_rtc
 from rover_rtc import ChannelConfig
-from shared import parser, run, tell, until_stopped
+from shared import connect, parser, run, tell, until_stopped
 
 EXAMPLES = """
   telemetry.py --name station                                (prints what comes)
@@ -115,9 +115,7 @@ class Station:
 
 
 async def main(opt: argparse.Namespace) -> None:
-    async with rover_rtc.connect(
-        opt.server, name=opt.name, bind=opt.bind, channels=CHANNELS
-    ) as peer:
+    async with connect(opt, opt.name, CHANNELS) as peer:
         telling = asyncio.create_task(tell(peer.events()))
         if opt.peer:
             rover = Rover(opt.rate)

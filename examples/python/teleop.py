@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import rover_rtc
 from rover_rtc import ChannelConfig, events
-from shared import parser, run, tell, until_stopped
+from shared import connect, parser, run, tell, until_stopped
 
 KEYS = """keys of the operator: w s faster and slower, a d left and right, space to stop, q to quit;
 :TEXT and Enter sends a command, such as ":lights on". They may come from a pipe, too.
@@ -227,10 +227,7 @@ async def keys() -> AsyncIterator[str]:
 
 
 async def main(opt: argparse.Namespace) -> None:
-    name = opt.name or opt.role
-    async with rover_rtc.connect(
-        opt.server, name=name, bind=opt.bind, channels=CHANNELS
-    ) as peer:
+    async with connect(opt, opt.name or opt.role, CHANNELS) as peer:
         telling = asyncio.create_task(tell(peer.events()))
         if opt.role == "rover":
             await until_stopped(Rover().run(peer), opt.seconds)
