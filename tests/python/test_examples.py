@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -385,6 +386,55 @@ def test_ros2_bridge_wants_topics(tmp_path: Path) -> None:
             program.prints(why)
         finally:
             program.kill()
+
+
+def notebook_lines(first: str) -> str:
+    """The code in the README that begins with this line."""
+    text = (EXAMPLES.parent / "README.md").read_text()
+    found = re.search(rf"(?m)^    {re.escape(first)}\n(?:    .*\n)+", text)
+    assert found, first
+    return textwrap.dedent(found[0])
+
+
+@pytest.mark.parametrize(
+    ("first", "end"),
+    [
+        ("import rover_rtc", "await link.peer.close()"),
+        ("from rover_rtc import sync", "link.peer.close()"),
+    ],
+)
+def test_the_notebook_lines_work(stage: Stage, tmp_path: Path, first: str, end: str) -> None:
+    pytest.importorskip("IPython")
+    cells = notebook_lines(first).replace("127.0.0.1:3000", stage.address)
+    script = tmp_path / "cells.py"
+    script.write_text(
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "shell = InteractiveShell()\n"
+        f"for cell in {[*cells.splitlines(), 'print(link.health.state)', end]!r}:\n"
+        "    shell.run_cell(cell).raise_error()\n"
+    )
+    with sync.connect(
+        stage.address, name="rover-1", bind=["127.0.0.1"], channels=["log"]
+    ) as rover:
+        notebook = subprocess.Popen(
+            [sys.executable, str(script)],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={
+                **os.environ,
+                "IPYTHONDIR": str(tmp_path / "ipython"),
+                "PYTHONPATH": str(Path(rover_rtc.__file__).parents[1]),
+            },
+        )
+        try:
+            channel = rover.accept(timeout=PATIENCE).channel("log")
+            channel.send(f"{channel.recv(timeout=PATIENCE).text} yourself")
+            text, _ = notebook.communicate(timeout=PATIENCE)
+        finally:
+            notebook.kill()
+            notebook.wait()
+    assert text.decode().splitlines() == ["hello yourself", "up"]
 
 
 class Bench:
