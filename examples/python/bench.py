@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""One end of a measured connection, with asyncio: what `rover-rtc bench` is in Rust, by the same contract,
-so that both can be measured side by side, and beside other libraries' drivers.
+"""One end of a measured connection, with asyncio: what `rover-rtc bench` is in Rust, by the same
+contract, so that both can be measured side by side, and beside other libraries' drivers.
 
 Signaling goes through files in a directory.
 """
@@ -20,6 +20,7 @@ from typing import NoReturn
 
 import rover_rtc
 from rover_rtc import ChannelConfig, events
+from shared import positive
 
 WARM_UP, AFTER, BEFORE_SENDING, ECHO_PATIENCE = 1.0, 0.7, 0.3, 12.0
 HEAD = struct.Struct("<QQ")
@@ -195,7 +196,7 @@ class Bench:
         return received, size
 
     async def paced(self, channel: rover_rtc.Channel) -> dict[str, object]:
-        """Sends message i at i / rate seconds after the first; collects echoes, if there are to be some."""
+        """Sends message i at i / rate seconds after the first, and collects what is echoed."""
         total = int(self.opt.seconds * self.opt.rate)
         padding = bytes(max(self.opt.size, HEAD.size) - HEAD.size)
         rtts: list[float] = []
@@ -258,9 +259,11 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--size", type=int, default=100, help="bytes of a message (default 100)")
     parser.add_argument(
-        "--seconds", type=float, default=5, help="to measure or to send (default 5)"
+        "--seconds", type=positive, default=5, help="to measure or to send (default 5)"
     )
-    parser.add_argument("--rate", type=float, default=100, help="messages a second (default 100)")
+    parser.add_argument(
+        "--rate", type=positive, default=100, help="messages a second (default 100)"
+    )
     parser.add_argument("--num", type=int, default=1, help="connections, in mode hold (default 1)")
     parser.add_argument(
         "--channel",
@@ -270,6 +273,8 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--unordered", action="store_true", help="plain only")
     opt = parser.parse_args()
+    if opt.size < 1 or opt.num < 1:
+        parser.error("sizes and numbers begin with 1")
     if opt.channel == "plain" and opt.size > 256 << 10:
         parser.error("a plain channel takes messages of 256 KiB at most: use --channel reliable")
     return opt

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A camera's frames, each one large message, to a viewer: the newest frame wins.
 
-A network that is too slow for all frames gets fewer of them, not older ones. The viewer tells what it
-has seen, so that the camera knows how old a frame is there without a common clock.
+A network that is too slow for all frames gets fewer of them, not older ones. The viewer tells what
+it has seen, so that the camera knows how old a frame is there without a common clock.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 import rover_rtc
 from rover_rtc import ChannelConfig
-from shared import connect, parser, run, tell, until_stopped
+from shared import connect, parser, positive, run, tell, until_stopped
 
 EXAMPLES = """
   camera_events.py --name viewer
@@ -138,6 +138,8 @@ async def main(opt: argparse.Namespace) -> None:
 
 def size(text: str) -> tuple[int, int]:
     width, height = (int(part) for part in text.split("x"))
+    if not (0 < width < 1 << 16 and 0 < height < 1 << 16):
+        raise ValueError(text)
     return width, height
 
 
@@ -149,6 +151,6 @@ if __name__ == "__main__":
         "--size", type=size, default=(640, 480), metavar="WxH", help="of a frame (default 640x480)"
     )
     options.add_argument(
-        "--fps", type=float, default=30, help="frames a second (default %(default)s)"
+        "--fps", type=positive, default=30, help="frames a second (default %(default)s)"
     )
     run(main(options.parse_args()))

@@ -36,8 +36,16 @@ def parser(description: str | None, examples: str) -> argparse.ArgumentParser:
         metavar="DIR",
         help="where its key is kept, and those of others (default ~/.local/state/rover-rtc/NAME)",
     )
-    made.add_argument("--seconds", type=float, help="end after so long (default: never)")
+    made.add_argument("--seconds", type=positive, help="end after so long (default: never)")
     return made
+
+
+def positive(text: str) -> float:
+    """A rate or time of the command line."""
+    value = float(text)
+    if not 0 < value < 1e9:
+        raise ValueError(text)
+    return value
 
 
 def connect(
@@ -45,8 +53,8 @@ def connect(
 ) -> rover_rtc.Connecting[rover_rtc.Peer]:
     """A peer of this name, with the key that it had before.
 
-    Whoever has met a name once takes no other key for it: without a state, others would not talk with
-    this program any more after it was started again.
+    Whoever has met a name once takes no other key for it: without a state, others would not talk
+    with this program any more after it was started again.
     """
     home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return rover_rtc.connect(

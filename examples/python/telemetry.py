@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Telemetry from rovers to a station, through outages.
 
-Nothing here knows of networks that come and go: what is sent while there is none waits, and the link
-mends itself. Stop the hub, the station or a rover for a while, and look at the counts.
+Nothing here knows of networks that come and go: what is sent while there is none waits, and the
+link mends itself. Stop the hub, the station or a rover for a while, and look at the counts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 
 import rover_rtc
 from rover_rtc import ChannelConfig
-from shared import connect, parser, run, tell, until_stopped
+from shared import connect, parser, positive, run, tell, until_stopped
 
 EXAMPLES = """
   telemetry.py --name station                                (prints what comes)
@@ -56,7 +56,7 @@ class Rover:
                 self.sent += 1
             else:
                 self.held_back += 1
-            # After a pause of the machine the samples go on; those that were missed are not made up.
+            # After a pause of the machine the samples go on; those missed are not made up.
             due = max(due + 1 / self.rate, time.monotonic())
             await asyncio.sleep(due - time.monotonic())
 
@@ -136,6 +136,6 @@ if __name__ == "__main__":
     options.add_argument("--name", required=True, help="this side's name at the hub")
     options.add_argument("--peer", help="whom to send to; without it, prints what others send")
     options.add_argument(
-        "--rate", type=float, default=10, help="samples a second (default %(default)s)"
+        "--rate", type=positive, default=10, help="samples a second (default %(default)s)"
     )
     run(main(options.parse_args()))

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Teleoperation: an operator drives a rover by its name, wherever both are.
 
-Three channels, each with the promise that its messages need: "drive" carries the newest wish for each
-axis (an old one is worse than none), "command" carries what must arrive, in order and before all else,
-and "telemetry" carries the newest state of the rover back.
+Three channels, each with the promise that its messages need: "drive" carries the newest wish for
+each axis (an old one is worse than none), "command" carries what must arrive, in order and before
+all else, and "telemetry" carries the newest state of the rover back.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ class Operator:
             link.channel("drive").try_send(f"{speed:+.2f}", key=axis)
 
     def stop(self, link: rover_rtc.Link) -> None:
-        # Both ways: the command arrives before all else, and no wish that comes after it is an old one.
+        # Both: the command arrives before all else, and no wish that comes after it is an old one.
         self.wishes = dict.fromkeys(self.wishes, 0.0)
         self.wish(link)
         link.channel("command").try_send("stop")

@@ -98,7 +98,7 @@ class Stage:
         self.programs: list[Program] = []
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            self.address = "127.0.0.1:{}".format(free.getsockname()[1])
+            self.address = f"127.0.0.1:{free.getsockname()[1]}"
         self.hub: sync.Server | None = None
         self.open_hub()
 
@@ -490,7 +490,8 @@ def test_bench_sets_up(stage: Stage, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("channel", "size"), [("plain", 64), ("plain", 262_144), ("reliable", 64), ("reliable", 1 << 20)]
+    ("channel", "size"),
+    [("plain", 64), ("plain", 262_144), ("reliable", 64), ("reliable", 1 << 20)],
 )
 def test_bench_measures_throughput(stage: Stage, tmp_path: Path, channel: str, size: int) -> None:
     flags = ("--seconds", "0.5", "--size", str(size), "--channel", channel)
@@ -531,7 +532,7 @@ def test_bench_holds(stage: Stage, tmp_path: Path) -> None:
 
 
 def test_bench_refuses_what_it_does_not_know(tmp_path: Path) -> None:
-    for flags in (["--fast"], ["--mode", "walk"], ["--size", "300000"]):
+    for flags in (["--fast"], ["--mode", "walk"], ["--size", "300000"], ["--rate", "0"]):
         program = Program("bench", "offer", "--dir", str(tmp_path), "--mode", "setup", *flags)
         try:
             assert program.process.wait(PATIENCE) == 2
