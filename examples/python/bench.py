@@ -284,6 +284,6 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["features"]:
         sys.exit()
     try:
-        asyncio.run(Bench(parse()).run())
+        rover_rtc.run(Bench(parse()).run())
     except KeyboardInterrupt:
         sys.exit(130)

@@ -71,7 +71,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     try:
-        asyncio.run(main)
+        rover_rtc.run(main)
     except rover_rtc.RoverRtcError as error:
         sys.exit(f"{type(error).__name__}: {error}")
 

@@ -16,6 +16,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 from . import _native, _process, events
 from .errors import (
     ClosedError,
+    ConnectError,
     ConnectionLost,
     FullError,
     NotFoundError,
@@ -225,6 +226,10 @@ class BaseLink(Handle, Generic[C]):
         self._closed = False
         # Set when the other side has ended it: "bye" or "lost".
         self._end = ""
+        # Why there is no connection, as long as there is none.
+        self._why = ""
+        # This side ends it.
+        self._own = False
         # Times that the process of the other side was restarted.
         self._restarts = 0
 
@@ -299,13 +304,17 @@ class BaseLink(Handle, Generic[C]):
         """Why it is over, if somebody else has ended it."""
         if self._end == "lost":
             return ConnectionLost(f"{self._name} was away for too long: call it again")
+        if self._closed and self._why and not (self._end or self._own):
+            return ConnectError(self._why, "DIAL")
         return None
 
     def _on_event(self, event: tuple[Any, ...]) -> None:
         _, _, label, value, other, text, more = event
         kind = event[0]
-        if kind == "DISCONNECTED" and more:
-            self._end = more
+        if kind == "DISCONNECTED":
+            self._end, self._why = more or self._end, text
+        elif kind != "CLOSED":
+            self._why = ""
         told = events._of_native(self, kind, label, value, other, text, more)
         if told is not None:
             self._feed.push(told)
@@ -317,6 +326,13 @@ class BaseLink(Handle, Generic[C]):
         if kind == "CLOSED":
             self._finish()
         self._changed()
+
+    def _hang_up(self) -> None:
+        """Begins to close it; with the home link all of its peer's."""
+        peer = self._peer
+        for link in list(peer._links.values()) if self is peer._home else [self]:
+            link._own = True
+        self._native.close()
 
     def _finish(self) -> None:
         """It is over."""
@@ -460,6 +476,7 @@ class BasePeer(Handle, Generic[L]):
                 told = events.Closed(link)
                 link._feed.push(told)
                 self._feed.push(told)
+                link._own = True
                 link._finish()
                 link._changed()
         self._feed.end()

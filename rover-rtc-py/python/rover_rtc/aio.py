@@ -411,7 +411,7 @@ class Link(BaseLink[Channel]):
         """
         if self._closed:
             return
-        self._native.close()
+        self._hang_up()
         while not self._closed:
             await self._changes.wait()
 

@@ -376,7 +376,7 @@ class Link(BaseLink[Channel]):
         time. The home link ends with its peer, and the peer's other links with it.
         """
         if not self._closed:
-            self._native.close()
+            self._hang_up()
             self._peer._until(lambda: self._closed or None, None, "")
 
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::channel::{ChannelConfig, Mode};
+use super::channel::{ChannelConfig, Mode, PLAIN_MESSAGE};
 use super::message::Message;
 use crate::error::SendError;
 use crate::stats::Drops;
@@ -119,6 +119,8 @@ impl Outbox {
         let mut limits = config.outbox;
         match (config.mode, limits.when_full) {
             (Mode::Datagram, _) => limits.max_message = limits.max_message.min(MAX_DATAGRAM),
+            // SCTP takes no more at a time, and it is not cut into pieces.
+            (Mode::Plain, _) => limits.max_message = limits.max_message.min(PLAIN_MESSAGE),
             // What `send` has promised to keep is not dropped.
             (Mode::Durable, WhenFull::DropOldest | WhenFull::KeepLatest) => {
                 limits.when_full = WhenFull::Refuse;
@@ -600,6 +602,19 @@ mod tests {
 
     fn context() -> Context<'static> {
         Context::from_waker(Waker::noop())
+    }
+
+    #[test]
+    fn what_the_transport_cannot_take_is_refused() {
+        for (mode, most) in [(Mode::Plain, PLAIN_MESSAGE), (Mode::Datagram, MAX_DATAGRAM)] {
+            let mut config = ChannelConfig::of_mode("test", mode);
+            config.outbox.max_message = usize::MAX;
+            let outbox = Outbox::new(&config);
+            let push = |size| outbox.try_push(clock::now(), Message::binary(vec![0; size]));
+            assert!(push(most).is_ok());
+            let refused = push(most + 1);
+            assert!(matches!(refused, Err(SendError::TooLarge { limit, .. }) if limit == most));
+        }
     }
 
     #[test]
