@@ -1,59 +1,76 @@
-"""A hub and two rovers for each test, on loopback."""
+"""Runs coroutine functions as tests, and looks after each test for what it has left open."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
-from typing import Any
+import gc
+import inspect
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-import rover_rtc
-from rover_rtc import ChannelConfig, aio, sync
-
-CHANNELS = [
-    ChannelConfig("data"),
-    ChannelConfig("pose", "latest"),
-    ChannelConfig("datagrams", "datagram"),
-    ChannelConfig("manual", manual_ack=True),
-    ChannelConfig("small", outbox_messages=4),
-    ChannelConfig("refusing", outbox_messages=1, when_full="refuse"),
-    rover_rtc.FILES,
-]
-
-LOCAL: dict[str, Any] = {"bind": ["127.0.0.1"], "channels": CHANNELS}
-
-Run = Callable[[Coroutine[Any, Any, None]], None]
+import rig
+from rover_rtc import sync
 
 
-@pytest.fixture
-def hub() -> Iterator[sync.Server]:
-    with sync.serve("127.0.0.1:0", udp=["127.0.0.1:0"]) as hub:
-        yield hub
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """An `async def` test has an event loop of its own, in debug mode."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    given = {name: pyfuncitem.funcargs[name] for name in names}
+    asyncio.run(pyfuncitem.obj(**given), debug=True)
+    return True
 
 
-@pytest.fixture
-def run() -> Run:
-    """Runs a test's coroutine, for 30 s at most."""
-
-    def run(test: Coroutine[Any, Any, None]) -> None:
-        asyncio.run(asyncio.wait_for(test, 30), debug=True)
-
-    return run
-
-
-@asynccontextmanager
-async def pair(hub: sync.Server) -> AsyncIterator[tuple[aio.Link, aio.Link]]:
-    """A link as its two ends see it."""
-    async with rover_rtc.connect(hub.url, name="one", **LOCAL) as one:
-        async with rover_rtc.connect(hub.url, name="two", **LOCAL) as two:
-            link = await one.dial("two", timeout=10)
-            yield link, await two.accept()
+@pytest.fixture(autouse=True)
+def _nothing_is_left() -> Iterator[None]:
+    yield
+    # What was not closed warns when it is collected, and that fails the test that left it.
+    gc.collect()
+    left = [t.name for t in threading.enumerate() if t.name != "rover-rtc-log"]
+    assert left == ["MainThread"]
 
 
 @pytest.fixture
-def sync_pair(hub: sync.Server) -> Iterator[tuple[sync.Link, sync.Link]]:
-    with sync.connect(hub.url, name="one", **LOCAL) as one:
-        with sync.connect(hub.url, name="two", **LOCAL) as two:
-            yield one.dial("two", timeout=10), two.accept(timeout=10)
+def hub() -> Iterator[str]:
+    """The URL of a hub."""
+    with rig.serve() as server:
+        yield server.url
+
+
+@pytest.fixture
+def hub_process() -> Iterator[rig.HubProcess]:
+    """A hub that can be paused and killed."""
+    with rig.HubProcess() as process:
+        yield process
+
+
+@pytest.fixture
+def server() -> Iterator[sync.Server]:
+    """A hub."""
+    with rig.serve() as server:
+        yield server
+
+
+@pytest.fixture
+def rust() -> Path:
+    """The program `rover-rtc`."""
+    return _given("ROVER_RTC_BIN", "the program rover-rtc")
+
+
+@pytest.fixture
+def c_rover() -> Path:
+    """The rover of examples/c/telemetry.c."""
+    return _given("ROVER_RTC_C_ROVER", "examples/c/telemetry.c, built")
+
+
+def _given(variable: str, what: str) -> Path:
+    path = os.environ.get(variable)
+    if not path:
+        pytest.skip(f"{variable} does not name {what}: cargo test --test python builds it")
+    return Path(path)
