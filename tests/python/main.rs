@@ -1,0 +1,69 @@
+//! The Python package as its users meet it: installed by pip into an environment of its own, then
+//! pytest, mypy, and the first lines of its README there. `pytest tests/python` runs the first part
+//! in any environment that has the package.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    unreachable_pub,
+    reason = "tests"
+)]
+#![cfg(target_os = "linux")]
+
+mod environment;
+#[path = "../ffi/rig.rs"]
+#[allow(dead_code, reason = "its suite uses the rest")]
+mod rig;
+mod rovers;
+#[path = "../support/scratch.rs"]
+mod scratch;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::time::Duration;
+
+use environment::environment;
+use rig::root;
+
+/// For what does not take longer than a minute on an idle machine.
+const MINUTES: Duration = Duration::from_secs(600);
+
+#[test]
+fn pytest_passes() {
+    let Some(python) = environment() else { return };
+    let c_rover = environment::c_rover();
+    let mut pytest = python.strict(["-m", "pytest", "-p", "no:cacheprovider", "tests/python"]);
+    pytest.env("ROVER_RTC_BIN", env!("CARGO_BIN_EXE_rover-rtc"));
+    pytest.env("ROVER_RTC_C_ROVER", c_rover);
+    environment::done("pytest", &mut pytest, 2 * MINUTES);
+}
+
+#[test]
+fn types_are_right() {
+    let Some(python) = environment() else { return };
+    let mut checked = vec!["tests/python"];
+    // What uses the package has to fit its types, too.
+    checked.extend(root().join("examples/python").exists().then_some("examples/python"));
+    let cache = python.cache();
+    let strict = ["-m", "mypy", "--strict", "--cache-dir", &cache];
+    let package = ["--package", "rover_rtc"];
+    for what in [&package[..], &checked] {
+        let mut mypy = python.command(strict.iter().chain(what));
+        mypy.env("MYPYPATH", root().join("tests/python"));
+        environment::done("mypy", &mut mypy, MINUTES);
+    }
+    let mut stubtest = python.command(["-m", "mypy.stubtest", "rover_rtc._native"]);
+    environment::done("stubtest", &mut stubtest, MINUTES);
+}
+
+/// What a reader tries first.
+#[test]
+fn the_first_lines_of_the_readme_run() {
+    let Some(python) = environment() else { return };
+    let readme = std::fs::read_to_string(root().join("rover-rtc-py/README.md")).unwrap();
+    let (_, code) = readme.split_once("```python\n").expect("the README has an example");
+    let (code, _) = code.split_once("```").unwrap();
+    let mut example = python.strict(["-c", code]);
+    environment::done("the README's example", &mut example, MINUTES / 10);
+}
