@@ -18,12 +18,15 @@ from rover_rtc import sync
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """An `async def` test has an event loop of its own, in debug mode."""
+    """An `async def` test has an event loop of its own, in debug mode.
+
+    A limit that the loop itself keeps ends it in an orderly way, before that of pytest.ini would.
+    """
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     names = inspect.signature(pyfuncitem.obj).parameters
     given = {name: pyfuncitem.funcargs[name] for name in names}
-    asyncio.run(pyfuncitem.obj(**given), debug=True)
+    asyncio.run(asyncio.wait_for(pyfuncitem.obj(**given), rig.LIMIT), debug=True)
     return True
 
 

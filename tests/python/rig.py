@@ -25,6 +25,11 @@ PATIENCE = 30.0
 """Seconds that something may take. Generous: the machine may be busy, and who waits longer than a
 moment is about to fail anyhow."""
 
+LIMIT = 50.0
+"""Seconds that an asynchronous test may take."""
+
+PYTHON = sys.executable
+
 ROOT = Path(__file__).parents[2]
 
 E = TypeVar("E", bound=events.Event)
@@ -203,7 +208,7 @@ class Program:
 
 def script(source: str, *arguments: str) -> Program:
     """A Python program, strict as these tests are."""
-    command = [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(source)]
+    command = [PYTHON, "-X", "dev", "-W", "error", "-c", textwrap.dedent(source)]
     return Program([*command, *arguments])
 
 
@@ -226,7 +231,7 @@ class HubProcess:
 
     @staticmethod
     def _start(listen: str) -> Program:
-        command = [sys.executable, "-m", "rover_rtc", "server", "--listen", listen]
+        command = [PYTHON, "-m", "rover_rtc", "server", "--listen", listen]
         return Program([*command, "--udp", f"{LOOPBACK}:0"])
 
     def pause(self) -> None:
