@@ -36,7 +36,7 @@ def _nothing_is_left() -> Iterator[None]:
     # What was not closed warns when it is collected, and that fails the test that left it.
     gc.collect()
     left = [t.name for t in threading.enumerate() if t.name != "rover-rtc-log"]
-    assert left == ["MainThread"]
+    assert left == ["MainThread"] and rig.peers_that_run() == 0
 
 
 @pytest.fixture
