@@ -12,6 +12,8 @@
 #![cfg(target_os = "linux")]
 
 mod environment;
+#[path = "../support/process.rs"]
+mod process;
 #[path = "../ffi/rig.rs"]
 #[allow(dead_code, reason = "its suite uses the rest")]
 mod rig;

@@ -144,7 +144,7 @@ def sync_event_of(feed: sync.Events, kind: type[E]) -> E:
 class Program:
     """A child process, and its lines of both streams. Killed at the end."""
 
-    def __init__(self, arguments: Sequence[str | Path], **environment: str) -> None:
+    def __init__(self, arguments: Sequence[object], **environment: str) -> None:
         self.process = subprocess.Popen(
             [str(a) for a in arguments],
             stdin=subprocess.DEVNULL,

@@ -35,6 +35,8 @@ async def send(link: rover_rtc.Link, rate: float, seconds: float) -> None:
         await pose.send(f"{numbered} x=1.0 y=2.0")
         if log.try_send(f"{numbered} from Python"):
             numbered += 1
+            if numbered % 200 == 0:
+                print(f"{numbered} lines so far")
         else:
             held_back += 1
         await asyncio.sleep(1 / rate)

@@ -2,7 +2,7 @@
 //! Python side is `rover.py`, with the arguments and the last line of `examples/c/telemetry.c`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rover_rtc::net::{FaultRule, Faults};
@@ -10,7 +10,7 @@ use rover_rtc::pull::{Channel, Event, Peer, Server};
 use rover_rtc::{ChannelConfig, Message, Mode, PeerConfig, ServerConfig};
 
 use crate::environment::{Python, c_rover, environment};
-use crate::rig::{finish, text};
+use crate::process::{Line, Program};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -41,18 +41,27 @@ fn rust_rover(hub: &Server, name: &str) -> (Peer, Faults) {
     (Peer::connect(config).unwrap(), faults)
 }
 
-fn python_rover(python: &Python, hub: &Server, arguments: &[&str]) -> Child {
-    start(&mut python.strict(["tests/python/rover.py"]), hub, arguments)
+fn python_rover(python: &Python, hub: &Server, arguments: &str) -> Program {
+    start(python.strict(["tests/python/rover.py"]), hub, arguments)
 }
 
-fn c_rover_of(hub: &Server, arguments: &[&str]) -> Child {
-    start(&mut Command::new(c_rover()), hub, arguments)
+fn c_rover_of(hub: &Server, arguments: &str) -> Program {
+    start(Command::new(c_rover()), hub, arguments)
 }
 
-fn start(command: &mut Command, hub: &Server, arguments: &[&str]) -> Child {
+fn start(mut command: Command, hub: &Server, arguments: &str) -> Program {
     command.args(["--bind", "127.0.0.1", "--server"]).arg(hub.http_address().to_string());
-    command.args(arguments).stdin(Stdio::null());
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    command.args(arguments.split_whitespace());
+    Program::spawn(command)
+}
+
+/// Waits for the end of a rover, which has to be a good one; what it has printed.
+fn finish(mut rover: Program) -> String {
+    let (code, _) = rover.wait();
+    let lines: Vec<_> = rover.lines().into_iter().map(|Line { text, .. }| text).collect();
+    let text = lines.join("\n");
+    assert_eq!(code, Some(0), "{text}");
+    text
 }
 
 /// The numbers at the beginning of lines, each one more than the one before.
@@ -81,8 +90,7 @@ fn from_python_to_rust_through_an_outage() {
     let Some(python) = environment() else { return };
     let hub = hub(SocketAddr::new(LOOPBACK, 0));
     let (station, faults) = rust_rover(&hub, "station");
-    let arguments = ["--name", "rover-1", "--peer", "station", "--rate", "200", "--seconds", "7"];
-    let rover = python_rover(python, &hub, &arguments);
+    let rover = python_rover(python, &hub, "--name rover-1 --peer station --rate 200 --seconds 7");
     let mut lines = Lines::default();
     let begin = Instant::now();
     let (mut cut, mut outages, mut gone) = (None::<Instant>, 0, false);
@@ -109,9 +117,7 @@ fn from_python_to_rust_through_an_outage() {
             }
         }
     }
-    let output = finish(rover, PATIENCE);
-    let text = text(&output);
-    assert!(output.status.success(), "{text}");
+    let text = finish(rover);
     assert!(outages >= 1, "{text}");
     assert!(
         text.contains("station: no path lives") && text.contains("station: back after"),
@@ -126,7 +132,7 @@ fn from_rust_to_python_through_an_outage_and_a_restart_of_the_hub() {
     let Some(python) = environment() else { return };
     let first = hub(SocketAddr::new(LOOPBACK, 0));
     let address = first.http_address();
-    let station = python_rover(python, &first, &["--name", "station"]);
+    let station = python_rover(python, &first, "--name station");
     let (rover, faults) = rust_rover(&first, "rover-1");
     let link = rover.call("station").unwrap();
     let log = link.channel("log").unwrap();
@@ -153,7 +159,7 @@ fn from_rust_to_python_through_an_outage_and_a_restart_of_the_hub() {
     }
     assert_eq!(log.acknowledged(PATIENCE), Some(true));
     link.close();
-    let text = text(&finish(station, PATIENCE));
+    let text = finish(station);
     assert!(text.contains("rover-1: 1000 lines received, 0 missing"), "{text}");
     assert!(text.contains("rover-1: back after"), "{text}");
     drop(second);
@@ -165,13 +171,11 @@ fn from_c_and_rust_to_python_through_a_restart_of_the_hub() {
     let Some(python) = environment() else { return };
     let first = hub(SocketAddr::new(LOOPBACK, 0));
     let address = first.http_address();
-    let station =
-        python_rover(python, &first, &["--name", "station", "--relay-only", "--rovers", "2"]);
+    let station = python_rover(python, &first, "--name station --relay-only --rovers 2");
     let (rover, _) = rust_rover(&first, "rust");
     let link = rover.call("station").unwrap();
     let log = link.channel("log").unwrap();
-    let c_arguments = ["--name", "c", "--peer", "station", "--rate", "200", "--seconds", "8"];
-    let c_rover = c_rover_of(&first, &c_arguments);
+    let c_rover = c_rover_of(&first, "--name c --peer station --rate 200 --seconds 8");
     let mut hubs = Some(first);
     let mut second = None;
     for number in 0..1000u64 {
@@ -187,10 +191,10 @@ fn from_c_and_rust_to_python_through_a_restart_of_the_hub() {
     }
     assert_eq!(log.acknowledged(PATIENCE), Some(true));
     link.close();
-    let c_text = text(&finish(c_rover, PATIENCE));
+    let c_text = finish(c_rover);
     assert!(c_text.contains("all arrived, 0 held back"), "{c_text}");
     assert!(c_text.contains("station: back after"), "{c_text}");
-    let text = text(&finish(station, PATIENCE));
+    let text = finish(station);
     let sent = sent_of(&c_text);
     assert!(text.contains(&format!("c: {sent} lines received, 0 missing")), "{text}{c_text}");
     assert!(text.contains("rust: 1000 lines received, 0 missing"), "{text}");
@@ -203,16 +207,15 @@ fn from_python_to_c_through_a_restart_of_the_hub() {
     let Some(python) = environment() else { return };
     let first = hub(SocketAddr::new(LOOPBACK, 0));
     let address = first.http_address();
-    let station = c_rover_of(&first, &["--name", "station", "--seconds", "14"]);
-    let arguments =
-        ["--name", "rover-1", "--peer", "station", "--relay-only", "--rate", "200", "--seconds", "7"];
-    let rover = python_rover(python, &first, &arguments);
-    std::thread::sleep(Duration::from_secs(3));
+    let station = c_rover_of(&first, "--name station --seconds 14");
+    let arguments = "--name rover-1 --peer station --relay-only --rate 200 --seconds 7";
+    let rover = python_rover(python, &first, arguments);
+    rover.after("200 lines so far");
     drop(first);
-    std::thread::sleep(Duration::from_secs(1));
+    rover.after("station: no path lives");
     let second = hub(address);
-    let sent = text(&finish(rover, PATIENCE));
-    let received = text(&finish(station, PATIENCE));
+    let sent = finish(rover);
+    let received = finish(station);
     let count = sent_of(&sent);
     assert!(received.contains(&format!("{count} lines received, 0 missing")), "{sent}{received}");
     assert!(count.parse::<u64>().is_ok_and(|count| count > 1000), "{sent}");

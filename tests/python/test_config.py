@@ -71,8 +71,8 @@ def test_an_address_in_use(server: sync.Server) -> None:
 
 
 def test_unknown_settings_are_refused_where_they_are_given() -> None:
-    connect: Any = rover_rtc.connect
-    for call in (connect, sync.connect, sync.serve, rover_rtc.serve, sync.offer):
+    calls: list[Any] = [rover_rtc.connect, sync.connect, sync.serve, rover_rtc.serve, sync.offer]
+    for call in calls:
         with pytest.raises(TypeError, match="nmae"):
             call(nmae="rover-1")
 

@@ -129,15 +129,15 @@ async def test_a_hub_that_cannot_be(url: str) -> None:
 
 
 async def test_peers_without_a_hub() -> None:
-    settings = {"bind": [rig.LOOPBACK], "channels": ["log"]}
-    async with rover_rtc.offer(**settings) as one:
+    config = rover_rtc.PeerConfig(bind=[rig.LOOPBACK], channels=["log"])
+    async with rover_rtc.offer(config=config) as one:
         assert one.description and one.description.startswith("v=0")
         with pytest.raises(rover_rtc.ConnectError) as caught:
             await one.accept_answer("v=nonsense")
         assert caught.value.kind == "SDP"
         with pytest.raises(rover_rtc.ConnectError):
             await rover_rtc.answer("nonsense", bind=[rig.LOOPBACK])
-        async with rover_rtc.answer(one.description, **settings) as two:
+        async with rover_rtc.answer(one.description, config=config) as two:
             assert two.description
             await one.accept_answer(two.description)
             await asyncio.gather(one.connected(rig.PATIENCE), two.connected(rig.PATIENCE))

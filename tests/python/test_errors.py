@@ -121,7 +121,7 @@ def test_help_is_complete() -> None:
         assert len(pydoc.render_doc(module)) > 1000
         for name in getattr(module, "__all__", ()):
             thing = getattr(module, name)
-            if isinstance(thing, type) or callable(thing):
+            if isinstance(thing, type) or inspect.isroutine(thing):
                 assert thing.__doc__, f"{module.__name__}.{name}"
                 for member, value in vars(thing).items():
                     if not member.startswith("_") and (callable(value) or isinstance(value, property)):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import sys
 import threading
 from pathlib import Path
 
@@ -152,10 +151,10 @@ def test_without_asyncio(hub: str, file: Path, tmp_path: Path) -> None:
             pair.back.receive_file(tmp_path / "in")
 
 
-def exchange(program: list[str | Path], hub: str, file: Path, tmp_path: Path) -> None:
+def exchange(program: list[object], hub: str, file: Path, tmp_path: Path) -> None:
     """A file to the command line, and one from it."""
-    common = ["--server", hub, "--name", "program", "--state", tmp_path / "state"]
-    common += ["--bind", rig.LOOPBACK]
+    common: list[object] = ["--server", hub, "--name", "program", "--bind", rig.LOOPBACK]
+    common += ["--state", tmp_path / "state"]
     with sync.connect(hub, name="one", channels=[FILES], bind=[rig.LOOPBACK]) as one:
         receive = [*program, "receive", tmp_path / "in", "--count", "1", *common]
         with rig.Program(receive) as receiver:
@@ -170,7 +169,7 @@ def exchange(program: list[str | Path], hub: str, file: Path, tmp_path: Path) ->
 
 
 def test_to_and_from_the_command_line(hub: str, file: Path, tmp_path: Path) -> None:
-    exchange([sys.executable, "-m", "rover_rtc"], hub, file, tmp_path)
+    exchange([rig.PYTHON, "-m", "rover_rtc"], hub, file, tmp_path)
 
 
 def test_to_and_from_the_program_in_rust(

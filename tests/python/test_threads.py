@@ -38,10 +38,11 @@ class Threads:
 
 def test_many_threads_on_one_peer(hub: str) -> None:
     writers, readers, each = 6, 4, 500
-    channels = [ChannelConfig("log", outbox_messages=50), "other"]
+    channels = [ChannelConfig("log", outbox_messages=50)]
     with rig.sync_pair(hub, channels) as pair:
         log, far = pair.channels("log")
-        threads, got, lock = Threads(), [], threading.Lock()
+        threads, lock = Threads(), threading.Lock()
+        got: list[str] = []
         done = threading.Event()
 
         def write(who: int) -> None:
