@@ -134,3 +134,21 @@ def test_names_are_all_there() -> None:
         assert sorted(names) == sorted(set(names))
         assert all(hasattr(module, name) for name in names)
     assert re.fullmatch(r"\d+\.\d+\.\d+", rover_rtc.__version__)
+
+
+async def test_why_a_link_ended_is_told(hub: str) -> None:
+    """Another peer of the same name is not the one that was met before."""
+    async with rig.connect(hub, "one", channels=["data"]) as one:
+        async with rig.connect(hub, "two", channels=["data"]) as two:
+            await one.dial("two")
+            await two.accept()
+        async with rig.connect(hub, "two", channels=["data"]):
+            data = (await one.call("two")).channel("data")
+            with pytest.raises(rover_rtc.ConnectError, match="key of two") as told:
+                await data.recv()
+            assert told.value.kind == "DIAL"
+            with pytest.raises(rover_rtc.ConnectError, match="key of two"):
+                await data.send("x")
+            with pytest.raises(rover_rtc.ConnectError, match="key of two"):
+                async for _ in data:
+                    raise AssertionError("nothing can come")

@@ -11,7 +11,7 @@ import threading
 import time
 
 import rover_rtc
-from rover_rtc import ChannelConfig, sync
+from rover_rtc import ChannelConfig
 
 CHANNELS = [ChannelConfig("data")]
 
@@ -29,21 +29,21 @@ async def echoes(address: str, number: int) -> None:
                 assert bytes(await here.recv()) == b"back"
 
 
-def test_messages_come_and_go(hub: sync.Server) -> None:
+def test_messages_come_and_go(hub: str) -> None:
     async def main() -> str:
         assert isinstance(asyncio.get_running_loop(), rover_rtc.EventLoop)
         # The second time another peer works on this thread.
         for _ in range(2):
-            await asyncio.wait_for(echoes(hub.url, 200), 30)
+            await asyncio.wait_for(echoes(hub, 200), 30)
         return "done"
 
     assert rover_rtc.run(main()) == "done"
 
 
-def test_what_else_the_loop_waits_for_is_not_late(hub: sync.Server) -> None:
+def test_what_else_the_loop_waits_for_is_not_late(hub: str) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        async with rover_rtc.connect(hub.url, name="one", bind=["127.0.0.1"]) as peer:
+        async with rover_rtc.connect(hub, name="one", bind=["127.0.0.1"]) as peer:
             await peer.connected(10)
             # A timer.
             begin = time.monotonic()
@@ -84,8 +84,8 @@ except KeyboardInterrupt:
 """
 
 
-def test_ctrl_c_ends_it(hub: sync.Server) -> None:
-    command = [sys.executable, "-X", "dev", "-W", "error", "-c", INTERRUPTED, hub.url]
+def test_ctrl_c_ends_it(hub: str) -> None:
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", INTERRUPTED, hub]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "waits\n"
