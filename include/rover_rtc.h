@@ -1373,7 +1373,8 @@ rover_rtc_status rover_rtc_channel_send_keyed(rover_rtc_channel *channel,
  * maybe before this returns. They must not change until then, which may be long after they were sent: a
  * message is kept until it is acknowledged. It may free memory, and call the functions that say so.
  * Without `ROVER_RTC_OK` they stay the program's, and nothing is called. If `release` is NULL they have to
- * last until `rover_rtc_peer_free()` has returned.
+ * last until `rover_rtc_peer_free()`, not called from a callback, has returned; on a durable channel, as long
+ * as the process.
  *
  * Needs:
  * As of `rover_rtc_channel_send()`, until `release` is called; that can be called from any thread.

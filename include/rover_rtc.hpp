@@ -452,6 +452,22 @@ template <class To> To ms(std::chrono::milliseconds time) noexcept {
     return count > static_cast<std::uint64_t>(most) ? most : static_cast<To>(count);
 }
 
+/** Microseconds as C has them, rounded up; what it cannot express becomes the nearest that it can. */
+template <class Rep, class Period>
+std::int64_t us(std::chrono::duration<Rep, Period> time) noexcept {
+    using real = std::chrono::duration<long double, std::micro>;
+    const auto count = std::chrono::duration_cast<real>(time).count();
+    constexpr auto most = std::numeric_limits<std::int64_t>::max();
+    if (!(count > 0)) {
+        return 0;
+    }
+    if (count >= static_cast<long double>(most)) {
+        return most;
+    }
+    const auto whole = static_cast<std::int64_t>(count);
+    return static_cast<long double>(whole) < count ? whole + 1 : whole;
+}
+
 /** Log and wake functions by what C knows them. It lives for ever: C may call late. */
 class callbacks {
 public:
@@ -1417,8 +1433,9 @@ public:
 #endif
 
     /** Waits until there are events; false if there are none after this time. Needs no fd(). */
-    outcome<bool> wait(std::chrono::microseconds timeout) const {
-        const auto status = rover_rtc_peer_wait_us(handle_, timeout.count() < 0 ? 0 : timeout.count());
+    template <class Rep, class Period>
+    outcome<bool> wait(std::chrono::duration<Rep, Period> timeout) const {
+        const auto status = rover_rtc_peer_wait_us(handle_, detail::us(timeout));
         return detail::give(status, status == ROVER_RTC_OK);
     }
 #ifndef _WIN32
@@ -1426,9 +1443,9 @@ public:
      * As wait(), or until a descriptor of yours is readable, with false: give it your epoll descriptor,
      * and look into your set when it returns. Quicker than fd() in the set. Fails with invalid.
      */
-    outcome<bool> wait_fd(int fd, std::chrono::microseconds timeout) const {
-        const auto status =
-            rover_rtc_peer_wait_fd(handle_, fd, timeout.count() < 0 ? 0 : timeout.count());
+    template <class Rep, class Period>
+    outcome<bool> wait_fd(int fd, std::chrono::duration<Rep, Period> timeout) const {
+        const auto status = rover_rtc_peer_wait_fd(handle_, fd, detail::us(timeout));
         return detail::give(status, status == ROVER_RTC_OK);
     }
 #endif

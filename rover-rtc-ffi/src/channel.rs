@@ -129,7 +129,8 @@ pub unsafe extern "C" fn rover_rtc_channel_send_keyed(
 /// maybe before this returns. They must not change until then, which may be long after they were sent: a
 /// message is kept until it is acknowledged. It may free memory, and call the functions that say so.
 /// Without `ROVER_RTC_OK` they stay the program's, and nothing is called. If `release` is NULL they have to
-/// last until `rover_rtc_peer_free()` has returned.
+/// last until `rover_rtc_peer_free()`, not called from a callback, has returned; on a durable channel, as long
+/// as the process.
 ///
 /// # Safety
 ///
@@ -145,14 +146,14 @@ pub unsafe extern "C" fn rover_rtc_channel_send_owned(
     guard(|| {
         // SAFETY: as required of the caller. They last as long as the owner, which is all who sees them.
         let data: &'static [u8] = unsafe { text::bytes(data, size, "data") }?;
-        let sent = Arc::new(AtomicBool::new(true));
+        let sent = Arc::new(AtomicBool::new(false));
         let user = user.expose_provenance();
         let owned = Bytes::from_owner(Owned { data, release, user, sent: sent.clone() });
-        // Of a message that is refused this is the last that is left.
+        // Until it is known whether it was taken, this is left of it.
         let kept = owned.clone();
         let status = send(channel, Message::binary(owned));
-        if !matches!(status, Ok(ROVER_RTC_OK)) {
-            sent.store(false, Ordering::Release);
+        if matches!(status, Ok(ROVER_RTC_OK)) {
+            sent.store(true, Ordering::Release);
         }
         drop(kept);
         status

@@ -321,3 +321,39 @@ fn all_kinds_of_threads_may_wait() {
         two.stop();
     });
 }
+
+/// Who never waits, for there is always something or no time, does not keep the library from its work.
+#[test]
+fn who_only_looks_keeps_nobody_waiting() {
+    let hub = hub();
+    let peer = Peer::connect(config(&hub, "looks")).unwrap();
+    let end = Instant::now() + Duration::from_millis(600);
+    let mut connected = false;
+    // Something is in the queue all the time: events that are not taken; and the time is over.
+    while !connected && Instant::now() < end {
+        peer.wait(Some(Duration::ZERO));
+        peer.wait(None);
+        connected = hub.count() == Some((1, 1));
+        std::thread::sleep(Duration::from_micros(300));
+    }
+    assert!(connected);
+}
+
+/// A task of the library's own may end it.
+#[test]
+fn a_hook_may_drop_its_peer() {
+    let hub = hub();
+    let peer = std::sync::Arc::new(Peer::connect(config(&hub, "hooked")).unwrap());
+    let (tell, told) = std::sync::mpsc::channel();
+    let held = std::sync::Mutex::new(Some(peer.clone()));
+    let ends = peer.clone();
+    peer.set_hook(Some(move || {
+        if let Some(peer) = held.lock().unwrap().take() {
+            peer.stop();
+            tell.send(()).unwrap();
+        }
+    }));
+    drop(peer);
+    told.recv_timeout(PATIENCE).unwrap();
+    assert!(ends.is_stopped());
+}

@@ -207,7 +207,7 @@ impl Driver {
     pub(super) fn end_bonds(&mut self, now: Instant) {
         let Some(mut ties) = self.ties.take() else { return };
         let ids: Vec<_> = ties.ties().map(|t| t.id()).collect();
-        ids.into_iter().for_each(|id| ties.hang_up(now, id));
+        ids.into_iter().for_each(|id| ties.end(now, id));
         self.ties = Some(ties);
         self.bonds.lines.values_mut().for_each(Line::end);
         for reply in self.bonds.dialing.drain().flat_map(|(_, replies)| replies) {

@@ -8,7 +8,6 @@ use std::task::{Context, Waker};
 use super::ahead::Ahead;
 use super::channel::Channel;
 use super::queue::{Of, Queue, Source};
-use super::wait::wait_for;
 use super::worker::Worker;
 use crate::error::WebrtcError;
 use crate::event::Event;
@@ -75,7 +74,7 @@ impl Link {
     ///
     /// [`WebrtcError::Closed`].
     pub fn fingerprint(&self) -> Result<Option<Fingerprint>, WebrtcError> {
-        wait_for(self.state.link.known_fingerprint())
+        self.state.worker.ask(self.state.link.known_fingerprint())
     }
 
     /// A channel by its label: one of the settings, or one that the other side has opened.
@@ -91,7 +90,7 @@ impl Link {
     ///
     /// See [`PeerLink::open`].
     pub fn open(&self, config: ChannelConfig) -> Result<Channel, WebrtcError> {
-        Ok(self.known(wait_for(self.state.link.open(config))?))
+        Ok(self.known(self.state.worker.ask(self.state.link.open(config))?))
     }
 
     /// Counters and paths as of now.
@@ -100,7 +99,7 @@ impl Link {
     ///
     /// [`WebrtcError::Closed`].
     pub fn stats(&self) -> Result<LinkStats, WebrtcError> {
-        wait_for(self.state.link.stats())
+        self.state.worker.ask(self.state.link.stats())
     }
 
     /// Begins to close it: sends what is queued, for at most a second, and says good-bye.

@@ -12,7 +12,7 @@ use super::ahead::Ahead;
 use super::channel::Channel;
 use super::link::Link;
 use super::queue::{Of, Queue, Source};
-use super::wait::{wait_for, wait_within};
+use super::wait::wait_within;
 use super::worker::Worker;
 use crate::config::PeerConfig;
 use crate::error::WebrtcError;
@@ -110,7 +110,7 @@ impl Peer {
     ///
     /// [`WebrtcError::Sdp`] if it is not usable, [`WebrtcError::Closed`].
     pub fn accept_answer(&self, answer: &str) -> Result<(), WebrtcError> {
-        wait_for(self.peer.accept_answer(answer))
+        self.worker.ask(self.peer.accept_answer(answer))
     }
 
     /// The link with the hub, or, without a hub, with the other peer.
@@ -125,7 +125,7 @@ impl Peer {
     ///
     /// As there.
     pub fn call(&self, name: &str) -> Result<Link, WebrtcError> {
-        Ok(self.known(wait_for(self.peer.call(name))?))
+        Ok(self.known(self.worker.ask(self.peer.call(name))?))
     }
 
     /// The links with other peers, but for those let go of.
@@ -220,6 +220,7 @@ impl Peer {
         if let Some(before) = task.take() {
             before.abort();
         }
+        self.worker.set_hooked(hook.is_some());
         let Some(hook) = hook else {
             self.queue.tell(None);
             return;

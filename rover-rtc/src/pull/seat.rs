@@ -8,9 +8,11 @@
 use std::io;
 #[cfg(unix)]
 use std::os::fd::BorrowedFd;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 #[cfg(unix)]
@@ -18,7 +20,7 @@ use tokio::io::{Interest, unix::AsyncFd};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::Notify;
 
-use super::wait::{wait_until, wait_while};
+use super::wait::{wait_for, wait_until, wait_while};
 use crate::net::FineTimer;
 use crate::util::clock;
 
@@ -30,7 +32,7 @@ pub(super) struct Seat {
     changed: Condvar,
     /// Asks the library's thread to get up.
     aside: Notify,
-    /// Nobody sits, and there are turns left: a hint that costs no lock.
+    /// Nobody sits: a hint that costs no lock.
     vacant: AtomicBool,
 }
 
@@ -48,8 +50,12 @@ struct State {
     visits: u64,
     /// When the last of them left.
     left: Instant,
-    /// Turns that senders have taken since.
+    /// Its thread: what it does next may be done on it, too, for it has the stack for that.
+    last: Option<ThreadId>,
+    /// Turns that it has taken since.
     turns: usize,
+    /// The program is called back while the library works, which must not be within a send.
+    hooked: bool,
     stopped: bool,
     /// A timer that the last one left.
     timer: Option<FineTimer>,
@@ -60,8 +66,18 @@ struct Guest<'a> {
     seat: &'a Seat,
     runtime: Option<Arc<Runtime>>,
     timer: FineTimer,
-    /// It has come to wait, and may come again.
-    waits: bool,
+    visit: Visit,
+}
+
+/// What somebody sits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Visit {
+    /// To wait, maybe again and again.
+    Wait,
+    /// To have an answer, if nobody else is there to give it.
+    Ask,
+    /// To get done what there is to do, the same way.
+    Turn,
 }
 
 impl Seat {
@@ -73,7 +89,9 @@ impl Seat {
             guests: 0,
             visits: 0,
             left: clock::now(),
+            last: None,
             turns: 0,
+            hooked: false,
             stopped: false,
             timer: None,
         };
@@ -135,10 +153,14 @@ impl Seat {
         future: impl Future<Output = T>,
         end: Option<Instant>,
     ) -> Option<T> {
-        let future = pin!(future);
-        match self.guest(true) {
-            Some(mut guest) => guest.run(future, end),
-            None => wait_until(future, end),
+        let mut future = pin!(future);
+        match look(future.as_mut(), end) {
+            Look::Done(done) => Some(done),
+            Look::Late => None,
+            Look::Wait => match self.guest(Visit::Wait) {
+                Some(mut guest) => guest.run(future, end),
+                None => wait_until(future, end),
+            },
         }
     }
 
@@ -150,9 +172,14 @@ impl Seat {
         fd: BorrowedFd<'_>,
         end: Option<Instant>,
     ) -> io::Result<Option<T>> {
-        let Some(mut guest) = self.guest(true) else {
-            return Err(io::ErrorKind::Unsupported.into());
-        };
+        let mut future = pin!(future);
+        match look(future.as_mut(), end) {
+            Look::Done(done) => return Ok(Some(done)),
+            Look::Late => return Ok(None),
+            Look::Wait => {}
+        }
+        let guest = self.guest(Visit::Wait);
+        let Some(mut guest) = guest else { return Err(io::ErrorKind::Unsupported.into()) };
         let either = async {
             #[allow(
                 deprecated,
@@ -169,10 +196,22 @@ impl Seat {
         guest.run(pin!(either), end).unwrap_or(Ok(None))
     }
 
-    /// Lets the library do what there is to do, if nobody else does: what was sent is on its way then.
+    /// Waits for an answer of the library, which gives it on this thread if that has waited just now.
+    pub(super) fn ask<T>(&self, future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        if let Some(mut guest) = self.guest(Visit::Ask)
+            && let Some(done) = guest.run(future.as_mut(), None)
+        {
+            return done;
+        }
+        wait_for(future)
+    }
+
+    /// Lets the library do what there is to do, if this thread has waited just now and nobody else does
+    /// it: what was sent is on its way then.
     pub(super) fn turn(&self) {
         if self.vacant.load(Ordering::Acquire)
-            && let Some(guest) = self.guest(false)
+            && let Some(guest) = self.guest(Visit::Turn)
             && let Some(runtime) = &guest.runtime
         {
             // Tasks that are woken run before it goes on.
@@ -180,22 +219,35 @@ impl Seat {
         }
     }
 
-    fn guest(&self, waits: bool) -> Option<Guest<'_>> {
-        if Handle::try_current().is_ok() {
+    fn guest(&self, visit: Visit) -> Option<Guest<'_>> {
+        // Neither on a thread of a runtime, nor on one that is ending.
+        if !Handle::try_current().is_err_and(|error| error.is_missing_context()) {
             return None;
         }
         let mut state = self.lock();
-        if state.stopped || !waits && !state.is_vacant() {
+        if state.stopped || visit != Visit::Wait && !state.is_free_for_last() {
             return None;
         }
+        if visit == Visit::Turn {
+            if state.turns == TURNS {
+                return None;
+            }
+            state.turns += 1;
+        }
         state.guests += 1;
-        state.turns += usize::from(!waits);
         self.note(&state);
         if state.owned {
             self.aside.notify_one();
         }
         let (runtime, timer) = (state.runtime.clone(), state.timer.take().unwrap_or_default());
-        Some(Guest { seat: self, runtime, timer, waits })
+        Some(Guest { seat: self, runtime, timer, visit })
+    }
+
+    /// Says whether the program is called back while the library works.
+    pub(super) fn set_hooked(&self, hooked: bool) {
+        let mut state = self.lock();
+        state.hooked = hooked;
+        self.note(&state);
     }
 
     /// Sends the library's thread home. Guests leave by themselves.
@@ -220,7 +272,29 @@ impl Seat {
 
 impl State {
     fn is_vacant(&self) -> bool {
-        !self.owned && self.guests == 0 && self.turns < TURNS && !self.stopped
+        !self.owned && self.guests == 0 && !self.hooked && !self.stopped
+    }
+
+    /// Whether nobody sits, and this is the thread of who sat last.
+    fn is_free_for_last(&self) -> bool {
+        self.is_vacant() && self.last == Some(std::thread::current().id())
+    }
+}
+
+enum Look<T> {
+    Done(T),
+    /// The time is over.
+    Late,
+    Wait,
+}
+
+/// Whether there is anything to wait for. Who has no need to sit must not: it would keep the library's
+/// thread away, and do nothing.
+fn look<T>(future: Pin<&mut impl Future<Output = T>>, end: Option<Instant>) -> Look<T> {
+    match future.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => Look::Done(done),
+        Poll::Pending if end.is_some_and(|end| end <= clock::now()) => Look::Late,
+        Poll::Pending => Look::Wait,
     }
 }
 
@@ -251,9 +325,10 @@ impl Drop for Guest<'_> {
         drop(runtime);
         state.guests -= 1;
         state.timer = Some(std::mem::take(&mut self.timer));
-        if self.waits {
+        if self.visit == Visit::Wait {
             state.visits += 1;
             state.left = clock::now();
+            state.last = Some(std::thread::current().id());
             state.turns = 0;
         }
         self.seat.note(&state);
@@ -269,6 +344,6 @@ const LINGER: Duration = Duration::from_millis(1);
 /// So many times it looks whether a guest who sits has left, before it rests until it is told.
 const LOOKS: usize = 3;
 
-/// Senders take so many turns at most between two waits: what they send after that goes out with
+/// Who sends takes so many turns at most between two waits: what is sent after that goes out with
 /// the next wait, or when the library's thread takes over, many messages at once.
 const TURNS: usize = 2;

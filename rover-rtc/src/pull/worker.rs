@@ -73,16 +73,30 @@ impl Worker {
         self.seat.wait_or(future, fd, end)
     }
 
+    /// Waits for an answer.
+    pub(super) fn ask<T>(&self, future: impl Future<Output = T>) -> T {
+        self.seat.ask(future)
+    }
+
+    /// Says whether the program is called back while the library works.
+    pub(super) fn set_hooked(&self, hooked: bool) {
+        self.seat.set_hooked(hooked);
+    }
+
     /// Does what there is to do, if the library's thread leaves that to those who wait, and none does.
     pub(super) fn turn(&self) {
         self.seat.turn();
     }
 
-    /// Ends the thread and waits for that. Without effect the second time.
+    /// Ends the thread and waits for that, unless it is what works here. Without effect the second time.
     pub(super) fn stop(&self) {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             self.seat.stop();
+            // Within a task of its own it would wait for itself.
+            if Handle::try_current().is_ok_and(|here| here.id() == self.runtime.id()) {
+                return;
+            }
             // A panic there has been reported already.
             let _ = thread.join();
         }

@@ -249,6 +249,11 @@ impl Rendezvous {
         }
     }
 
+    /// The same, with whatever is under way in it: this peer ends.
+    pub fn end(&mut self, now: Instant, id: TieId) {
+        self.remove(now, id, None);
+    }
+
     /// Says good-bye on a link, and nothing more: what that takes to send must still go out.
     pub fn say_bye(&mut self, now: Instant, id: TieId) {
         let Some(tie) = self.tie(id) else { return };

@@ -199,7 +199,7 @@ static void functions(void) {
     OK(rover_rtc_channel_wait_acknowledged(p.there, (uint32_t)PATIENCE_MS));
     CHECK(rover_rtc_peer_wait_fd(p.one, -1, 0) == ROVER_RTC_INVALID);
     close(own[0]);
-    CHECK(rover_rtc_peer_wait_fd(p.one, own[0], 0) == ROVER_RTC_INVALID);
+    CHECK(rover_rtc_peer_wait_fd(p.one, own[0], 1000) == ROVER_RTC_INVALID);
     close(own[1]);
 
     rover_rtc_link *home, *found;

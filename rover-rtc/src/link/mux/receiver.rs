@@ -75,6 +75,8 @@ pub(super) struct Receiver {
     fresh: u32,
     fresh_bytes: usize,
     due: Option<Instant>,
+    /// The last piece that asked to be acknowledged at once, and has not been; 0 if there is none.
+    asked: u64,
     /// What the journal was asked to keep last.
     recorded: u64,
     recording: bool,
@@ -144,6 +146,7 @@ impl Receiver {
             fresh: 0,
             fresh_bytes: 0,
             due: None,
+            asked: 0,
             recorded: 0,
             recording: false,
         };
@@ -234,7 +237,9 @@ impl Receiver {
             self.due = Some(self.due.map_or(due, |d| d.min(due)));
             return;
         }
-        let asks = piece.asks;
+        if piece.asks {
+            self.asked = self.asked.max(number);
+        }
         let cost = piece.data.len() + PIECE_COST;
         if self.beyond + cost > self.told.window + SLACK {
             // Nobody who keeps to the window gets here.
@@ -254,7 +259,7 @@ impl Receiver {
         } else {
             self.keep_early(number, Early::Piece(own(piece)));
         }
-        self.note(if asks { When { ack_by: when.now, ..when } } else { when });
+        self.note(when);
     }
 
     /// Takes word of numbers that no piece has.
@@ -297,7 +302,12 @@ impl Receiver {
         let half = self.told.window / 2;
         let opens = self.fresh_bytes >= half && self.window() > half;
         let many = self.fresh >= ACK_PIECES || self.fresh_bytes >= ACK_BYTES;
-        let due = if many || opens { when.now } else { when.ack_by };
+        // Not before all that was asked for is there.
+        let asked = self.asked > 0 && self.asked <= self.received;
+        if asked {
+            self.asked = 0;
+        }
+        let due = if many || opens || asked { when.now } else { when.ack_by };
         self.due = Some(self.due.map_or(due, |d| d.min(due)));
     }
 
@@ -574,7 +584,7 @@ impl Receiver {
     /// Forgets what came before its turn: on a new transport it comes again.
     pub(super) fn forget_early(&mut self) {
         self.early.clear();
-        self.early_bytes = 0;
+        (self.early_bytes, self.asked) = (0, 0);
     }
 }
 

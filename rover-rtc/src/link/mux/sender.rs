@@ -269,7 +269,7 @@ impl Sender {
                 self.at += 1;
                 continue;
             }
-            let asks = self.is_quiet() && outbox.is_used_up();
+            let asks = outbox.is_used_up();
             let sent = self.fill_data(number, limit, asks, out, &mut begun);
             if !sent {
                 return begun;
@@ -294,6 +294,7 @@ impl Sender {
         if out.len() + DATA_HEAD > limit {
             return false;
         }
+        let quiet = self.is_quiet();
         let mut writer = DataWriter::new(out, number, self.send);
         while let Some(held) = self.flight.get(self.at)
             && let Some(message) = &held.message
@@ -312,7 +313,8 @@ impl Sender {
                 break;
             }
             let (text, total) = (!message.binary, message.data.len() as u32);
-            let asks = asks && self.send + 1 == self.next;
+            // Of a long message room comes with its last piece only.
+            let asks = asks && self.send + 1 == self.next && (quiet || held.pieces > 1);
             writer.push(&PieceRef { text, begin, end, key, origin, total, asks, data });
             self.unreceived += cost;
             self.send += 1;
