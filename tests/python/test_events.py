@@ -44,7 +44,9 @@ async def test_each_reader_gets_all_from_when_it_begins(hub: str) -> None:
                 pass
         third = pair.there.events()
         await pair.there.close()
-        ends = [[event.kind async for event in feed] for feed in (first, second, third)]
+        ends = []
+        for feed in (first, second, third):
+            ends.append([event.kind async for event in feed])
         assert ends[0] == ends[1] == ends[2] and ends[0][-1] == "CLOSED"
         # Who comes after the end is not kept waiting.
         assert [event async for event in pair.there.events()] == []
