@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -122,6 +123,23 @@ async def test_several_receivers_share_and_lose_nothing(hub: str, dice: random.R
             reader.cancel()
         await asyncio.gather(*readers, return_exceptions=True)
         assert sorted(got) == list(range(total)) and far.try_recv() is None
+
+
+async def test_a_wake_up_of_who_is_cancelled_goes_to_the_next(hub: str) -> None:
+    async with rig.pair(hub) as pair:
+        log, far = pair.channels("log")
+        first, second = (asyncio.create_task(far.recv()) for _ in range(2))
+        assert not (await asyncio.wait([first, second], timeout=0.2))[0]
+        await log.send("x")
+        # Here the loop does not run, so that the first one is woken and cancelled in one turn.
+        woken, end = far._readers._waiting[0], time.monotonic() + rig.PATIENCE
+        while not woken.done():
+            assert time.monotonic() < end
+            pair.two._pull_if_open()
+        first.cancel()
+        assert (await rig.soon(second)).text == "x"
+        with pytest.raises(asyncio.CancelledError):
+            await first
 
 
 async def test_cancelled_senders_do_not_send(hub: str, dice: random.Random) -> None:

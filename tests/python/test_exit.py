@@ -207,6 +207,7 @@ def test_after_a_fork_handles_are_dead(hub: str) -> None:
         warnings.simplefilter("ignore", DeprecationWarning)
         peer = sync.connect(url, **local)
         hub = sync.serve("127.0.0.1:0", udp=["127.0.0.1:0"])
+        forgotten = sync.connect(url, bind=["127.0.0.1"])
         peer.connected(30)
         log, link = peer.channel("log"), peer.call("two")
         child = os.fork()
@@ -226,7 +227,8 @@ def test_after_a_fork_handles_are_dead(hub: str) -> None:
             print(repr(peer), repr(log), repr(link))
             peer.close()
             hub.close()
-            del log, link, peer, hub
+            # What the child forgets is not the child's to close.
+            del log, link, peer, hub, forgotten
             gc.collect()
             with sync.connect(url, **{**local, "name": "child"}) as own:
                 own.connected(30)
@@ -238,6 +240,7 @@ def test_after_a_fork_handles_are_dead(hub: str) -> None:
         print("parent", peer.health.state)
         peer.close()
         hub.close()
+        forgotten.close()
     """
     code, text = run(source, hub)
     assert code == 0, text

@@ -72,7 +72,7 @@ numbers = itertools.count()
 made = 0
 with sync.connect(hub.url, name="station", channels=["log"], **LOCAL) as station:
     station.connected(30)
-    for _ in range(10):
+    for _ in range(20):
         # A link has an end, two channels, a reader, statistics.
         for _ in range(180):
             link(station)
@@ -101,9 +101,9 @@ def told(source: str) -> list[Told]:
 
 
 def check(all_told: list[Told], most_kib: int) -> None:
-    """The first parts are for what is allocated once."""
+    """The first third is for what is allocated once."""
     print(all_told)
-    warm, last = all_told[2], all_told[-1]
+    warm, last = all_told[len(all_told) // 3 - 1], all_told[-1]
     assert last.kib - warm.kib < most_kib, all_told
     assert last.fds <= warm.fds and last.threads <= warm.threads, all_told
 
@@ -119,5 +119,6 @@ def test_a_million_messages() -> None:
 @pytest.mark.timeout(300)
 def test_ten_thousand_objects() -> None:
     all_told = told(OBJECTS)
-    assert all_told[-1].done == 10_000
+    # More than 10,000 of them after the first third.
+    assert all_told[-1].done == 20_000
     check(all_told, 4096)
