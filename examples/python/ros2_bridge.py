@@ -158,7 +158,7 @@ class Bridge:
             self.sent[topic.name] += 1
         except rover_rtc.MessageError as error:
             self.refuse(f"{topic.name}: {error}")
-        except rover_rtc.ClosedError:
+        except (rover_rtc.ClosedError, rover_rtc.ConnectionLost):
             pass  # The link ends just now.
 
     def refuse(self, why: str) -> None:

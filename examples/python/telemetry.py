@@ -67,8 +67,11 @@ class Rover:
         try:
             await asyncio.wait_for(self.link.channel("log").acknowledged(), 2)
             arrived = "all arrived"
-        except (asyncio.TimeoutError, rover_rtc.ClosedError):
+        except asyncio.TimeoutError:
             arrived = "not all arrived"
+        except (rover_rtc.ClosedError, rover_rtc.ConnectionLost):
+            print(f"{self.sent} lines sent, not all arrived, {self.held_back} held back")
+            return
         stats = self.link.stats()
         print(
             f"{self.sent} lines sent, {arrived}, {self.held_back} held back; "

@@ -182,8 +182,11 @@ class Operator:
         self.stop(link)
         try:
             await asyncio.wait_for(link.channel("command").acknowledged(), 1)
-        except (asyncio.TimeoutError, rover_rtc.ClosedError):
+        except asyncio.TimeoutError:
             print("the rover has not heard the last command")
+        except (rover_rtc.ClosedError, rover_rtc.ConnectionLost):
+            print("the rover has not heard the last command")
+            return
         stats = link.stats()
         print(
             f"sent {stats.messages_sent}, received {stats.messages_received}, "

@@ -15,6 +15,8 @@ static FORKS: AtomicU64 = AtomicU64::new(0);
 #[pyfunction]
 pub(crate) fn after_fork() {
     FORKS.fetch_add(1, Ordering::Relaxed);
+    // While there is one thread.
+    drop(crate::log::lock());
 }
 
 /// Forks that led to this process.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, RawFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pyo3::prelude::*;
 use rover_rtc::util::{LogSink, clock, log_to};
@@ -14,14 +14,29 @@ use crate::error::Failure;
 /// Python's level, where it comes from, the text, and when it was, in seconds since 1970.
 type Line = (u8, String, String, f64);
 
-struct Queue {
+pub(crate) struct Queue {
     lines: VecDeque<Line>,
     dropped: u64,
     /// Holds a byte exactly while there are lines.
     pipe: Option<(PipeReader, PipeWriter)>,
 }
 
-static QUEUE: Mutex<Queue> = Mutex::new(Queue { lines: VecDeque::new(), dropped: 0, pipe: None });
+/// The queue of one process: a child has neither the parent's lines nor its pipe, nor a lock that was
+/// held when it was forked.
+struct Generation {
+    forks: u64,
+    queue: Mutex<Queue>,
+    next: OnceLock<Box<Self>>,
+}
+
+static FIRST: Generation = Generation::new(0);
+
+impl Generation {
+    const fn new(forks: u64) -> Self {
+        let queue = Queue { lines: VecDeque::new(), dropped: 0, pipe: None };
+        Self { forks, queue: Mutex::new(queue), next: OnceLock::new() }
+    }
+}
 
 /// Sets from which of Python's levels on lines are kept; None ends that. False if another part of
 /// this process takes the log lines of Rust code.
@@ -81,9 +96,13 @@ fn push(level: Level, target: &str, text: &str) {
     }
 }
 
-fn lock() -> MutexGuard<'static, Queue> {
+pub(crate) fn lock() -> MutexGuard<'static, Queue> {
+    let (forks, mut own) = (crate::fork::forks(), &FIRST);
+    while own.forks < forks {
+        own = own.next.get_or_init(|| Box::new(Generation::new(own.forks + 1)));
+    }
     // Nothing that is done under the lock can panic halfway through a change.
-    QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
+    own.queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn of_python(level: u8) -> Level {

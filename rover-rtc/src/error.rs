@@ -38,9 +38,11 @@ pub enum WebrtcError {
     /// A channel's label is empty or too long: choose another.
     #[error("{0:?} is no label: 1 to 255 bytes")]
     Label(String),
-    /// The other side has opened the channel first, and what it sends is acknowledged in another way
-    /// than asked for: put the channel into the settings (`channels`), so that it is there before.
-    #[error("the channel {0:?} is open with another manual_ack: put it into the settings")]
+    /// The channel is open with other promises than asked for; maybe the other side has opened it first:
+    /// put it into the settings (`channels`), so that it is there before, or choose another label.
+    #[error(
+        "the channel {0:?} is open with another mode or manual_ack: open it with the same, or another label"
+    )]
     Opened(String),
     /// A durable channel needs a journal: set a state directory.
     #[error("the channel {0:?} is durable, and there is no journal: set a state directory")]

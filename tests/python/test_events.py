@@ -115,3 +115,24 @@ def test_each_event_says_what_it_is() -> None:
         text = repr(event(*range(len(names))))
         assert text.startswith(f"<{event.__name__} hub")
         assert all(f"{name}=" in text for name in names if name != "link")
+
+
+async def test_who_waits_for_events_is_not_collected(hub: str) -> None:
+    """A task that nobody holds but what it waits for."""
+    told: asyncio.Queue[events.Event] = asyncio.Queue()
+
+    async def tell(peer: rover_rtc.Peer) -> None:
+        async for event in peer.events():
+            told.put_nowait(event)
+
+    async with rig.connect(hub, "one") as peer:
+        asyncio.ensure_future(tell(peer))
+        await peer.connected(rig.PATIENCE)
+        while not told.empty():
+            told.get_nowait()
+        await asyncio.sleep(0)
+        gc.collect()
+        async with rig.connect(hub, "two") as two:
+            await two.call("one")
+            while not isinstance(await asyncio.wait_for(told.get(), rig.PATIENCE), events.Called):
+                pass

@@ -176,3 +176,65 @@ def test_to_and_from_the_program_in_rust(
     rust: Path, hub: str, file: Path, tmp_path: Path
 ) -> None:
     exchange([rust], hub, file, tmp_path)
+
+
+async def test_transfers_at_the_same_time_do_not_hear_each_other(hub: str, tmp_path: Path) -> None:
+    """Several files at once, and both ways."""
+    files = []
+    for number in range(4):
+        path = tmp_path / f"{number}.bin"
+        path.write_bytes(os.urandom(300_000 + number))
+        files.append(path)
+    async with rig.pair(hub, [rover_rtc.FILES]) as pair:
+        here, there = tmp_path / "here", tmp_path / "there"
+        here.mkdir()
+        there.mkdir()
+
+        async def receive(link: rover_rtc.Link, folder: Path, number: int) -> None:
+            for _ in range(number):
+                await link.receive_file(folder)
+
+        await asyncio.gather(
+            *(pair.there.send_file(path) for path in files[:3]),
+            receive(pair.back, there, 3),
+            pair.back.send_file(files[3]),
+            receive(pair.there, here, 1),
+        )
+        for path in files[:3]:
+            assert (there / path.name).read_bytes() == path.read_bytes()
+        assert (here / files[3].name).read_bytes() == files[3].read_bytes()
+
+
+async def test_a_cancelled_receiver_leaves_the_file_to_the_next(hub: str, tmp_path: Path) -> None:
+    path = tmp_path / "large.bin"
+    path.write_bytes(os.urandom(24 << 20))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    async with rig.pair(hub, [rover_rtc.FILES]) as pair:
+        sending = asyncio.create_task(pair.there.send_file(path))
+        for part in (1, 2):
+            reached = asyncio.Event()
+
+            def progress(done: int, total: int, most: int = part << 22) -> None:
+                if done >= most:
+                    reached.set()
+
+            receiving = asyncio.create_task(pair.back.receive_file(folder, progress=progress))
+            await reached.wait()
+            receiving.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await receiving
+        received = await pair.back.receive_file(folder)
+        await sending
+        assert received.path.read_bytes() == path.read_bytes()
+
+
+async def test_what_the_disk_refuses_is_told_to_the_sender(hub: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad\nname"
+    path.write_bytes(b"x")
+    async with rig.pair(hub, [rover_rtc.FILES]) as pair:
+        results = await asyncio.gather(
+            pair.there.send_file(path), pair.back.receive_file(tmp_path), return_exceptions=True
+        )
+    assert all(isinstance(result, rover_rtc.TransferError) for result in results), results
+    assert "refuses" in str(results[0])

@@ -294,7 +294,8 @@ class BaseLink(Handle, Generic[C]):
             known = self._channels.get(native.label)
             if known is None or known._native.id != native.id:
                 known = self._channels[native.label] = self._channel_class(self, native)
-                self._peer._channels[native.id] = known
+                if not self._closed:
+                    self._peer._channels[native.id] = known
             return known
 
     def _open(self, channel: ChannelConfig | str) -> C:

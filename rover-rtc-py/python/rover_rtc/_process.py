@@ -68,7 +68,10 @@ def _at_exit() -> None:
             warnings.warn(text, ResourceWarning, stacklevel=2, source=thing)
     finally:
         for thing in things:
-            thing._stop_now()
+            try:
+                thing._stop_now()
+            except Exception:
+                sys.excepthook(*sys.exc_info())
 
 
 def _in_child() -> None:

@@ -23,6 +23,7 @@ import json
 import os
 import random
 import struct
+from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ from typing import Any, TypeVar, Union
 
 from ._base import BaseChannel, BaseLink, Message
 from ._store import Incoming, Origin
-from .errors import NotFoundError, TransferError
+from .errors import NotFoundError, RoverRtcError, TransferError
 from .types import FILES
 
 T = TypeVar("T")
@@ -88,6 +89,52 @@ Steps = Generator[Ask, Any, T]
 C = TypeVar("C", bound=BaseChannel)
 
 
+class Half:
+    """A channel of files as one who uses it sees it: who sends, or who receives. Both may be at work at
+    the same time, and what is said to the other one waits for that.
+    """
+
+    def __init__(self, channel: BaseChannel, sends: bool, halves: list[Half]) -> None:
+        self.link: BaseLink[Any] = channel._link
+        self._channel, self._sends, self._halves = channel, sends, halves
+        self._waiting: deque[Message] = deque()
+        halves.append(self)
+
+    def try_recv(self) -> Message | None:
+        while not self._waiting:
+            message = self._channel._take()
+            if message is None:
+                return None
+            if _is_for_sender(message) is self._sends:
+                return message
+            other = next((half for half in self._halves if half is not self), None)
+            if other is None or len(other._waiting) == MOST:
+                # Nobody is there who could make sense of it.
+                message.ack()
+            else:
+                other._waiting.append(message)
+                self._channel._on_readable()
+        return self._waiting.popleft()
+
+    def try_send(self, data: str) -> bool:
+        return self._channel.try_send(data)
+
+    @property
+    def queued_bytes(self) -> int:
+        return self._channel.queued_bytes
+
+    def end(self) -> None:
+        """It is used no more: what waits for it does not come again."""
+        self._halves.remove(self)
+        for message in self._waiting:
+            message.ack()
+
+
+def _is_for_sender(message: Message) -> bool:
+    said = _read(message)
+    return said is not None and said["type"] in ("have", "done", "damaged", "refused", "again")
+
+
 class _Again(Exception):
     """The other side has lost the thread, or was restarted."""
 
@@ -109,10 +156,10 @@ def channel_of(link: BaseLink[C]) -> C:
 
 def sending(
     path: str | os.PathLike[str], progress: Progress | None
-) -> Callable[[BaseChannel], Steps[SentFile]]:
+) -> Callable[[Half], Steps[SentFile]]:
     """Sends a file, again and again where it comes to nothing."""
 
-    def steps(channel: BaseChannel) -> Steps[SentFile]:
+    def steps(channel: Half) -> Steps[SentFile]:
         tries = 0
         while True:
             try:
@@ -130,10 +177,10 @@ def sending(
 class _Sender:
     """One offer, and what comes of it."""
 
-    def __init__(self, channel: BaseChannel, path: str, progress: Progress | None) -> None:
+    def __init__(self, channel: Half, path: str, progress: Progress | None) -> None:
         self.channel, self.path, self.progress = channel, path, progress
         self.id = random.getrandbits(64)
-        self.restarts = channel._link._restarts
+        self.restarts = channel.link._restarts
         self.hash = hashlib.sha256()
         self.offset = 0
         self.told = 0
@@ -189,7 +236,7 @@ class _Sender:
         if said is None or said.get("id") != self.id:
             return None
         if said["type"] == "refused":
-            name = self.channel._link.name
+            name = self.channel.link.name
             raise TransferError(f"{self.path}: {name} refuses: {said.get('why')!r}")
         if said["type"] == "again":
             raise _Again
@@ -229,26 +276,28 @@ class _Sender:
 
 def receiving(
     directory: str | os.PathLike[str], progress: Progress | None
-) -> Callable[[BaseChannel], Steps[ReceivedFile]]:
+) -> Callable[[Half], Steps[ReceivedFile]]:
     """Receives one file."""
 
-    def steps(channel: BaseChannel) -> Steps[ReceivedFile]:
+    def steps(channel: Half) -> Steps[ReceivedFile]:
         receiver = _Receiver(channel, Path(directory), progress)
         try:
             return (yield from receiver.run())
         finally:
-            receiver.drop()
+            receiver.end_it()
 
     return steps
 
 
 class _Receiver:
-    def __init__(self, channel: BaseChannel, directory: Path, progress: Progress | None) -> None:
+    def __init__(self, channel: Half, directory: Path, progress: Progress | None) -> None:
         self.channel, self.directory, self.progress = channel, directory, progress
-        self.sender = channel._link.name
+        self.sender = channel.link.name
         self.id: int | None = None
         self.file: Incoming | None = None
         self.begun = False
+        # An offer that was taken, and of which the sender has not heard the end.
+        self.offer: Any = None
         self.unknown: int | None = None
         # Parts that are not on disk, and up to where they go.
         self.parts: list[bytes] = []
@@ -263,8 +312,9 @@ class _Receiver:
             while message is not None:
                 if message.is_text:
                     yield from self._flush()
+                    self.written.append(message)
                     done = yield from self._on_say(message)
-                    message.ack()
+                    yield from self._flush()
                     if done is not None:
                         return done
                 else:
@@ -307,9 +357,16 @@ class _Receiver:
         id, kind = said.get("id"), said["type"]
         if kind == "offer":
             self.drop()
-            origin = Origin(self.sender, int(said["size"]), int(said["modified"]))
-            name = str(said["name"])
+            self.offer = id
             self.id = id
+            try:
+                origin = Origin(self.sender, int(said["size"]), int(said["modified"]))
+                name = str(said["name"])
+            except (KeyError, TypeError, ValueError):
+                yield _say("refused", id, why="the offer makes no sense")
+                self.drop()
+                self.offer = None
+                return None
             new = yield from self._try(lambda: Incoming.open(self.directory, name, origin))
             self.file, self.begun, self.end = new, False, new.bytes
             yield _say("have", id, bytes=new.bytes, sha256=new.sha256())
@@ -336,10 +393,12 @@ class _Receiver:
             yield from self._try(file.reset)
             self.drop()
             yield _say("damaged", id)
+            self.offer = None
             return None
         path = yield from self._try(file.finish)
         self.drop()
         yield _say("done", id, name=path.name)
+        self.offer = None
         return ReceivedFile(path, file.origin.size, sha256, self.sender)
 
     def _try(self, work: Callable[[], T]) -> Steps[T]:
@@ -352,6 +411,7 @@ class _Receiver:
             for message in self.written:
                 message.ack()
             yield _say("refused", id, why=str(error))
+            self.offer = None
             raise
 
     def _again(self, id: Any) -> Steps[None]:
@@ -363,6 +423,19 @@ class _Receiver:
     def _tell(self) -> None:
         if self.progress is not None and self.file is not None:
             self.progress(self.file.bytes, self.file.origin.size)
+
+    def end_it(self) -> None:
+        """However it ends: what was taken does not come again, so it is acknowledged, and the sender
+        of what has not come to its end offers it anew, to who receives next."""
+        for message in self.written:
+            message.ack()
+        id = self.offer
+        self.drop()
+        if id is not None:
+            try:
+                self.channel.try_send(_say("again", id))
+            except RoverRtcError:
+                pass
 
     def drop(self) -> None:
         """Lets go of the file that is coming in."""
@@ -381,13 +454,16 @@ def _read(message: Message) -> dict[str, Any] | None:
         return None
     try:
         said = json.loads(message.data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return said if isinstance(said, dict) and isinstance(said.get("type"), str) else None
 
 
 _HEAD = struct.Struct("<QQ")
 """Id and offset."""
+
+MOST = 256
+"""Messages that wait for the other half: what a sender has under way before it hears of anything."""
 
 PART = 64 * 1024 - _HEAD.size
 """Bytes of a part, so that a message with it has 64 KiB."""

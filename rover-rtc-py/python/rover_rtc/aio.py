@@ -253,6 +253,10 @@ class Channel(BaseChannel):
         return super()._over(error)
 
 
+_WAITING: list[Events] = []
+"""Events that tasks wait for."""
+
+
 class Events(Subscription):
     """Events, as an asynchronous iterator that ends when the link, or the peer, is over."""
 
@@ -271,7 +275,12 @@ class Events(Subscription):
         while not self._events:
             if self._ended:
                 raise StopAsyncIteration
-            await self._readers.wait()
+            # A task that only waits here, and that nobody else holds, must not be collected.
+            _WAITING.append(self)
+            try:
+                await self._readers.wait()
+            finally:
+                _WAITING.remove(self)
         return self._events.popleft()
 
     def _push(self, event: Event) -> None:
@@ -295,6 +304,9 @@ class Link(BaseLink[Channel]):
     def __init__(self, peer: Peer, native: _native.Link) -> None:
         super().__init__(peer, native)
         self._changes = Waiters(peer._loop)
+        # Of who sends, and of who receives.
+        self._transferring = asyncio.Lock(), asyncio.Lock()
+        self._halves: list[_transfer.Half] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -319,17 +331,21 @@ class Link(BaseLink[Channel]):
             ClosedError: The link is over.
             ConnectionLost: It was given up.
         """
+        loop = self._peer._loop
+        end = None if timeout is None else loop.time() + timeout
+        # Not asyncio.wait_for: before 3.12 it may swallow a cancellation, and with 0 it does not look.
+        alarm = None if end is None else loop.call_at(end, self._changed)
         try:
-            await asyncio.wait_for(self._up(), timeout)
-        except asyncio.TimeoutError:
-            name = self._name or "the hub"
-            raise TimeoutError(f"no connection with {name} within {timeout} s") from None
-
-    async def _up(self) -> None:
-        while not (health := self.health):
-            if health.state == "closed":
-                raise self._over() or ClosedError("the link is closed")
-            await self._changes.wait()
+            while not (health := self.health):
+                if health.state == "closed":
+                    raise self._over() or ClosedError("the link is closed")
+                if end is not None and loop.time() >= end:
+                    name = self._name or "the hub"
+                    raise TimeoutError(f"no connection with {name} within {timeout} s")
+                await self._changes.wait()
+        finally:
+            if alarm is not None:
+                alarm.cancel()
 
     def events(self) -> Events:
         """Events of this link from now on; the first reader gets them from the start. A reader that
@@ -355,7 +371,7 @@ class Link(BaseLink[Channel]):
             TransferError: The other side refuses it, or it changes all the time.
             ClosedError, ConnectionLost: The link is over; send it again on a new one.
         """
-        return await self._run(_transfer.sending(path, progress))
+        return await self._run(True, _transfer.sending(path, progress))
 
     async def receive_file(
         self, directory: str | os.PathLike[str], *, progress: Progress | None = None
@@ -371,7 +387,7 @@ class Link(BaseLink[Channel]):
             OSError: The file cannot be written.
             ClosedError, ConnectionLost: The link is over; what came stays, and is not sent again.
         """
-        return await self._run(_transfer.receiving(directory, progress))
+        return await self._run(False, _transfer.receiving(directory, progress))
 
     async def receive_files(
         self, directory: str | os.PathLike[str], *, progress: Progress | None = None
@@ -384,26 +400,46 @@ class Link(BaseLink[Channel]):
                 return
             yield received
 
-    async def _run(self, start: Callable[[Channel], _transfer.Steps[T]]) -> T:
-        """Does what a transfer asks for."""
-        channel = _transfer.channel_of(self)
-        steps = start(channel)
-        answer: Any = None
+    async def _run(self, sends: bool, start: Callable[[_transfer.Half], _transfer.Steps[T]]) -> T:
+        """Does what a transfer asks for; one after the other each way."""
+        async with self._transferring[sends]:
+            channel = _transfer.channel_of(self)
+            half = _transfer.Half(channel, sends, self._halves)
+            steps = start(half)
+            answer: Any = None
+            failed: Exception | None = None
+            try:
+                while True:
+                    ask = steps.send(answer) if failed is None else steps.throw(failed)
+                    answer = failed = None
+                    if isinstance(ask, _transfer.Hear):
+                        while (answer := half.try_recv()) is None and not ask.is_over(self):
+                            await channel._readers.wait()
+                    elif isinstance(ask, _transfer.Work):
+                        try:
+                            answer = await self._work(ask.work)
+                        except Exception as error:
+                            failed = error
+                    else:
+                        await channel.send(ask)
+            except StopIteration as done:
+                return done.value  # type: ignore[no-any-return]
+            except ClosedError as error:
+                raise channel._over(error) from None
+            finally:
+                steps.close()
+                half.end()
+
+    async def _work(self, work: Callable[[], Any]) -> Any:
+        """Works on the disk. If it is cancelled, it ends when the thread has let go of the file."""
+        working = self._peer._loop.run_in_executor(None, work)
         try:
-            while True:
-                ask = steps.send(answer)
-                if isinstance(ask, _transfer.Hear):
-                    while (answer := channel.try_recv()) is None and not ask.is_over(self):
-                        await channel._readers.wait()
-                elif isinstance(ask, _transfer.Work):
-                    answer = await self._peer._loop.run_in_executor(None, ask.work)
-                else:
-                    await channel.send(ask)
-                    answer = None
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]
-        finally:
-            steps.close()
+            return await asyncio.shield(working)
+        except asyncio.CancelledError:
+            await asyncio.wait([working])
+            if not working.cancelled():
+                working.exception()
+            raise
 
     async def close(self) -> None:
         """Sends what is queued, for at most a second, says good-bye and ends. Without effect the second
@@ -546,7 +582,7 @@ class Peer(BasePeer[Link]):
                 if wait.poll():
                     done.set_result(None)
             except Exception as error:
-                done.set_exception(error)
+                done.set_exception(error.with_traceback(None))
 
         fd = wait.fileno()
         self._loop.add_reader(fd, look)
@@ -554,6 +590,8 @@ class Peer(BasePeer[Link]):
             await done
         finally:
             self._loop.remove_reader(fd)
+            # An error has this frame, and would keep the descriptors until it is collected.
+            del done, wait
 
     def _on_call(self, link: Link) -> None:
         super()._on_call(link)
@@ -578,6 +616,11 @@ class Peer(BasePeer[Link]):
             # Nobody waits any more, and nobody can be woken.
             self._stopped = True
             _process.closed(self)
+            return
+        if self._loop.is_running() and asyncio._get_running_loop() is not self._loop:
+            # At exit, or collected in another thread: tasks are woken in theirs.
+            _process.closed(self)
+            self._loop.call_soon_threadsafe(self._finish)
             return
         super()._finish()
         self._accepting.wake_all()

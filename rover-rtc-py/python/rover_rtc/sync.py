@@ -77,6 +77,10 @@ def _end_of(timeout: float | None) -> float | None:
     return None if timeout is None else time.monotonic() + timeout
 
 
+LOOK = 0.1
+"""Seconds after which who transfers a file looks for what another thread has taken."""
+
+
 class Channel(BaseChannel):
     """A channel of a link.
 
@@ -254,6 +258,12 @@ class Link(BaseLink[Channel]):
 
     _channel_class = Channel
 
+    def __init__(self, peer: Peer, native: _native.Link) -> None:
+        super().__init__(peer, native)
+        # Of who sends, and of who receives.
+        self._transferring = threading.Lock(), threading.Lock()
+        self._halves: list[_transfer.Half] = []
+
     def __enter__(self) -> Self:
         return self
 
@@ -309,7 +319,7 @@ class Link(BaseLink[Channel]):
             TransferError: The other side refuses it, or it changes all the time.
             ClosedError, ConnectionLost: The link is over; send it again on a new one.
         """
-        return self._run(_transfer.sending(path, progress))
+        return self._run(True, _transfer.sending(path, progress))
 
     def receive_file(
         self, directory: str | os.PathLike[str], *, progress: Progress | None = None
@@ -325,7 +335,7 @@ class Link(BaseLink[Channel]):
             OSError: The file cannot be written.
             ClosedError, ConnectionLost: The link is over; what came stays, and is not sent again.
         """
-        return self._run(_transfer.receiving(directory, progress))
+        return self._run(False, _transfer.receiving(directory, progress))
 
     def receive_files(
         self, directory: str | os.PathLike[str], *, progress: Progress | None = None
@@ -338,36 +348,51 @@ class Link(BaseLink[Channel]):
                 return
             yield received
 
-    def _run(self, start: Callable[[Channel], _transfer.Steps[T]]) -> T:
-        """Does what a transfer asks for."""
-        channel = _transfer.channel_of(self)
-        steps = start(channel)
-        answer: Any = None
-        try:
-            while True:
-                try:
-                    ask = steps.send(answer)
-                except StopIteration as done:
-                    return done.value  # type: ignore[no-any-return]
-                answer = self._answer(channel, ask)
-        finally:
-            steps.close()
+    def _run(self, sends: bool, start: Callable[[_transfer.Half], _transfer.Steps[T]]) -> T:
+        """Does what a transfer asks for; one after the other each way."""
+        with self._transferring[sends]:
+            channel = _transfer.channel_of(self)
+            half = _transfer.Half(channel, sends, self._halves)
+            steps = start(half)
+            answer: Any = None
+            failed: Exception | None = None
+            try:
+                while True:
+                    try:
+                        ask = steps.send(answer) if failed is None else steps.throw(failed)
+                    except StopIteration as done:
+                        return done.value  # type: ignore[no-any-return]
+                    answer = failed = None
+                    if isinstance(ask, _transfer.Work):
+                        try:
+                            answer = ask.work()
+                        except Exception as error:
+                            failed = error
+                    else:
+                        answer = self._answer(channel, half, ask)
+            except ClosedError as error:
+                raise channel._over(error) from None
+            finally:
+                steps.close()
+                half.end()
 
-    def _answer(self, channel: Channel, ask: _transfer.Ask) -> Any:
+    def _answer(
+        self, channel: Channel, half: _transfer.Half, ask: _transfer.Hear | str | bytes
+    ) -> Any:
         if isinstance(ask, _transfer.Hear):
             hear = ask
 
             def take() -> Any:
-                message = channel._take()
+                message = half.try_recv()
                 return message if message is not None else (hear.is_over(self) or None)
 
-            try:
-                heard = self._peer._until(take, None, "")
-            except ClosedError as error:
-                raise channel._over(error) from None
-            return None if heard is True else heard
-        if isinstance(ask, _transfer.Work):
-            return ask.work()
+            while True:
+                try:
+                    heard = self._peer._until(take, LOOK, "")
+                except TimeoutError:
+                    # The other half may have taken it.
+                    continue
+                return None if heard is True else heard
         channel.send(ask)
         return None
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypedDict, Union
 
 from . import _native
+from .errors import ConfigError
 
 __all__ = [
     "FILES",
@@ -440,6 +441,8 @@ def _settings(config: ChannelConfig | PeerConfig | ServerConfig) -> dict[str, An
     """A dataclass as the native module takes it."""
     given = {f.name: getattr(config, f.name) for f in fields(config)}
     if given.get("channels") is not None:
+        if isinstance(given["channels"], str):
+            raise ConfigError("channels is a list of channels, not one text")
         given["channels"] = [_settings(_channel_config(c)) for c in given["channels"]]
     return {
         name: list(value) if isinstance(value, tuple) else value for name, value in given.items()

@@ -199,7 +199,9 @@ impl Line {
         }
         // Labels are unique within a link.
         if let Some(known) = link.channel(&config.label) {
-            if link.config(known).is_some_and(|c| c.manual_ack != config.manual_ack) {
+            let differs =
+                |c: &ChannelConfig| (c.manual_ack, c.mode) != (config.manual_ack, config.mode);
+            if link.config(known).is_some_and(differs) {
                 return Err(WebrtcError::Opened(config.label));
             }
             let known = self.channels.get(known.index()).cloned().flatten();
