@@ -95,7 +95,7 @@ impl Channel {
         let state = &*self.state;
         let sent =
             state.channel.poll_send(&Context::from_waker(&state.on_room), &mut Some(message));
-        state.worker.turn();
+        state.worker.seat().turn();
         sent
     }
 

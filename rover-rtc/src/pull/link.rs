@@ -74,7 +74,7 @@ impl Link {
     ///
     /// [`WebrtcError::Closed`].
     pub fn fingerprint(&self) -> Result<Option<Fingerprint>, WebrtcError> {
-        self.state.worker.ask(self.state.link.known_fingerprint())
+        self.state.worker.seat().ask(self.state.link.known_fingerprint())
     }
 
     /// A channel by its label: one of the settings, or one that the other side has opened.
@@ -90,7 +90,7 @@ impl Link {
     ///
     /// See [`PeerLink::open`].
     pub fn open(&self, config: ChannelConfig) -> Result<Channel, WebrtcError> {
-        Ok(self.known(self.state.worker.ask(self.state.link.open(config))?))
+        Ok(self.known(self.state.worker.seat().ask(self.state.link.open(config))?))
     }
 
     /// Counters and paths as of now.
@@ -99,7 +99,7 @@ impl Link {
     ///
     /// [`WebrtcError::Closed`].
     pub fn stats(&self) -> Result<LinkStats, WebrtcError> {
-        self.state.worker.ask(self.state.link.stats())
+        self.state.worker.seat().ask(self.state.link.stats())
     }
 
     /// Begins to close it: sends what is queued, for at most a second, and says good-bye.

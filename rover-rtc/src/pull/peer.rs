@@ -110,7 +110,7 @@ impl Peer {
     ///
     /// [`WebrtcError::Sdp`] if it is not usable, [`WebrtcError::Closed`].
     pub fn accept_answer(&self, answer: &str) -> Result<(), WebrtcError> {
-        self.worker.ask(self.peer.accept_answer(answer))
+        self.worker.seat().ask(self.peer.accept_answer(answer))
     }
 
     /// The link with the hub, or, without a hub, with the other peer.
@@ -125,7 +125,7 @@ impl Peer {
     ///
     /// As there.
     pub fn call(&self, name: &str) -> Result<Link, WebrtcError> {
-        Ok(self.known(self.worker.ask(self.peer.call(name))?))
+        Ok(self.known(self.worker.seat().ask(self.peer.call(name))?))
     }
 
     /// The links with other peers, but for those let go of.
@@ -171,7 +171,7 @@ impl Peer {
     pub fn wait(&self, patience: Option<Duration>) -> bool {
         let filled = poll_fn(|cx| self.queue.poll_filled(cx));
         let end = patience.and_then(|patience| clock::now().checked_add(patience));
-        self.worker.wait(filled, end).unwrap_or_default()
+        self.worker.seat().wait(filled, end).unwrap_or_default()
     }
 
     /// As [`Peer::wait`], or until a descriptor of the program's is readable; `true` only if [`Peer::next`]
@@ -193,7 +193,7 @@ impl Peer {
         }
         let filled = poll_fn(|cx| self.queue.poll_filled(cx));
         let end = patience.and_then(|patience| clock::now().checked_add(patience));
-        let waited = self.worker.wait_or(filled, fd, end);
+        let waited = self.worker.seat().wait_or(filled, fd, end);
         // It may have been stopped just now.
         waited
             .map(Option::unwrap_or_default)
@@ -220,7 +220,7 @@ impl Peer {
         if let Some(before) = task.take() {
             before.abort();
         }
-        self.worker.set_hooked(hook.is_some());
+        self.worker.seat().set_hooked(hook.is_some());
         let Some(hook) = hook else {
             self.queue.tell(None);
             return;

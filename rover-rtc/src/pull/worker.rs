@@ -1,13 +1,9 @@
 //! The thread on which the library works.
 
 use std::future::Future;
-#[cfg(unix)]
-use std::io;
-#[cfg(unix)]
-use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::{Builder, EnterGuard, Handle};
 use tokio::task::AbortHandle;
@@ -53,39 +49,9 @@ impl Worker {
         self.runtime.spawn(future).abort_handle()
     }
 
-    /// Waits until then at most, or for ever, and works on this thread meanwhile.
-    pub(super) fn wait<T>(
-        &self,
-        future: impl Future<Output = T>,
-        end: Option<Instant>,
-    ) -> Option<T> {
-        self.seat.wait(future, end)
-    }
-
-    /// The same, or until a descriptor is readable.
-    #[cfg(unix)]
-    pub(super) fn wait_or<T>(
-        &self,
-        future: impl Future<Output = T>,
-        fd: BorrowedFd<'_>,
-        end: Option<Instant>,
-    ) -> io::Result<Option<T>> {
-        self.seat.wait_or(future, fd, end)
-    }
-
-    /// Waits for an answer.
-    pub(super) fn ask<T>(&self, future: impl Future<Output = T>) -> T {
-        self.seat.ask(future)
-    }
-
-    /// Says whether the program is called back while the library works.
-    pub(super) fn set_hooked(&self, hooked: bool) {
-        self.seat.set_hooked(hooked);
-    }
-
-    /// Does what there is to do, if the library's thread leaves that to those who wait, and none does.
-    pub(super) fn turn(&self) {
-        self.seat.turn();
+    /// Where its work can be waited for.
+    pub(super) fn seat(&self) -> &Seat {
+        &self.seat
     }
 
     /// Ends the thread and waits for that, unless it is what works here. Without effect the second time.
