@@ -13,6 +13,8 @@ mod behaviour;
 mod cross;
 mod header;
 mod package;
+#[path = "../support/rovers.rs"]
+mod peers;
 mod rig;
 mod rovers;
 #[path = "../support/scratch.rs"]

@@ -1,45 +1,23 @@
 //! A rover in C, another one in Rust, and a hub, through outages: nothing is lost, repeated or out of
 //! order. The C side is the example as it is.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use rover_rtc::net::{FaultRule, Faults};
-use rover_rtc::pull::{Channel, Event, Peer, Server};
-use rover_rtc::{ChannelConfig, Message, Mode, PeerConfig, ServerConfig};
+use rover_rtc::Message;
+use rover_rtc::net::FaultRule;
+use rover_rtc::pull::{Event, Server};
 
+use crate::peers::{self, LOOPBACK, Lines, rust_rover};
 use crate::rig::{compile, finish, scratch, text};
 
-const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const PATIENCE: Duration = Duration::from_secs(40);
 
 fn hub(listen: SocketAddr) -> Server {
-    let udp = vec![SocketAddr::new(LOOPBACK, 0)];
-    let config = ServerConfig { listen, udp, ..ServerConfig::default() };
-    let end = Instant::now() + PATIENCE;
-    loop {
-        match Server::start(config.clone()) {
-            Ok(hub) => return hub,
-            // The port may not be free yet after a restart.
-            Err(error) => assert!(Instant::now() < end, "{error}"),
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn rust_rover(hub: &Server, name: &str) -> (Peer, Faults) {
-    let faults = Faults::new(1);
-    let config = PeerConfig {
-        name: Some(name.to_owned()),
-        bind: vec![LOOPBACK],
-        channels: vec![ChannelConfig::of_mode("pose", Mode::Latest), ChannelConfig::new("log")],
-        faults: faults.clone(),
-        ..PeerConfig::new(format!("http://{}", hub.http_address()))
-    };
-    (Peer::connect(config).unwrap(), faults)
+    peers::hub(listen, PATIENCE)
 }
 
 fn c_rover(hub: &Server, arguments: &[&str]) -> Child {
@@ -53,21 +31,6 @@ fn c_rover(hub: &Server, arguments: &[&str]) -> Child {
     command.args(["--bind", "127.0.0.1", "--server"]).arg(hub.http_address().to_string());
     command.args(arguments).stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-/// The numbers at the beginning of lines, each one more than the one before.
-#[derive(Default)]
-struct Lines(u64);
-
-impl Lines {
-    fn take(&mut self, channel: &Channel) {
-        while let Some(message) = channel.try_recv() {
-            let line = std::str::from_utf8(&message.data).unwrap();
-            let number: u64 = line.split(' ').next().unwrap().parse().unwrap();
-            assert_eq!(number, self.0, "lost, repeated or out of order");
-            self.0 += 1;
-        }
-    }
 }
 
 #[test]

@@ -12,6 +12,8 @@
 #![cfg(target_os = "linux")]
 
 mod environment;
+#[path = "../support/rovers.rs"]
+mod peers;
 #[path = "../support/process.rs"]
 mod process;
 #[path = "../ffi/rig.rs"]

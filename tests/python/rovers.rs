@@ -1,44 +1,22 @@
 //! Rovers in Python, Rust and C through outages: nothing is lost, repeated or out of order. The
 //! Python side is `rover.py`, with the arguments and the last line of `examples/c/telemetry.c`.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rover_rtc::net::{FaultRule, Faults};
-use rover_rtc::pull::{Channel, Event, Peer, Server};
-use rover_rtc::{ChannelConfig, Message, Mode, PeerConfig, ServerConfig};
+use rover_rtc::Message;
+use rover_rtc::net::FaultRule;
+use rover_rtc::pull::{Event, Server};
 
 use crate::environment::{Python, c_rover, environment};
+use crate::peers::{self, LOOPBACK, Lines, rust_rover};
 use crate::process::{Line, Program};
 
-const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn hub(listen: SocketAddr) -> Server {
-    let udp = vec![SocketAddr::new(LOOPBACK, 0)];
-    let config = ServerConfig { listen, udp, ..ServerConfig::default() };
-    let end = Instant::now() + PATIENCE;
-    loop {
-        match Server::start(config.clone()) {
-            Ok(hub) => return hub,
-            // The port may not be free yet after a restart.
-            Err(error) => assert!(Instant::now() < end, "{error}"),
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn rust_rover(hub: &Server, name: &str) -> (Peer, Faults) {
-    let faults = Faults::new(1);
-    let config = PeerConfig {
-        name: Some(name.to_owned()),
-        bind: vec![LOOPBACK],
-        channels: vec![ChannelConfig::of_mode("pose", Mode::Latest), ChannelConfig::new("log")],
-        faults: faults.clone(),
-        ..PeerConfig::new(format!("http://{}", hub.http_address()))
-    };
-    (Peer::connect(config).unwrap(), faults)
+    peers::hub(listen, PATIENCE)
 }
 
 fn python_rover(python: &Python, hub: &Server, arguments: &str) -> Program {
@@ -62,21 +40,6 @@ fn finish(mut rover: Program) -> String {
     let text = lines.join("\n");
     assert_eq!(code, Some(0), "{text}");
     text
-}
-
-/// The numbers at the beginning of lines, each one more than the one before.
-#[derive(Default)]
-struct Lines(u64);
-
-impl Lines {
-    fn take(&mut self, channel: &Channel) {
-        while let Some(message) = channel.try_recv() {
-            let line = std::str::from_utf8(&message.data).unwrap();
-            let number: u64 = line.split(' ').next().unwrap().parse().unwrap();
-            assert_eq!(number, self.0, "lost, repeated or out of order");
-            self.0 += 1;
-        }
-    }
 }
 
 /// How many lines a rover says it has sent, all of which arrived.
