@@ -618,7 +618,7 @@ typedef struct {
     /**
      * Bytes per second that `ROVER_RTC_REDUNDANCY_AUTO` may add. Default 32,000.
      */
-    uint32_t copy_budget;
+    uint32_t duplicate_budget;
     /**
      * Milliseconds without a living path after which ICE is restarted. Default 2,000.
      */
@@ -667,7 +667,7 @@ typedef struct {
      * Parts of the hub that work at the same time, each in a thread. Default 0: one for each core if no
      * `udp` is given, else one. At most 64.
      */
-    uint32_t drivers;
+    uint32_t shards;
     /**
      * Where HTTP listens: `address:port`. Default "0.0.0.0:3000".
      */
@@ -774,7 +774,7 @@ typedef struct {
      */
     int32_t health;
     /**
-     * What the carrying path goes through: a `ROVER_RTC_PATH_...`.
+     * What the selected path goes through: a `ROVER_RTC_PATH_...`.
      */
     int32_t path;
     /**
@@ -782,11 +782,11 @@ typedef struct {
      */
     uint32_t paths_alive;
     /**
-     * Smoothed round-trip time of the carrying path, in microseconds.
+     * Smoothed round-trip time of the selected path, in microseconds.
      */
     uint64_t rtt_us;
     /**
-     * Share of the probes of the carrying path that are lost, 0 to 1, both directions together.
+     * Share of the probes of the selected path that are lost, 0 to 1, both directions together.
      */
     double loss;
     /**
@@ -848,7 +848,7 @@ typedef struct {
     /**
      * Records sent a second time.
      */
-    uint64_t copies;
+    uint64_t duplicates;
     /**
      * Datagrams and frames refused.
      */
@@ -874,7 +874,7 @@ typedef struct {
     /**
      * 1 if it carries the messages.
      */
-    int32_t carrying;
+    int32_t selected;
     /**
      * Smoothed round-trip time in microseconds; `UINT64_MAX` if it is not known.
      */

@@ -669,9 +669,9 @@ struct link_statistics : rover_rtc_link_statistics {
 
     /** How the link fares. */
     rover_rtc::health state() const noexcept { return static_cast<rover_rtc::health>(health); }
-    /** What the carrying path goes through. */
+    /** What the selected path goes through. */
     path_kind carrier() const noexcept { return static_cast<path_kind>(path); }
-    /** Smoothed round-trip time of the carrying path; none as long as it is not known. */
+    /** Smoothed round-trip time of the selected path; none as long as it is not known. */
     std::optional<std::chrono::microseconds> round_trip() const noexcept {
         if (rtt_us == std::numeric_limits<std::uint64_t>::max()) {
             return std::nullopt;
@@ -869,8 +869,8 @@ public:
         return *this;
     }
     /** Bytes per second that redundancy::automatic may add. Default 32,000. */
-    peer_config &copy_budget(std::uint32_t value) {
-        raw_.copy_budget = value;
+    peer_config &duplicate_budget(std::uint32_t value) {
+        raw_.duplicate_budget = value;
         return *this;
     }
     /** Time without a living path after which ICE is restarted. Default 2 s. */
@@ -988,8 +988,8 @@ public:
         return *this;
     }
     /** Threads that serve, at most 64. Default 0: one for each core without udp(), else one. */
-    server_config &drivers(std::uint32_t value) {
-        raw_.drivers = value;
+    server_config &shards(std::uint32_t value) {
+        raw_.shards = value;
         return *this;
     }
     /** Whether datagrams between peers are relayed. Default true. */

@@ -1,6 +1,6 @@
 /*
  * One end of a measured connection, in C: what `rover-rtc bench` is in Rust, by the same contract, so that
- * both can be measured side by side, and beside other libraries' drivers.
+ * both can be measured side by side, and beside other libraries' shards.
  *
  *     bench answer --dir /tmp/run --mode throughput --size 16384
  *     bench offer  --dir /tmp/run --mode throughput --size 16384      (another terminal, the same directory)

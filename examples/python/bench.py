@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """One end of a measured connection, with asyncio: what `rover-rtc bench` is in Rust, by the same
-contract, so that both can be measured side by side, and beside other libraries' drivers.
+contract, so that both can be measured side by side, and beside other libraries' shards.
 
 Signaling goes through files in a directory.
 """

@@ -37,9 +37,9 @@ async fn main() -> Result<(), WebrtcError> {
     let count = tokio::spawn(receive(receiver, begin));
 
     wait(1).await;
-    let carrying = carrying(&rover).await?;
-    say(begin, format!("{carrying} carries the messages, and is cut now"));
-    faults.set(carrying, FaultRule::cut());
+    let selected = selected(&rover).await?;
+    say(begin, format!("{selected} carries the messages, and is cut now"));
+    faults.set(selected, FaultRule::cut());
     wait(2).await;
     say(begin, "it is healed; then both are cut for 2 s");
     faults.clear_all();
@@ -99,9 +99,9 @@ async fn wait_for_channel(peer: &Peer) {
     }
 }
 
-async fn carrying(peer: &Peer) -> Result<IpAddr, WebrtcError> {
+async fn selected(peer: &Peer) -> Result<IpAddr, WebrtcError> {
     let stats = peer.stats().await?;
-    Ok(stats.paths.iter().find(|path| path.carrying).map_or(NETWORKS[0], |path| path.local.ip()))
+    Ok(stats.paths.iter().find(|path| path.selected).map_or(NETWORKS[0], |path| path.local.ip()))
 }
 
 async fn wait(seconds: u64) {

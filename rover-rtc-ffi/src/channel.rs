@@ -22,9 +22,9 @@ use crate::status::{
 };
 use crate::text::{self, Sized32, declared, put_if_wanted, write_text};
 
-/// A channel of a link. It stays the same across path changes, outages and restarts: while there is no
-/// connection, what is sent waits. It belongs to its link, and is invalid when that, or its peer, has
-/// been freed. Several threads may use it at the same time.
+/// A channel of a link. It stays the same across path changes, outages and restarts: while there is
+/// no connection, what is sent waits. It belongs to its link, and is invalid when that, or its
+/// peer, has been freed. Several threads may use it at the same time.
 #[derive(Debug)]
 pub struct rover_rtc_channel {
     _private: [u8; 0],
@@ -47,8 +47,8 @@ pub struct rover_rtc_message {
     pub is_text: i32,
     /// Bytes of the message.
     pub size: usize,
-    /// On channels other than plain ones, its number, which rises from message to message, and is the same
-    /// when it comes once more after a restart of this process. 0 on plain ones.
+    /// On channels other than plain ones, its number, which rises from message to message, and is
+    /// the same when it comes once more after a restart of this process. 0 on plain ones.
     pub number: u64,
     /// Bytes of its key, on a channel of mode `ROVER_RTC_MODE_LATEST`; 0 elsewhere.
     pub key_size: u32,
@@ -62,9 +62,10 @@ unsafe impl Sized32 for rover_rtc_message {
     const NAME: &'static str = "rover_rtc_message";
 }
 
-/// Queues a binary message of `size` bytes, which are copied. Never blocks. `ROVER_RTC_AGAIN` if there is
-/// no room: `ROVER_RTC_EVENT_SEND_READY` follows when half of the outbox is free. `ROVER_RTC_OK` says that
-/// it is queued, not that it has arrived; on a durable channel, that it is on its way to the disk.
+/// Queues a binary message of `size` bytes, which are copied. Never blocks. `ROVER_RTC_AGAIN` if
+/// there is no room: `ROVER_RTC_EVENT_SEND_READY` follows when half of the outbox is free.
+/// `ROVER_RTC_OK` says that it is queued, not that it has arrived; on a durable channel, that it is
+/// on its way to the disk.
 ///
 /// # Safety
 ///
@@ -124,13 +125,13 @@ pub unsafe extern "C" fn rover_rtc_channel_send_keyed(
     })
 }
 
-/// As `rover_rtc_channel_send()`, without a copy: for large messages. With `ROVER_RTC_OK` the bytes belong
-/// to the library, which calls `release` with `user` when it needs them no more: once, from any thread,
-/// maybe before this returns. They must not change until then, which may be long after they were sent: a
-/// message is kept until it is acknowledged. It may free memory, and call the functions that say so.
-/// Without `ROVER_RTC_OK` they stay the program's, and nothing is called. If `release` is NULL they have to
-/// last until `rover_rtc_peer_free()`, not called from a callback, has returned; on a durable channel, as long
-/// as the process.
+/// As `rover_rtc_channel_send()`, without a copy: for large messages. With `ROVER_RTC_OK` the bytes
+/// belong to the library, which calls `release` with `user` when it needs them no more: once, from
+/// any thread, maybe before this returns. They must not change until then, which may be long after
+/// they were sent: a message is kept until it is acknowledged. It may free memory, and call the
+/// functions that say so. Without `ROVER_RTC_OK` they stay the program's, and nothing is called. If
+/// `release` is NULL they have to last until `rover_rtc_peer_free()`, not called from a callback,
+/// has returned; on a durable channel, as long as the process.
 ///
 /// # Safety
 ///
@@ -144,7 +145,8 @@ pub unsafe extern "C" fn rover_rtc_channel_send_owned(
     user: *mut c_void,
 ) -> rover_rtc_status {
     guard(|| {
-        // SAFETY: as required of the caller. They last as long as the owner, which is all who sees them.
+        // SAFETY: as required of the caller. They last as long as the owner, which is all who sees
+        // them.
         let data: &'static [u8] = unsafe { text::bytes(data, size, "data") }?;
         let sent = Arc::new(AtomicBool::new(false));
         let user = user.expose_provenance();
@@ -191,11 +193,11 @@ fn send(channel: *mut rover_rtc_channel, message: Message) -> Result<rover_rtc_s
     }
 }
 
-/// Takes the next message: its bytes go to `buffer`, which has `capacity` bytes, and what is to be known
-/// of it to `message`, whose `struct_size` is set before. Never blocks, allocates nothing.
+/// Takes the next message: its bytes go to `buffer`, which has `capacity` bytes, and what is to be
+/// known of it to `message`, whose `struct_size` is set before. Never blocks, allocates nothing.
 ///
-/// `ROVER_RTC_AGAIN`: there is none (any more), and `ROVER_RTC_EVENT_READABLE` follows when there is.
-/// `ROVER_RTC_TOO_SMALL`: nothing was taken, and `message->size` says how much room is needed.
+/// `ROVER_RTC_AGAIN`: there is none (any more), and `ROVER_RTC_EVENT_READABLE` follows when there
+/// is. `ROVER_RTC_TOO_SMALL`: nothing was taken, and `message->size` says how much room is needed.
 /// `ROVER_RTC_CLOSED`: there will be none any more.
 ///
 /// Taking a message acknowledges it, unless the channel's settings leave that to
@@ -203,7 +205,8 @@ fn send(channel: *mut rover_rtc_channel, message: Message) -> Result<rover_rtc_s
 ///
 /// # Safety
 ///
-/// `buffer` has `capacity` bytes; `message` points to a `rover_rtc_message` of the size that it says.
+/// `buffer` has `capacity` bytes; `message` points to a `rover_rtc_message` of the size that it
+/// says.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rover_rtc_channel_recv(
     channel: *mut rover_rtc_channel,
@@ -257,9 +260,9 @@ unsafe fn describe(message: &Message, place: *mut rover_rtc_message) {
     }
 }
 
-/// Acknowledges the message of this number, on a channel whose settings leave that to the program. The
-/// sender keeps a message until it, and all before it, are acknowledged. `ROVER_RTC_NOT_FOUND` if no such
-/// message waits for it.
+/// Acknowledges the message of this number, on a channel whose settings leave that to the program.
+/// The sender keeps a message until it, and all before it, are acknowledged. `ROVER_RTC_NOT_FOUND`
+/// if no such message waits for it.
 #[unsafe(no_mangle)]
 pub extern "C" fn rover_rtc_channel_ack(
     channel: *mut rover_rtc_channel,
@@ -275,8 +278,9 @@ pub extern "C" fn rover_rtc_channel_ack(
     })
 }
 
-/// Waits until all messages queued so far on a durable channel are on disk, for at most `timeout_ms`
-/// milliseconds; then `ROVER_RTC_AGAIN`. On other channels there is nothing to wait for.
+/// Waits until all messages queued so far on a durable channel are on disk, for at most
+/// `timeout_ms` milliseconds; then `ROVER_RTC_AGAIN`. On other channels there is nothing to wait
+/// for.
 #[unsafe(no_mangle)]
 pub extern "C" fn rover_rtc_channel_wait_stored(
     channel: *const rover_rtc_channel,
@@ -290,7 +294,8 @@ pub extern "C" fn rover_rtc_channel_wait_stored(
 }
 
 /// Waits until the other side has acknowledged all messages queued so far, for at most `timeout_ms`
-/// milliseconds; then `ROVER_RTC_AGAIN`. On channels without acknowledgements, until all are on their way.
+/// milliseconds; then `ROVER_RTC_AGAIN`. On channels without acknowledgements, until all are on
+/// their way.
 #[unsafe(no_mangle)]
 pub extern "C" fn rover_rtc_channel_wait_acknowledged(
     channel: *const rover_rtc_channel,
@@ -303,8 +308,8 @@ pub extern "C" fn rover_rtc_channel_wait_acknowledged(
     })
 }
 
-/// Writes the channel's label and a NUL to `buffer`, and to `size`, if that is not NULL, how many bytes
-/// that are. `ROVER_RTC_TOO_SMALL` if `capacity` is less: 256 is enough.
+/// Writes the channel's label and a NUL to `buffer`, and to `size`, if that is not NULL, how many
+/// bytes that are. `ROVER_RTC_TOO_SMALL` if `capacity` is less: 256 is enough.
 ///
 /// # Safety
 ///

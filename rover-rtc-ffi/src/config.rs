@@ -52,8 +52,8 @@ pub const ROVER_RTC_REDUNDANCY_ALWAYS: i32 = 2;
 pub struct rover_rtc_channel_config {
     /// The struct's size, as `rover_rtc_channel_config_init()` sets it.
     pub struct_size: u32,
-    /// What it promises: a `ROVER_RTC_MODE_...`. Default `ROVER_RTC_MODE_RELIABLE`. Both sides have to
-    /// set the same.
+    /// What it promises: a `ROVER_RTC_MODE_...`. Default `ROVER_RTC_MODE_RELIABLE`. Both sides have
+    /// to set the same.
     pub mode: i32,
     /// Its name, UTF-8, 1 to 255 bytes. No default.
     pub label: *const c_char,
@@ -62,26 +62,28 @@ pub struct rover_rtc_channel_config {
     pub priority: i32,
     /// What a full outbox does: a `ROVER_RTC_WHEN_FULL_...`. Default `ROVER_RTC_WHEN_FULL_WAIT`.
     pub when_full: i32,
-    /// Milliseconds that a message may wait to be sent, in modes `LATEST` and `DATAGRAM`. Default 0: no
-    /// limit.
+    /// Milliseconds that a message may wait to be sent, in modes `LATEST` and `DATAGRAM`. Default
+    /// 0: no limit.
     pub ttl_ms: u32,
     /// Times a lost message is sent again, in mode `PLAIN`. Default -1: until it arrives.
     pub max_retransmits: i32,
-    /// Not 0: messages of a channel of mode `PLAIN` may arrive in another order than sent. Default 0.
+    /// Not 0: messages of a channel of mode `PLAIN` may arrive in another order than sent. Default
+    /// 0.
     pub unordered: i32,
-    /// Not 0: what is received is acknowledged by `rover_rtc_channel_ack()`, in modes `RELIABLE` and
-    /// `DURABLE`. Default 0: by taking it.
+    /// Not 0: what is received is acknowledged by `rover_rtc_channel_ack()`, in modes `RELIABLE`
+    /// and `DURABLE`. Default 0: by taking it.
     pub manual_ack: i32,
     /// Messages that its outbox holds. Default 0: 4,096.
     pub outbox_messages: u64,
     /// Bytes that its outbox holds. Default 0: 4 MiB.
     pub outbox_bytes: u64,
-    /// Largest message in bytes. Default 0: what the mode has (16 MiB, 256 KiB plain, 32 KiB datagram).
+    /// Largest message in bytes. Default 0: what the mode has (16 MiB, 256 KiB plain, 32 KiB
+    /// datagram).
     pub max_message: u64,
 }
 
-/// Settings of a peer. Call `rover_rtc_peer_config_init()` first, then change what you need. All texts are
-/// UTF-8 and end with a NUL; NULL stands for the default.
+/// Settings of a peer. Call `rover_rtc_peer_config_init()` first, then change what you need. All
+/// texts are UTF-8 and end with a NUL; NULL stands for the default.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct rover_rtc_peer_config {
@@ -91,14 +93,14 @@ pub struct rover_rtc_peer_config {
     pub max_links: u32,
     /// The hub: `host:port` or a URL. Default "http://127.0.0.1:3000".
     pub server: *const c_char,
-    /// The peer's name, under which others find it: 1 to 64 bytes without white space. Default none: it
-    /// can neither call nor be called.
+    /// The peer's name, under which others find it: 1 to 64 bytes without white space. Default
+    /// none: it can neither call nor be called.
     pub name: *const c_char,
-    /// Directory for its key, the keys of peers that it has met, and the journal of durable channels. It
-    /// is made if it is not there. Default none: a new key each time.
+    /// Directory for its key, the keys of peers that it has met, and the journal of durable
+    /// channels. It is made if it is not there. Default none: a new key each time.
     pub state_dir: *const c_char,
-    /// File of the peers that may call and be called. Default none: the key that a name has at the first
-    /// meeting is believed from then on.
+    /// File of the peers that may call and be called. Default none: the key that a name has at the
+    /// first meeting is believed from then on.
     pub roster: *const c_char,
     /// What the hub asks for before it registers a name, if it does. Default none.
     pub token: *const c_char,
@@ -106,7 +108,8 @@ pub struct rover_rtc_peer_config {
     pub ice_servers: *const *const c_char,
     /// How many there are.
     pub ice_server_count: usize,
-    /// Channels of each link that the peer makes: an array. Default none given: one plain channel "test".
+    /// Channels of each link that the peer makes: an array. Default none given: one plain channel
+    /// "test".
     pub channels: *const rover_rtc_channel_config,
     /// How many there are.
     pub channel_count: usize,
@@ -126,19 +129,21 @@ pub struct rover_rtc_peer_config {
     pub relay: i32,
     /// Whether only relayed paths are used, so that other peers do not learn addresses. Default 0.
     pub relay_only: i32,
-    /// Whether records are sent twice: a `ROVER_RTC_REDUNDANCY_...`. Default `ROVER_RTC_REDUNDANCY_AUTO`.
+    /// Whether records are sent twice: a `ROVER_RTC_REDUNDANCY_...`. Default
+    /// `ROVER_RTC_REDUNDANCY_AUTO`.
     pub redundancy: i32,
-    /// Not 0: the other side is another WebRTC stack, and the program carries offer and answer. Default 0.
+    /// Not 0: the other side is another WebRTC stack, and the program carries offer and answer.
+    /// Default 0.
     pub foreign: i32,
-    /// Milliseconds between probes of the path in use: a dead one is noticed after about three. Default 50,
-    /// at least 10.
+    /// Milliseconds between probes of the path in use: a dead one is noticed after about three.
+    /// Default 50, at least 10.
     pub probe_interval_ms: u32,
     /// Milliseconds between probes of other paths while the link is in use. Default 1,000.
     pub standby_interval_ms: u32,
     /// Milliseconds between probes of an idle link. Default 15,000.
     pub idle_interval_ms: u32,
     /// Bytes per second that `ROVER_RTC_REDUNDANCY_AUTO` may add. Default 32,000.
-    pub copy_budget: u32,
+    pub duplicate_budget: u32,
     /// Milliseconds without a living path after which ICE is restarted. Default 2,000.
     pub restart_after_ms: u32,
     /// Milliseconds that a new connection may take. Default 10,000.
@@ -147,8 +152,8 @@ pub struct rover_rtc_peer_config {
     pub max_pause_ms: u32,
     /// Channels that a link can have, whoever opens them. Default 16.
     pub max_channels: u32,
-    /// Milliseconds without a path after which a link with another peer is given up, with what waits to be
-    /// sent on it. Default 24 hours.
+    /// Milliseconds without a path after which a link with another peer is given up, with what
+    /// waits to be sent on it. Default 24 hours.
     pub resume_window_ms: u64,
     /// Bytes of unread messages of a channel after which the sender is stopped. Default 16 MiB.
     pub inbox_bytes: u64,
@@ -158,28 +163,30 @@ pub struct rover_rtc_peer_config {
     pub journal_bytes: u64,
 }
 
-/// Settings of a hub. Call `rover_rtc_server_config_init()` first, then change what you need. All texts
-/// are UTF-8 and end with a NUL; NULL stands for the default.
+/// Settings of a hub. Call `rover_rtc_server_config_init()` first, then change what you need. All
+/// texts are UTF-8 and end with a NUL; NULL stands for the default.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct rover_rtc_server_config {
     /// The struct's size, as `rover_rtc_server_config_init()` sets it.
     pub struct_size: u32,
-    /// Parts of the hub that work at the same time, each in a thread. Default 0: one for each core if no
-    /// `udp` is given, else one. At most 64.
-    pub drivers: u32,
+    /// Parts of the hub that work at the same time, each in a thread. Default 0: one for each core
+    /// if no `udp` is given, else one. At most 64.
+    pub shards: u32,
     /// Where HTTP listens: `address:port`. Default "0.0.0.0:3000".
     pub listen: *const c_char,
-    /// UDP addresses: `address:port`, port 0 for any. Default none given: a random port on this machine's
-    /// address, and on loopback.
+    /// UDP addresses: `address:port`, port 0 for any. Default none given: a random port on this
+    /// machine's address, and on loopback.
     pub udp: *const *const c_char,
     /// How many there are.
     pub udp_count: usize,
-    /// Addresses under which others see the UDP addresses, in the same order. Default none: as they are.
+    /// Addresses under which others see the UDP addresses, in the same order. Default none: as they
+    /// are.
     pub advertise: *const *const c_char,
     /// How many there are.
     pub advertise_count: usize,
-    /// Tokens, of which a peer has to show one to get a name. Default none: anybody may have a free name.
+    /// Tokens, of which a peer has to show one to get a name. Default none: anybody may have a free
+    /// name.
     pub tokens: *const *const c_char,
     /// How many there are.
     pub token_count: usize,
@@ -191,7 +198,8 @@ pub struct rover_rtc_server_config {
     pub relay: i32,
     /// Clients in all. Default 10,000.
     pub max_clients: u32,
-    /// Bytes per second that are relayed in each direction of a call; 0 for no limit. Default 4,000,000.
+    /// Bytes per second that are relayed in each direction of a call; 0 for no limit. Default
+    /// 4,000,000.
     pub relay_rate: u64,
     /// Milliseconds between the status messages to all clients. Default 5,000.
     pub status_interval_ms: u32,
@@ -301,7 +309,7 @@ fn peer_defaults() -> rover_rtc_peer_config {
         probe_interval_ms: ms(ours.path.probe_interval),
         standby_interval_ms: ms(ours.path.standby_interval),
         idle_interval_ms: ms(ours.path.idle_interval),
-        copy_budget: ours.path.copy_budget,
+        duplicate_budget: ours.path.duplicate_budget,
         restart_after_ms: ms(ours.recovery.restart_after),
         dial_timeout_ms: ms(ours.recovery.dial_timeout),
         max_pause_ms: ms(ours.recovery.max_pause),
@@ -428,7 +436,7 @@ pub(crate) unsafe fn peer(config: *const rover_rtc_peer_config) -> Result<PeerCo
     config.path.probe_interval = time(given.probe_interval_ms);
     config.path.standby_interval = time(given.standby_interval_ms.max(MIN_PROBE_MS));
     config.path.idle_interval = time(given.idle_interval_ms.max(MIN_PROBE_MS));
-    config.path.copy_budget = given.copy_budget;
+    config.path.duplicate_budget = given.duplicate_budget;
     config.recovery.restart_after = time(given.restart_after_ms);
     config.recovery.dial_timeout = time(given.dial_timeout_ms);
     config.recovery.max_pause = time(given.max_pause_ms).max(config.recovery.min_pause);
@@ -464,10 +472,10 @@ pub(crate) unsafe fn server(
         config.state = text(given.state_dir, "state_dir")?.map(PathBuf::from);
         config.roster = text(given.roster, "roster")?.map(PathBuf::from);
     }
-    if given.drivers > MAX_DRIVERS {
-        return Err(Failure::invalid(format!("drivers is {}: at most 64", given.drivers)));
+    if given.shards > MAX_SHARDS {
+        return Err(Failure::invalid(format!("shards is {}: at most 64", given.shards)));
     }
-    config.drivers = given.drivers as usize;
+    config.shards = given.shards as usize;
     config.relay = given.relay != 0;
     config.max_clients = given.max_clients as usize;
     config.relay_rate = given.relay_rate;
@@ -556,4 +564,4 @@ fn size(value: u64) -> usize {
 }
 
 const MIN_PROBE_MS: u32 = 10;
-const MAX_DRIVERS: u32 = 64;
+const MAX_SHARDS: u32 = 64;

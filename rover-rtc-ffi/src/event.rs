@@ -15,9 +15,9 @@ use crate::text::{Sized32, declared, write_sized};
 
 /// Another peer has called; `link` is new.
 pub const ROVER_RTC_EVENT_CALLED: i32 = 1;
-/// `channel` has messages, or has ended. Comes once; again after a `rover_rtc_channel_recv()` that left
-/// some, and when one comes after a `rover_rtc_channel_recv()` that found none. Another thread may have
-/// taken them meanwhile.
+/// `channel` has messages, or has ended. Comes once; again after a `rover_rtc_channel_recv()` that
+/// left some, and when one comes after a `rover_rtc_channel_recv()` that found none. Another thread
+/// may have taken them meanwhile.
 pub const ROVER_RTC_EVENT_READABLE: i32 = 2;
 /// `channel` has room again, after `ROVER_RTC_AGAIN`.
 pub const ROVER_RTC_EVENT_SEND_READY: i32 = 3;
@@ -27,8 +27,8 @@ pub const ROVER_RTC_EVENT_CHANNEL_OPEN: i32 = 4;
 pub const ROVER_RTC_EVENT_CHANNEL_CLOSED: i32 = 5;
 /// The connection's state is `value`: a `ROVER_RTC_STATE_...`.
 pub const ROVER_RTC_EVENT_STATE: i32 = 6;
-/// Another path carries the messages: of kind `value` (a `ROVER_RTC_PATH_...`), because of `other` (a
-/// `ROVER_RTC_SWITCH_...`); `text` has its two addresses.
+/// Another path carries the messages: of kind `value` (a `ROVER_RTC_PATH_...`), because of `other`
+/// (a `ROVER_RTC_SWITCH_...`); `text` has its two addresses.
 pub const ROVER_RTC_EVENT_PATH_SWITCH: i32 = 7;
 /// No path lives any more; messages wait.
 pub const ROVER_RTC_EVENT_OUTAGE: i32 = 8;
@@ -49,8 +49,8 @@ pub const ROVER_RTC_EVENT_RESTARTING: i32 = 14;
 pub const ROVER_RTC_EVENT_DIALING: i32 = 15;
 /// Something failed and will be tried again; `text` says what.
 pub const ROVER_RTC_EVENT_TROUBLE: i32 = 16;
-/// The connection is over; `text` says why. A link with the hub, or one that was called here, makes a new
-/// one.
+/// The connection is over; `text` says why. A link with the hub, or one that was called here, makes
+/// a new one.
 pub const ROVER_RTC_EVENT_DISCONNECTED: i32 = 17;
 /// The link is closed for good.
 pub const ROVER_RTC_EVENT_CLOSED: i32 = 18;

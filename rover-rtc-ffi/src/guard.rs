@@ -92,8 +92,8 @@ fn keep(text: Cow<'static, CStr>) {
 }
 
 /// What the last call of this thread that returned an error (a negative status) had to say. Never
-/// NULL; empty before the first error; valid until the next error of this thread. May be called from
-/// callbacks.
+/// NULL; empty before the first error; valid until the next error of this thread. May be called
+/// from callbacks.
 #[unsafe(no_mangle)]
 pub extern "C" fn rover_rtc_last_error() -> *const c_char {
     LAST_ERROR

@@ -150,7 +150,8 @@ fn index(handle: usize) -> usize {
     handle >> KIND_BITS & ((1 << INDEX_BITS) - 1)
 }
 
-/// No small number, no flag and no address of a program is a handle by chance: 2^32 over the golden ratio.
+/// No small number, no flag and no address of a program is a handle by chance: 2^32 over the golden
+/// ratio.
 const FIRST: usize = 0x9E37_79B9;
 
 const KIND_BITS: u32 = 3;

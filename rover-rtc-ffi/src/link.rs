@@ -28,9 +28,10 @@ pub(crate) struct LinkHandle {
 }
 
 /// Lets go of a link with another peer: closes it in the background, sending what is queued for at
-/// most a second, and makes its handles (channels too) invalid. NULL is fine, a handle that was freed
-/// before as well, and the home link stays. Not needed before `rover_rtc_peer_free()`; but a link is kept,
-/// closed or not, until one of the two, so a program that lives long frees those that have closed.
+/// most a second, and makes its handles (channels too) invalid. NULL is fine, a handle that was
+/// freed before as well, and the home link stays. Not needed before `rover_rtc_peer_free()`; but a
+/// link is kept, closed or not, until one of the two, so a program that lives long frees those that
+/// have closed.
 ///
 /// May be called from callbacks.
 #[unsafe(no_mangle)]
@@ -41,7 +42,7 @@ pub extern "C" fn rover_rtc_link_free(link: *mut rover_rtc_link) {
     match find(link) {
         Ok(found) => free(move || {
             let Some(peer) = found.peer.upgrade() else { return };
-            if peer.peer.home().is_same(&found.link) {
+            if peer.peer.hub_link().is_same(&found.link) {
                 return remember("the home link belongs to the peer: free that");
             }
             peer.peer.let_go(&found.link);
@@ -51,8 +52,8 @@ pub extern "C" fn rover_rtc_link_free(link: *mut rover_rtc_link) {
     }
 }
 
-/// Begins to close a link, and returns at once; `ROVER_RTC_EVENT_CLOSED` follows. What has been received
-/// can still be taken, until `rover_rtc_link_free()`.
+/// Begins to close a link, and returns at once; `ROVER_RTC_EVENT_CLOSED` follows. What has been
+/// received can still be taken, until `rover_rtc_link_free()`.
 #[unsafe(no_mangle)]
 pub extern "C" fn rover_rtc_link_close(link: *mut rover_rtc_link) -> rover_rtc_status {
     done(|| {
@@ -61,8 +62,9 @@ pub extern "C" fn rover_rtc_link_close(link: *mut rover_rtc_link) -> rover_rtc_s
     })
 }
 
-/// Writes the other peer's name and a NUL to `buffer`, and to `size`, if that is not NULL, how many bytes
-/// that are; the hub's name is empty. `ROVER_RTC_TOO_SMALL` if `capacity` is less: 65 is enough.
+/// Writes the other peer's name and a NUL to `buffer`, and to `size`, if that is not NULL, how many
+/// bytes that are; the hub's name is empty. `ROVER_RTC_TOO_SMALL` if `capacity` is less: 65 is
+/// enough.
 ///
 /// # Safety
 ///
@@ -78,8 +80,8 @@ pub unsafe extern "C" fn rover_rtc_link_name(
     done(|| unsafe { write_text(find(link)?.link.name().as_bytes(), buffer, capacity, size) })
 }
 
-/// Writes the fingerprint of the other peer's key, as of `rover_rtc_link_name()`: 96 bytes are enough.
-/// `ROVER_RTC_NOT_FOUND` for the hub, and as long as it is not known.
+/// Writes the fingerprint of the other peer's key, as of `rover_rtc_link_name()`: 96 bytes are
+/// enough. `ROVER_RTC_NOT_FOUND` for the hub, and as long as it is not known.
 ///
 /// # Safety
 ///
@@ -99,8 +101,8 @@ pub unsafe extern "C" fn rover_rtc_link_fingerprint(
     })
 }
 
-/// Writes to `channel` the channel of this label: one of the settings, or one that the other side has
-/// opened. `ROVER_RTC_NOT_FOUND` if there is none.
+/// Writes to `channel` the channel of this label: one of the settings, or one that the other side
+/// has opened. `ROVER_RTC_NOT_FOUND` if there is none.
 ///
 /// # Safety
 ///
@@ -164,8 +166,9 @@ pub unsafe extern "C" fn rover_rtc_link_stats(
     done(|| unsafe { stats::write_link(&find(link)?.link.stats()?, statistics) })
 }
 
-/// Writes the paths of the link to the array `paths`, which has room for `*count`, and to `count` how
-/// many there are: maybe more than fit. Set the first one's `struct_size` before, to the size of each.
+/// Writes the paths of the link to the array `paths`, which has room for `*count`, and to `count`
+/// how many there are: maybe more than fit. Set the first one's `struct_size` before, to the size
+/// of each.
 ///
 /// # Safety
 ///

@@ -25,14 +25,15 @@ pub type rover_rtc_log_callback = Option<
     unsafe extern "C" fn(user: *mut c_void, level: i32, target: *const c_char, text: *const c_char),
 >;
 
-/// Sets what gets the library's log lines of `level` (a `ROVER_RTC_LOG_...`) and graver ones; NULL ends
-/// that. It is called with `user` on any thread, the library's and those that use it, maybe on several at
-/// the same time, and must return soon. It may call the functions that say so. Secrets are left out.
+/// Sets what gets the library's log lines of `level` (a `ROVER_RTC_LOG_...`) and graver ones; NULL
+/// ends that. It is called with `user` on any thread, the library's and those that use it, maybe on
+/// several at the same time, and must return soon. It may call the functions that say so. Secrets
+/// are left out.
 ///
 /// # Safety
 ///
-/// `callback` can be called with `user` from any thread, for as long as the process runs: a call may be
-/// under way when it is replaced.
+/// `callback` can be called with `user` from any thread, for as long as the process runs: a call
+/// may be under way when it is replaced.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rover_rtc_set_log(
     callback: rover_rtc_log_callback,

@@ -41,20 +41,21 @@ impl PeerHandle {
 
     /// Makes its links' and channels' handles invalid.
     fn forget(&self) {
-        let home = self.peer.home().clone();
+        let home = self.peer.hub_link().clone();
         self.peer.links().iter().chain([&home]).for_each(link::forget);
     }
 }
 
-/// Starts a peer of the hub in `config` and writes its handle to `peer`. It connects by itself, again
-/// and again, until it is freed: a hub that is down is an event, no error. Everything in `config` is
-/// copied. Free it with `rover_rtc_peer_free()`.
+/// Starts a peer of the hub in `config` and writes its handle to `peer`. It connects by itself,
+/// again and again, until it is freed: a hub that is down is an event, no error. Everything in
+/// `config` is copied. Free it with `rover_rtc_peer_free()`.
 ///
 /// After `fork()` a peer is of use in the parent only; the child must not use it.
 ///
 /// # Safety
 ///
-/// `config` is NULL or points to a `rover_rtc_peer_config` whose pointers hold; `peer` can be written.
+/// `config` is NULL or points to a `rover_rtc_peer_config` whose pointers hold; `peer` can be
+/// written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rover_rtc_peer_new(
     config: *const rover_rtc_peer_config,
@@ -69,8 +70,8 @@ pub unsafe extern "C" fn rover_rtc_peer_new(
 }
 
 /// Starts a peer without a hub, which offers a connection. `rover_rtc_peer_description()` has the
-/// offer, which the program carries to the other side; `rover_rtc_peer_accept_answer()` takes what comes
-/// back.
+/// offer, which the program carries to the other side; `rover_rtc_peer_accept_answer()` takes what
+/// comes back.
 ///
 /// # Safety
 ///
@@ -135,10 +136,10 @@ unsafe fn start(
     unsafe { put(place, std::ptr::without_provenance_mut(handle), "peer") }
 }
 
-/// Says good-bye on all links, after sending what is queued for at most a second, and ends the peer's
-/// thread: when this returns nothing of it runs, its descriptor is closed, and its handles (links and
-/// channels too) are refused. Threads that wait for it are told `ROVER_RTC_CLOSED`. NULL is fine, and so
-/// is a handle that was freed before.
+/// Says good-bye on all links, after sending what is queued for at most a second, and ends the
+/// peer's thread: when this returns nothing of it runs, its descriptor is closed, and its handles
+/// (links and channels too) are refused. Threads that wait for it are told `ROVER_RTC_CLOSED`. NULL
+/// is fine, and so is a handle that was freed before.
 ///
 /// May be called from callbacks; it does not wait there.
 #[unsafe(no_mangle)]
@@ -160,8 +161,8 @@ pub extern "C" fn rover_rtc_peer_free(peer: *mut rover_rtc_peer) {
     }
 }
 
-/// Begins to close all links, and returns at once: what is queued is sent, for at most a second. The
-/// event `ROVER_RTC_EVENT_CLOSED` of the home link says when it is done.
+/// Begins to close all links, and returns at once: what is queued is sent, for at most a second.
+/// The event `ROVER_RTC_EVENT_CLOSED` of the home link says when it is done.
 #[unsafe(no_mangle)]
 pub extern "C" fn rover_rtc_peer_close(peer: *mut rover_rtc_peer) -> rover_rtc_status {
     done(|| {
@@ -170,8 +171,8 @@ pub extern "C" fn rover_rtc_peer_close(peer: *mut rover_rtc_peer) -> rover_rtc_s
     })
 }
 
-/// The offer or answer of a peer without a hub: writes it and a NUL to `buffer`, and to `size`, if that
-/// is not NULL, how many bytes that are. `ROVER_RTC_TOO_SMALL` if `capacity` is less;
+/// The offer or answer of a peer without a hub: writes it and a NUL to `buffer`, and to `size`, if
+/// that is not NULL, how many bytes that are. `ROVER_RTC_TOO_SMALL` if `capacity` is less;
 /// `ROVER_RTC_NOT_FOUND` for a peer with a hub.
 ///
 /// # Safety
@@ -212,8 +213,8 @@ pub unsafe extern "C" fn rover_rtc_peer_accept_answer(
     })
 }
 
-/// Writes to `link` the link with the hub or, without a hub, with the other side. It is the peer's and
-/// lasts as long as the peer.
+/// Writes to `link` the link with the hub or, without a hub, with the other side. It is the peer's
+/// and lasts as long as the peer.
 ///
 /// # Safety
 ///
@@ -225,15 +226,15 @@ pub unsafe extern "C" fn rover_rtc_peer_home(
 ) -> rover_rtc_status {
     done(|| {
         let found = find(peer)?;
-        let home = link::handle_of(&found, found.peer.home())?;
+        let home = link::handle_of(&found, found.peer.hub_link())?;
         // SAFETY: as required of the caller.
         unsafe { put(link, home, "link") }
     })
 }
 
 /// Calls another peer of the hub by its name and waits for nothing: the link is there at once, and
-/// comes up when the other peer is there (`ROVER_RTC_EVENT_CHANNEL_OPEN`). What is sent meanwhile waits.
-/// If there is a link with it already, whoever called, it is that one.
+/// comes up when the other peer is there (`ROVER_RTC_EVENT_CHANNEL_OPEN`). What is sent meanwhile
+/// waits. If there is a link with it already, whoever called, it is that one.
 ///
 /// # Safety
 ///
@@ -258,8 +259,8 @@ pub unsafe extern "C" fn rover_rtc_peer_dial(
     })
 }
 
-/// Writes to `link` the link with the peer of this name, whoever called; `ROVER_RTC_NOT_FOUND` if there
-/// is none.
+/// Writes to `link` the link with the peer of this name, whoever called; `ROVER_RTC_NOT_FOUND` if
+/// there is none.
 ///
 /// # Safety
 ///
@@ -285,8 +286,8 @@ pub unsafe extern "C" fn rover_rtc_peer_find_link(
 }
 
 /// Writes the fingerprint of the peer's own key, by which others know it: 64 hexadecimal digits in
-/// pairs with colons, and a NUL, as of `rover_rtc_peer_description()`. `ROVER_RTC_NOT_FOUND` without a
-/// name.
+/// pairs with colons, and a NUL, as of `rover_rtc_peer_description()`. `ROVER_RTC_NOT_FOUND`
+/// without a name.
 ///
 /// # Safety
 ///
@@ -307,9 +308,9 @@ pub unsafe extern "C" fn rover_rtc_peer_fingerprint(
     })
 }
 
-/// Writes to `fd` a descriptor that is readable exactly while there are events, and once the peer has
-/// been freed. Add it to a poll or epoll set, level-triggered, and do nothing else with it: it is
-/// closed with the peer. Each call gives the same one.
+/// Writes to `fd` a descriptor that is readable exactly while there are events, and once the peer
+/// has been freed. Add it to a poll or epoll set, level-triggered, and do nothing else with it: it
+/// is closed with the peer. Each call gives the same one.
 ///
 /// # Safety
 ///
@@ -329,8 +330,8 @@ pub unsafe extern "C" fn rover_rtc_peer_fd(
 }
 
 /// Waits until there are events: at most `timeout_ms` milliseconds, for ever if that is negative.
-/// `ROVER_RTC_OK` if there are some, `ROVER_RTC_AGAIN` if the time is over, `ROVER_RTC_CLOSED` if the peer
-/// is freed meanwhile. Needs no descriptor.
+/// `ROVER_RTC_OK` if there are some, `ROVER_RTC_AGAIN` if the time is over, `ROVER_RTC_CLOSED` if
+/// the peer is freed meanwhile. Needs no descriptor.
 ///
 /// The library works on the thread that waits, so this is the quickest way to what comes: no other
 /// thread is woken in between. The thread needs a stack of 256 KiB.
@@ -351,10 +352,11 @@ pub extern "C" fn rover_rtc_peer_wait_us(
     wait(peer, patience_of(timeout_us))
 }
 
-/// As `rover_rtc_peer_wait_us()`, or until the descriptor `fd` is readable, which is `ROVER_RTC_AGAIN`. For a
-/// program with a loop of its own: give it your epoll descriptor, and look into your set when this
-/// returns. That is quicker than `rover_rtc_peer_fd()` in the set, by two wake-ups a round trip.
-/// `ROVER_RTC_INVALID` if the descriptor cannot be polled, or another thread waits for it here.
+/// As `rover_rtc_peer_wait_us()`, or until the descriptor `fd` is readable, which is
+/// `ROVER_RTC_AGAIN`. For a program with a loop of its own: give it your epoll descriptor, and look
+/// into your set when this returns. That is quicker than `rover_rtc_peer_fd()` in the set, by two
+/// wake-ups a round trip. `ROVER_RTC_INVALID` if the descriptor cannot be polled, or another thread
+/// waits for it here.
 ///
 /// # Safety
 ///
@@ -413,9 +415,10 @@ pub unsafe extern "C" fn rover_rtc_peer_next_event(
     guard(|| unsafe { event::next(&find(peer)?, event) })
 }
 
-/// Sets what is called when there are events after there were none, beside the descriptor: with `user`,
-/// on the thread on which the library works (its own, or one in `rover_rtc_peer_wait()`), which waits for
-/// it; if there are events already, it is called soon. It may wake another thread, and call the functions that say so. NULL ends that; a call may be under way then, and
+/// Sets what is called when there are events after there were none, beside the descriptor: with
+/// `user`, on the thread on which the library works (its own, or one in `rover_rtc_peer_wait()`),
+/// which waits for it; if there are events already, it is called soon. It may wake another thread,
+/// and call the functions that say so. NULL ends that; a call may be under way then, and
 /// `rover_rtc_peer_free()` waits for it.
 ///
 /// # Safety

@@ -11,8 +11,8 @@ use crate::handle::{self, Object};
 use crate::status::{Failure, ROVER_RTC_CLOSED, rover_rtc_status};
 use crate::text::{null, put, put_if_wanted, write_text};
 
-/// A hub: it brings peers together, relays between those that have no direct path, and passes messages
-/// between its clients. It has threads of its own.
+/// A hub: it brings peers together, relays between those that have no direct path, and passes
+/// messages between its clients. It has threads of its own.
 #[derive(Debug)]
 pub struct rover_rtc_server {
     _private: [u8; 0],
@@ -42,9 +42,9 @@ pub unsafe extern "C" fn rover_rtc_server_new(
     })
 }
 
-/// Says good-bye to the clients and ends the hub's threads: when this returns nothing of it runs. NULL
-/// is fine, and so is a handle that was freed before. May be called from callbacks; it does not wait
-/// there.
+/// Says good-bye to the clients and ends the hub's threads: when this returns nothing of it runs.
+/// NULL is fine, and so is a handle that was freed before. May be called from callbacks; it does
+/// not wait there.
 #[unsafe(no_mangle)]
 pub extern "C" fn rover_rtc_server_free(server: *mut rover_rtc_server) {
     if server.is_null() {
@@ -56,8 +56,8 @@ pub extern "C" fn rover_rtc_server_free(server: *mut rover_rtc_server) {
     }
 }
 
-/// Writes where HTTP listens, `address:port`, and a NUL to `buffer`, and to `size`, if that is not NULL,
-/// how many bytes that are. `ROVER_RTC_TOO_SMALL` if `capacity` is less: 64 is enough.
+/// Writes where HTTP listens, `address:port`, and a NUL to `buffer`, and to `size`, if that is not
+/// NULL, how many bytes that are. `ROVER_RTC_TOO_SMALL` if `capacity` is less: 64 is enough.
 ///
 /// # Safety
 ///
@@ -77,8 +77,9 @@ pub unsafe extern "C" fn rover_rtc_server_address(
 }
 
 /// Writes how the hub fares, as of `rover_rtc_server_address()`: a JSON object of numbers (clients,
-/// connected, relayed, ...) and the names of its registered clients, the same as `GET /v1/status` tells.
-/// up to 10,000 of them. `ROVER_RTC_CLOSED` if the hub has ended, or is too busy to say within a second.
+/// connected, relayed, ...) and the names of its registered clients, the same as `GET /v1/status`
+/// tells. up to 10,000 of them. `ROVER_RTC_CLOSED` if the hub has ended, or is too busy to say
+/// within a second.
 ///
 /// # Safety
 ///
@@ -97,8 +98,8 @@ pub unsafe extern "C" fn rover_rtc_server_status(
     })
 }
 
-/// Writes to `clients` how many clients the hub has, and to `connected` how many of them are connected.
-/// Each may be NULL.
+/// Writes to `clients` how many clients the hub has, and to `connected` how many of them are
+/// connected. Each may be NULL.
 ///
 /// # Safety
 ///

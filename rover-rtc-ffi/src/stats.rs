@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use rover_rtc::PathKind;
 use rover_rtc::event::SwitchCause;
+use rover_rtc::link::LinkStats;
 use rover_rtc::path::PathState;
-use rover_rtc::stats::{LinkStats, PathStats};
+use rover_rtc::path::PathStats;
 
 use crate::config::of_mode;
 use crate::event::put_text;
@@ -50,13 +51,13 @@ pub struct rover_rtc_link_statistics {
     pub struct_size: u32,
     /// A `ROVER_RTC_HEALTH_...`.
     pub health: i32,
-    /// What the carrying path goes through: a `ROVER_RTC_PATH_...`.
+    /// What the selected path goes through: a `ROVER_RTC_PATH_...`.
     pub path: i32,
     /// Paths that live.
     pub paths_alive: u32,
-    /// Smoothed round-trip time of the carrying path, in microseconds.
+    /// Smoothed round-trip time of the selected path, in microseconds.
     pub rtt_us: u64,
-    /// Share of the probes of the carrying path that are lost, 0 to 1, both directions together.
+    /// Share of the probes of the selected path that are lost, 0 to 1, both directions together.
     pub loss: f64,
     /// How long no message has been able to flow by now, in microseconds; 0 while they flow.
     pub outage_us: u64,
@@ -87,7 +88,7 @@ pub struct rover_rtc_link_statistics {
     /// Probes not answered in time.
     pub probes_missed: u64,
     /// Records sent a second time.
-    pub copies: u64,
+    pub duplicates: u64,
     /// Datagrams and frames refused.
     pub refused: u64,
 }
@@ -103,7 +104,7 @@ pub struct rover_rtc_path_statistics {
     /// 1 if it lives, 0 if it has never answered, -1 if it is dead.
     pub alive: i32,
     /// 1 if it carries the messages.
-    pub carrying: i32,
+    pub selected: i32,
     /// Smoothed round-trip time in microseconds; `UINT64_MAX` if it is not known.
     pub rtt_us: u64,
     /// Share of probes lost, 0 to 1, both directions together.
@@ -152,7 +153,8 @@ pub struct rover_rtc_channel_statistics {
     pub dropped_not_stored: u64,
     /// A newer message of their key took their place, which is no loss.
     pub overtaken: u64,
-    /// Half of the messages were acknowledged within so many microseconds; `UINT64_MAX` without any.
+    /// Half of the messages were acknowledged within so many microseconds; `UINT64_MAX` without
+    /// any.
     pub ack_p50_us: u64,
     /// 99 of 100 were.
     pub ack_p99_us: u64,
@@ -183,7 +185,7 @@ pub(crate) unsafe fn write_link(
     stats: &LinkStats,
     place: *mut rover_rtc_link_statistics,
 ) -> Result<(), Failure> {
-    let carrying = stats.paths.iter().find(|path| path.carrying);
+    let selected = stats.paths.iter().find(|path| path.selected);
     let alive = stats.paths.iter().filter(|path| path.state == PathState::Alive).count();
     let bytes = |of: fn(&PathStats) -> u64| stats.paths.iter().map(of).sum();
     let health = match (stats.outage, stats.last_switch) {
@@ -194,10 +196,10 @@ pub(crate) unsafe fn write_link(
     let shown = rover_rtc_link_statistics {
         struct_size: 0,
         health,
-        path: carrying.map_or(ROVER_RTC_PATH_NONE, |path| of_kind(path.kind)),
+        path: selected.map_or(ROVER_RTC_PATH_NONE, |path| of_kind(path.kind)),
         paths_alive: alive as u32,
-        rtt_us: us(carrying.and_then(|path| path.rtt)),
-        loss: carrying.map_or(0.0, |path| path.loss),
+        rtt_us: us(selected.and_then(|path| path.rtt)),
+        loss: selected.map_or(0.0, |path| path.loss),
         outage_us: us(Some(stats.outage.unwrap_or_default())),
         last_outage_us: us(stats.last_outage),
         longest_outage_us: us(Some(stats.longest_outage)),
@@ -212,7 +214,7 @@ pub(crate) unsafe fn write_link(
         bytes_received: bytes(|path| path.bytes_received),
         probes: stats.stun.probes,
         probes_missed: stats.stun.misses,
-        copies: stats.stun.copies,
+        duplicates: stats.stun.duplicates,
         refused: stats.frames_refused + stats.datagrams_refused,
     };
     // SAFETY: as required of the caller.
@@ -221,7 +223,8 @@ pub(crate) unsafe fn write_link(
 
 /// # Safety
 ///
-/// `count` is NULL or can be written, and `first` points to as many structs of the size that it says.
+/// `count` is NULL or can be written, and `first` points to as many structs of the size that it
+/// says.
 pub(crate) unsafe fn write_paths(
     paths: &[PathStats],
     first: *mut rover_rtc_path_statistics,
@@ -293,7 +296,7 @@ fn of_path(path: &PathStats) -> rover_rtc_path_statistics {
             PathState::Dead => -1,
             _ => 0,
         },
-        carrying: i32::from(path.carrying),
+        selected: i32::from(path.selected),
         rtt_us: us(path.rtt),
         loss: path.loss,
         bytes_sent: path.bytes_sent,

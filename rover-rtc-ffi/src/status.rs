@@ -10,8 +10,8 @@ pub type rover_rtc_status = i32;
 pub const ROVER_RTC_OK: i32 = 0;
 /// Not now: nothing to receive, no room to send, nothing happened in the time given. No error.
 pub const ROVER_RTC_AGAIN: i32 = 1;
-/// An argument is NULL that must not be, or has a value that it cannot have. `rover_rtc_last_error()`
-/// says which.
+/// An argument is NULL that must not be, or has a value that it cannot have.
+/// `rover_rtc_last_error()` says which.
 pub const ROVER_RTC_INVALID: i32 = -1;
 /// The handle is none, was freed, or is of another kind.
 pub const ROVER_RTC_BAD_HANDLE: i32 = -2;

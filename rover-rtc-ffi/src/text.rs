@@ -100,8 +100,8 @@ pub(crate) unsafe fn put_if_wanted<T>(place: *mut T, value: T) {
     }
 }
 
-/// Writes a text and the zero behind it to a buffer, and the size of both to `needed`, if that is not
-/// NULL.
+/// Writes a text and the zero behind it to a buffer, and the size of both to `needed`, if that is
+/// not NULL.
 ///
 /// # Safety
 ///

@@ -14,8 +14,8 @@ const _: () = assert!(ROVER_RTC_VERSION_MAJOR == number(env!("CARGO_PKG_VERSION_
 const _: () = assert!(ROVER_RTC_VERSION_MINOR == number(env!("CARGO_PKG_VERSION_MINOR")));
 const _: () = assert!(ROVER_RTC_VERSION_PATCH == number(env!("CARGO_PKG_VERSION_PATCH")));
 
-/// The version of the library that is used at run time: "major.minor.patch". Static. May be called from
-/// callbacks.
+/// The version of the library that is used at run time: "major.minor.patch". Static. May be called
+/// from callbacks.
 #[unsafe(no_mangle)]
 pub extern "C" fn rover_rtc_version() -> *const c_char {
     concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()

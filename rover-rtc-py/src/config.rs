@@ -128,7 +128,7 @@ pub(crate) fn peer(given: &Bound<'_, PyDict>) -> Result<PeerConfig, Failure> {
     }
     given.set_time("standby_interval_ms", &mut config.path.standby_interval, MIN_PROBE_MS)?;
     given.set_time("idle_interval_ms", &mut config.path.idle_interval, MIN_PROBE_MS)?;
-    given.set("copy_budget", &mut config.path.copy_budget)?;
+    given.set("duplicate_budget", &mut config.path.duplicate_budget)?;
     let recovery = &mut config.recovery;
     given.set_time("restart_after_ms", &mut recovery.restart_after, 0)?;
     given.set_time("dial_timeout_ms", &mut recovery.dial_timeout, 0)?;
@@ -156,9 +156,9 @@ pub(crate) fn server(given: &Bound<'_, PyDict>) -> Result<ServerConfig, Failure>
     }
     config.state = given.get::<PathBuf>("state_dir")?;
     config.roster = given.get::<PathBuf>("roster")?;
-    given.set("drivers", &mut config.drivers)?;
-    if config.drivers > MAX_DRIVERS {
-        return Err(Failure::invalid(format!("drivers is {}: at most 64", config.drivers)));
+    given.set("shards", &mut config.shards)?;
+    if config.shards > MAX_SHARDS {
+        return Err(Failure::invalid(format!("shards is {}: at most 64", config.shards)));
     }
     given.set("relay", &mut config.relay)?;
     given.set("max_clients", &mut config.max_clients)?;
@@ -195,7 +195,7 @@ pub(crate) fn peer_defaults(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     all.set_item("probe_interval_ms", ms(ours.path.probe_interval))?;
     all.set_item("standby_interval_ms", ms(ours.path.standby_interval))?;
     all.set_item("idle_interval_ms", ms(ours.path.idle_interval))?;
-    all.set_item("copy_budget", ours.path.copy_budget)?;
+    all.set_item("duplicate_budget", ours.path.duplicate_budget)?;
     all.set_item("restart_after_ms", ms(ours.recovery.restart_after))?;
     all.set_item("dial_timeout_ms", ms(ours.recovery.dial_timeout))?;
     all.set_item("max_pause_ms", ms(ours.recovery.max_pause))?;
@@ -213,7 +213,7 @@ pub(crate) fn server_defaults(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let ours = ServerConfig::default();
     let all = PyDict::new(py);
     all.set_item("listen", ours.listen.to_string())?;
-    all.set_item("drivers", ours.drivers)?;
+    all.set_item("shards", ours.shards)?;
     all.set_item("relay", ours.relay)?;
     all.set_item("max_clients", ours.max_clients)?;
     all.set_item("relay_rate", ours.relay_rate)?;
@@ -271,4 +271,4 @@ const REDUNDANCIES: [(&str, Redundancy); 3] =
 
 const MIN_PROBE_MS: u64 = 10;
 const MIN_STATUS_MS: u64 = 100;
-const MAX_DRIVERS: usize = 64;
+const MAX_SHARDS: usize = 64;

@@ -21,8 +21,8 @@ pub(crate) struct Queue {
     pipe: Option<(PipeReader, PipeWriter)>,
 }
 
-/// The queue of one process: a child has neither the parent's lines nor its pipe, nor a lock that was
-/// held when it was forked.
+/// The queue of one process: a child has neither the parent's lines nor its pipe, nor a lock that
+/// was held when it was forked.
 struct Generation {
     forks: u64,
     queue: Mutex<Queue>,

@@ -67,8 +67,8 @@ impl Message {
         self.is_text
     }
 
-    /// Its number, which rises from message to message, and is the same when it comes once more after
-    /// a restart of this process; 0 on plain channels.
+    /// Its number, which rises from message to message, and is the same when it comes once more
+    /// after a restart of this process; 0 on plain channels.
     #[getter]
     fn number(&self) -> u64 {
         self.number
@@ -85,8 +85,8 @@ impl Message {
 
     /// Acknowledges it, on a channel with `manual_ack`; elsewhere it was when it was taken.
     ///
-    /// The sender keeps a message until it, and all before it, are acknowledged. On a durable channel
-    /// one that was not comes again after a restart of this process.
+    /// The sender keeps a message until it, and all before it, are acknowledged. On a durable
+    /// channel one that was not comes again after a restart of this process.
     fn ack(&self) -> Result<(), Failure> {
         if let Some(receipt) = &self.receipt {
             receipt.get()?.ack();

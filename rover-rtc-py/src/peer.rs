@@ -86,7 +86,8 @@ impl Peer {
     }
 
     /// Waits until `next_events` may have something, or this descriptor is readable, for so many
-    /// seconds at most, and lets the library work on this thread meanwhile. Other Python threads run.
+    /// seconds at most, and lets the library work on this thread meanwhile. Other Python threads
+    /// run.
     #[pyo3(signature = (fd, seconds))]
     fn wait_or(&self, py: Python<'_>, fd: RawFd, seconds: Option<f64>) -> PyResult<()> {
         let peer = self.peer.get()?;
@@ -112,7 +113,7 @@ impl Peer {
 
     /// The link with the hub, or, without a hub, with the other peer.
     fn home(&self) -> Result<Link, Failure> {
-        Ok(Link::new(self.peer.get()?.home().clone()))
+        Ok(Link::new(self.peer.get()?.hub_link().clone()))
     }
 
     /// The link with another peer, which comes up when that is there.
@@ -159,7 +160,8 @@ impl Peer {
     }
 }
 
-/// So often who waits looks for signals, Ctrl-C among them: the library's wait is not ended by them.
+/// So often who waits looks for signals, Ctrl-C among them: the library's wait is not ended by
+/// them.
 const SIGNALS: Duration = Duration::from_millis(50);
 
 /// Gives a link or channel a number, unless it has one.

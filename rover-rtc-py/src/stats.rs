@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
+use rover_rtc::link::{ChannelStats, LinkStats};
 use rover_rtc::path::PathState;
-use rover_rtc::stats::{ChannelStats, LinkStats, PathStats};
+use rover_rtc::path::PathStats;
 
 use crate::config::mode_name;
 use crate::event::kind_name;
 
 /// Those of a link, its paths and its channels.
 pub(crate) fn of_link<'py>(py: Python<'py>, stats: &LinkStats) -> PyResult<Bound<'py, PyDict>> {
-    let carrying = stats.paths.iter().find(|path| path.carrying);
+    let selected = stats.paths.iter().find(|path| path.selected);
     let alive = stats.paths.iter().filter(|path| path.state == PathState::Alive).count();
     let bytes = |of: fn(&PathStats) -> u64| stats.paths.iter().map(of).sum::<u64>();
     let state = match (stats.outage, stats.last_switch) {
@@ -22,10 +23,10 @@ pub(crate) fn of_link<'py>(py: Python<'py>, stats: &LinkStats) -> PyResult<Bound
     };
     let all = PyDict::new(py);
     all.set_item("state", state)?;
-    all.set_item("path", carrying.map(|path| kind_name(path.kind)))?;
+    all.set_item("path", selected.map(|path| kind_name(path.kind)))?;
     all.set_item("paths_alive", alive)?;
-    all.set_item("rtt_ms", ms(carrying.and_then(|path| path.rtt)))?;
-    all.set_item("loss", carrying.map_or(0.0, |path| path.loss))?;
+    all.set_item("rtt_ms", ms(selected.and_then(|path| path.rtt)))?;
+    all.set_item("loss", selected.map_or(0.0, |path| path.loss))?;
     all.set_item("outage_ms", ms(Some(stats.outage.unwrap_or_default())))?;
     all.set_item("last_outage_ms", ms(stats.last_outage))?;
     all.set_item("longest_outage_ms", ms(Some(stats.longest_outage)))?;
@@ -40,7 +41,7 @@ pub(crate) fn of_link<'py>(py: Python<'py>, stats: &LinkStats) -> PyResult<Bound
     all.set_item("bytes_received", bytes(|path| path.bytes_received))?;
     all.set_item("probes", stats.stun.probes)?;
     all.set_item("probes_missed", stats.stun.misses)?;
-    all.set_item("copies", stats.stun.copies)?;
+    all.set_item("duplicates", stats.stun.duplicates)?;
     all.set_item("refused", stats.frames_refused + stats.datagrams_refused)?;
     let paths = stats.paths.iter().map(|path| of_path(py, path)).collect::<PyResult<Vec<_>>>()?;
     all.set_item("paths", PyList::new(py, paths)?)?;
@@ -58,7 +59,7 @@ fn of_path<'py>(py: Python<'py>, path: &PathStats) -> PyResult<Bound<'py, PyDict
     let all = PyDict::new(py);
     all.set_item("kind", kind_name(path.kind))?;
     all.set_item("state", state)?;
-    all.set_item("carrying", path.carrying)?;
+    all.set_item("selected", path.selected)?;
     all.set_item("rtt_ms", ms(path.rtt))?;
     all.set_item("loss", path.loss)?;
     all.set_item("bytes_sent", path.bytes_sent)?;

@@ -23,8 +23,8 @@ pub(crate) enum Outcome {
 
 type Waited = Pin<Box<dyn Future<Output = Result<Outcome, Failure>> + Send>>;
 
-/// Something that will have happened: `fileno()` is readable when `poll()` may say so. Letting go of
-/// it ends the wait.
+/// Something that will have happened: `fileno()` is readable when `poll()` may say so. Letting go
+/// of it ends the wait.
 #[pyclass(frozen, module = "rover_rtc._native")]
 pub(crate) struct Wait {
     inner: Here<Inner>,

@@ -45,7 +45,7 @@ impl Ends {
             ends.sets[end].connected(now, first[end], first[1 - end]);
         }
         ends.run(Duration::from_secs(10));
-        assert!(ends.sets[0].carrying().is_some());
+        assert!(ends.sets[0].selected().is_some());
         ends
     }
 

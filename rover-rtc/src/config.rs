@@ -1,46 +1,19 @@
 //! Settings of peers and hubs.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use crate::health::HealthConfig;
+use crate::http::Token;
+use crate::http::server::HttpLimits;
 use crate::journal::JournalConfig;
 use crate::link::{ChannelConfig, MAX_MESSAGE, OutboxConfig, WhenFull};
 use crate::net::Faults;
 use crate::path::PathConfig;
 use crate::recovery::RecoveryConfig;
 use crate::session::Pace;
-use crate::signal::HttpLimits;
 use crate::turn::IceServer;
-
-/// A registration token: a secret that [`Debug`](fmt::Debug) does not show.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(String);
-
-impl Token {
-    /// The text to be shown to a hub, or compared with what was shown.
-    pub(crate) fn secret(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Token {
-    type Err = &'static str;
-
-    /// An empty one would look like a lock and be none.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.is_empty() { Err("it is empty") } else { Ok(Self(text.to_owned())) }
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(hidden)")
-    }
-}
 
 /// Settings of a peer. All have defaults; change what you need.
 #[derive(Debug, Clone)]
@@ -158,9 +131,9 @@ pub struct ServerConfig {
     /// its own, the first in the task that runs the hub and each other one in a thread. Default 0:
     /// one for each core if no UDP addresses are given, else one. With more, each UDP address
     /// stands for as many ports in a row (0: any port for each), and so does each advertised one.
-    /// At most 64. What clients of different drivers tell each other costs a hand-over between two
+    /// At most 64. What clients of different shards tell each other costs a hand-over between two
     /// threads.
-    pub drivers: usize,
+    pub shards: usize,
     /// The health rule. Defaults are the seed's numbers.
     pub health: HealthConfig,
     /// How often the status message goes to all clients. Default 5 s.
@@ -220,7 +193,7 @@ impl Default for ServerConfig {
             listen: SocketAddr::from(([0, 0, 0, 0], 3000)),
             udp: Vec::new(),
             advertise: Vec::new(),
-            drivers: 0,
+            shards: 0,
             health: HealthConfig::default(),
             status_interval: Duration::from_secs(5),
             path: PathConfig { keeps_alive: false, ..PathConfig::default() },

@@ -14,7 +14,7 @@
 //! | [`journal`] | what durable channels must not forget, on disk |
 //! | [`session`] | sole owner of `str0m::Rtc`: ICE, DTLS, SCTP, on a clock of our own pace |
 //! | [`path`] | probes, liveness, selection and duplication of paths |
-//! | [`health`], [`recovery`] | the hub's rule and the peer's ladder, as data |
+//! | [`health`], [`recovery`] | the hub's rule and the peer's escalation, as data |
 //! | [`identity`] | who a peer is: its certificate's fingerprint, and whose names it knows |
 //! | [`journal`] | what links keep on disk: messages on their way, and what was received |
 //! | [`net`] | sockets in batches, faults for tests, the interface scan |
@@ -49,6 +49,7 @@ mod config;
 mod error;
 pub mod event;
 pub mod health;
+pub mod http;
 pub mod identity;
 pub mod journal;
 pub mod link;
@@ -62,18 +63,21 @@ pub mod rendezvous;
 pub mod server;
 pub mod session;
 pub mod signal;
-pub mod stats;
 pub mod turn;
 pub mod util;
 
-pub use config::{PeerConfig, ServerConfig, Token};
-pub use error::{DialError, NetworkError, SdpError, SendError, WebrtcError};
+pub use config::{PeerConfig, ServerConfig};
+pub use error::WebrtcError;
 pub use event::Event;
 pub use health::{ConnectionHealth, HealthConfig};
+pub use http::Token;
 pub use identity::Fingerprint;
 pub use journal::JournalConfig;
-pub use link::{ChannelConfig, Message, Mode, OutboxConfig, Priority, WhenFull};
+pub use link::{ChannelConfig, Message, Mode, OutboxConfig, Priority, SendError, WhenFull};
+pub use net::NetworkError;
 pub use path::{PathConfig, PathKind, Redundancy};
 pub use peer::{Channel, Peer, PeerLink};
 pub use recovery::RecoveryConfig;
+pub use rendezvous::DialError;
 pub use server::Server;
+pub use session::SdpError;

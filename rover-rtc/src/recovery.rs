@@ -1,4 +1,4 @@
-//! The peer's recovery ladder as data: what to do next, and when.
+//! The peer's recovery escalation as data: what to do next, and when.
 //!
 //! The path layer has switched paths long before any of this acts. If no path lives for 2 s, ICE
 //! is restarted through the signaling route with freshly scanned interfaces; if that does not
@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-/// The ladder's numbers.
+/// The escalation's numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecoveryConfig {
     /// Without a living path for this long, ICE is restarted. Default 2 s.
@@ -50,9 +50,9 @@ pub enum Action {
     Dial,
 }
 
-/// Where a link stands on the ladder.
+/// Where a link stands on the escalation.
 #[derive(Debug)]
-pub struct Ladder {
+pub struct Escalation {
     config: RecoveryConfig,
     random: u64,
     state: State,
@@ -72,8 +72,8 @@ enum State {
     Dialing(Instant),
 }
 
-impl Ladder {
-    /// A ladder that dials at once. `seed` is a random number, for the jitter.
+impl Escalation {
+    /// A escalation that dials at once. `seed` is a random number, for the jitter.
     #[must_use]
     pub fn new(now: Instant, config: RecoveryConfig, seed: u64) -> Self {
         Self { config, random: seed | 1, state: State::DialAt(now), restarts: 0, dials: 0 }
@@ -163,7 +163,7 @@ impl Ladder {
         }
     }
 
-    /// When [`Ladder::poll`] is due.
+    /// When [`Escalation::poll`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {
@@ -205,35 +205,35 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn ladder() -> (Instant, Ladder) {
+    fn escalation() -> (Instant, Escalation) {
         let now = crate::util::clock::now();
-        (now, Ladder::new(now, RecoveryConfig::default(), 42))
+        (now, Escalation::new(now, RecoveryConfig::default(), 42))
     }
 
     #[test]
     fn restarts_then_dials() {
-        let (t, mut ladder) = ladder();
-        ladder.healthy();
-        ladder.paths_died(t);
-        assert_eq!(ladder.poll(t + 1999 * MS), None);
+        let (t, mut escalation) = escalation();
+        escalation.healthy();
+        escalation.paths_died(t);
+        assert_eq!(escalation.poll(t + 1999 * MS), None);
         for n in 0..3 {
-            assert_eq!(ladder.poll(t + (2000 + n * 3000) * MS), Some(Action::Restart));
+            assert_eq!(escalation.poll(t + (2000 + n * 3000) * MS), Some(Action::Restart));
         }
-        assert_eq!(ladder.poll(t + 11_000 * MS), Some(Action::Dial));
-        ladder.healthy();
-        assert_eq!(ladder.deadline(), None);
+        assert_eq!(escalation.poll(t + 11_000 * MS), Some(Action::Dial));
+        escalation.healthy();
+        assert_eq!(escalation.deadline(), None);
     }
 
     #[test]
     fn few_dials_in_ten_seconds() {
-        let (start, mut ladder) = ladder();
+        let (start, mut escalation) = escalation();
         let mut dials = Vec::new();
         let mut now = start;
         while now < start + Duration::from_secs(300) {
-            now = ladder.deadline().unwrap();
-            if ladder.poll(now) == Some(Action::Dial) {
+            now = escalation.deadline().unwrap();
+            if escalation.poll(now) == Some(Action::Dial) {
                 dials.push(now);
-                ladder.dial_failed(now);
+                escalation.dial_failed(now);
             }
         }
         let in_ten =
@@ -244,13 +244,13 @@ mod tests {
 
     #[test]
     fn a_hub_that_is_there_is_dialed_at_once() {
-        let (t, mut ladder) = ladder();
-        ladder.healthy();
-        ladder.transport_lost(t, true);
-        assert_eq!(ladder.poll(t), Some(Action::Dial));
+        let (t, mut escalation) = escalation();
+        escalation.healthy();
+        escalation.transport_lost(t, true);
+        assert_eq!(escalation.poll(t), Some(Action::Dial));
         // It hangs: after the time-out there is a pause, then the next.
-        let timeout = ladder.deadline().unwrap();
-        assert_eq!(ladder.poll(timeout), None);
-        assert!(ladder.deadline().unwrap() > timeout);
+        let timeout = escalation.deadline().unwrap();
+        assert_eq!(escalation.poll(timeout), None);
+        assert!(escalation.deadline().unwrap() > timeout);
     }
 }

@@ -17,7 +17,6 @@ mod scratch;
 
 mod arguments;
 mod bench;
-mod drivers;
 mod files;
 mod keys;
 mod load;
@@ -25,5 +24,6 @@ mod output;
 mod restarts;
 mod rovers;
 mod secrets;
+mod shards;
 mod signals;
 mod status;

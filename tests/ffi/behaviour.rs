@@ -74,8 +74,8 @@ fn a_thousand_rounds_leave_nothing() {
     print!("{}", passes(plain(), &["rounds", "1000"]));
 }
 
-/// With the sanitizers' allocator: what is leaked, used after it was freed or written beyond is an error,
-/// in the library's memory as in the program's.
+/// With the sanitizers' allocator: what is leaked, used after it was freed or written beyond is an
+/// error, in the library's memory as in the program's.
 #[test]
 fn nothing_is_leaked_or_used_after_it_was_freed() {
     let program = scratch("asan").join("api");

@@ -1,5 +1,5 @@
-//! For the robot's own processor: the library is built for 64-bit ARM by Debian's cross compiler, and the
-//! tests of the C interface run there, in emulation.
+//! For the robot's own processor: the library is built for 64-bit ARM by Debian's cross compiler,
+//! and the tests of the C interface run there, in emulation.
 
 use std::path::Path;
 use std::process::Command;

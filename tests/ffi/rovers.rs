@@ -1,5 +1,5 @@
-//! A rover in C, another one in Rust, and a hub, through outages: nothing is lost, repeated or out of
-//! order. The C side is the example as it is.
+//! A rover in C, another one in Rust, and a hub, through outages: nothing is lost, repeated or out
+//! of order. The C side is the example as it is.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! The C++ header (`cpp/wrapper.cpp`): with exceptions and without, in both compilers, and with every
-//! access checked.
+//! The C++ header (`cpp/wrapper.cpp`): with exceptions and without, in both compilers, and with
+//! every access checked.
 
 use std::process::Command;
 use std::time::Duration;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rover_rtc::identity::Identity;
-use rover_rtc::signal::letter::{Content, Letter, Sealed};
-use rover_rtc::signal::post::FromHub;
+use rover_rtc::signal::hub_messages::FromHub;
+use rover_rtc::signal::signed::{Content, SignalMessage, SignedMessage};
 use rover_rtc::{Event, Peer, PeerLink};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
@@ -130,7 +130,7 @@ async fn texts_of_the_hub() {
         "[".repeat(60_000),
         "{\"a\":".repeat(10_000),
         "{\"type\":\"deliver\"}".to_owned(),
-        "{\"type\":\"deliver\",\"letter\":null}".to_owned(),
+        "{\"type\":\"deliver\",\"signal message\":null}".to_owned(),
         "{\"type\":\"channel\",\"call\":\"a\",\"number\":70000}".to_owned(),
         "{\"type\":\"channel\",\"call\":\"a\",\"number\":-1}".to_owned(),
         "\u{0}\u{ffff}".to_owned(),
@@ -167,26 +167,26 @@ async fn texts_of_the_hub() {
     linked.still_talk().await;
 }
 
-/// A letter as of somebody else, with a description that is good but for its certificate.
-fn forged(key: &Identity, sdp: &str, from: &str, call: usize) -> Sealed {
+/// A signal message as of somebody else, with a description that is good but for its certificate.
+fn forged(key: &Identity, sdp: &str, from: &str, call: usize) -> SignedMessage {
     let content = Content::Offer { sdp: sdp.to_owned(), redundancy: Default::default() };
     let (from, to) = (from.to_owned(), "rover-2".to_owned());
-    Letter { from, to, call: format!("{call:032x}"), number: 1, content }.seal(key)
+    SignalMessage { from, to, call: format!("{call:032x}"), number: 1, content }.sign(key)
 }
 
 #[tokio::test]
 async fn a_thousand_calls_of_nobody() {
     let linked = Linked::new().await;
     let hub = &linked.scene.hub;
-    let real = hub.letters(|c| matches!(c, Content::Offer { .. })).remove(0).letter;
-    let (Letter { content, .. }, real_key) = real.open().unwrap();
+    let real = hub.signals(|c| matches!(c, Content::Offer { .. })).remove(0).signal;
+    let (SignalMessage { content, .. }, real_key) = real.verify().unwrap();
     let Content::Offer { sdp, .. } = content else { unreachable!() };
     let key = Identity::fresh().unwrap();
     let sdp = sdp.replace(&real_key.to_string(), &key.fingerprint().to_string());
     let mut slowest = Duration::ZERO;
     for number in 0..1000 {
         hub.deliver("rover-2", &forged(&key, &sdp, &format!("nobody-{number}"), number));
-        let broken = Sealed { text: format!("{} ", real.text), ..real.clone() };
+        let broken = SignedMessage { text: format!("{} ", real.text), ..real.clone() };
         hub.deliver("rover-2", &broken);
         if number % 50 == 0 {
             slowest = slowest.max(linked.still_talk().await);
@@ -208,19 +208,19 @@ async fn a_thousand_calls_of_nobody() {
 }
 
 #[tokio::test]
-async fn letters_in_ones_own_name() {
+async fn signals_in_ones_own_name() {
     let linked = Linked::new().await;
     let mut events = linked.two.events();
     let key = Identity::fresh().unwrap();
     linked.scene.hub.deliver("rover-2", &forged(&key, "", "rover-2", 1));
-    refuses(&mut events, "a letter came in this peer's own name, rover-2").await;
+    refuses(&mut events, "a signal message came in this peer's own name, rover-2").await;
     linked.still_talk().await;
     assert_eq!(linked.two.links().await.unwrap().len(), 1);
 }
 
 /// Who has a link cannot use it to write in the names of others.
 #[tokio::test]
-async fn letters_of_others_on_a_link() {
+async fn signals_of_others_on_a_link() {
     let scene = Scene::new(Trust::Met).await;
     let (one, _two) = (scene.rover("rover-1"), scene.rover("rover-2"));
     let mut events = one.events();
@@ -230,16 +230,16 @@ async fn letters_of_others_on_a_link() {
     // Its link is with an impostor, who answered first.
     let link = timeout(SOON, one.dial("rover-2")).await.unwrap().unwrap();
     assert_eq!(link.fingerprint(), Some(key.fingerprint()));
-    let bye = |from: &str, call: &str| Letter {
+    let bye = |from: &str, call: &str| SignalMessage {
         from: from.to_owned(),
         to: "rover-1".to_owned(),
         call: call.to_owned(),
         number: u64::MAX,
         content: Content::Bye,
     };
-    for letter in [bye("rover-3", "call"), bye("rover-2", "another")] {
-        scene.hub.say_as_impostor(serde_json::to_string(&letter.seal(&key)).unwrap());
-        refuses(&mut events, "rover-2 sent a letter that is not its own").await;
+    for signal in [bye("rover-3", "call"), bye("rover-2", "another")] {
+        scene.hub.say_as_impostor(serde_json::to_string(&signal.sign(&key)).unwrap());
+        refuses(&mut events, "rover-2 sent a signal message that is not its own").await;
     }
     // So rover 3 can still be met, with its own key.
     scene.hub.repent();

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rover_rtc::signal::{Exchange, HttpError, HttpLimits, HttpServer, Reply};
+use rover_rtc::http::server::{Exchange, HttpError, HttpLimits, HttpServer, Reply};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};

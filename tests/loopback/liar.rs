@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rover_rtc::event::Event;
 use rover_rtc::identity::Identity;
-use rover_rtc::signal::letter::{Content, Letter, Sealed};
+use rover_rtc::signal::signed::{Content, SignalMessage, SignedMessage};
 use tokio::time::timeout;
 
 use hub::{Act, Posted, key_of};
@@ -27,38 +27,42 @@ fn is_answer(content: &Content) -> bool {
     matches!(content, Content::Answer { .. })
 }
 
-/// Changes letters of a kind on their way.
+/// Changes signal messages of a kind on their way.
 fn changing(
     kind: impl Fn(&Content) -> bool + Send + 'static,
-    change: impl Fn(&Sealed) -> Sealed + Send + 'static,
+    change: impl Fn(&SignedMessage) -> SignedMessage + Send + 'static,
 ) -> impl FnMut(&Posted) -> Vec<Act> + Send + 'static {
     move |posted| {
-        let is_one = kind(&posted.letter.open().unwrap().0.content);
-        let letter = if is_one { change(&posted.letter) } else { posted.letter.clone() };
-        vec![Act::Deliver(posted.to.clone(), letter)]
+        let is_one = kind(&posted.signal.verify().unwrap().0.content);
+        let signal = if is_one { change(&posted.signal) } else { posted.signal.clone() };
+        vec![Act::Deliver(posted.to.clone(), signal)]
     }
 }
 
-/// The letter with another text, under its old signature.
-fn rewritten(letter: &Sealed, change: impl Fn(&str) -> String) -> Sealed {
-    let text = change(&letter.text);
-    assert_ne!(text, letter.text, "it is a change");
-    Sealed { text, ..letter.clone() }
+/// The signal message with another text, under its old signature.
+fn rewritten(signal: &SignedMessage, change: impl Fn(&str) -> String) -> SignedMessage {
+    let text = change(&signal.text);
+    assert_ne!(text, signal.text, "it is a change");
+    SignedMessage { text, ..signal.clone() }
 }
 
-/// The letter with another session description, signed by another key.
-fn forged(letter: &Sealed, key: &Identity, change: impl Fn(&str) -> String) -> Sealed {
-    let (letter, _) = letter.open().unwrap();
-    let content = match letter.content {
+/// The signal message with another session description, signed by another key.
+fn forged(
+    signal: &SignedMessage,
+    key: &Identity,
+    change: impl Fn(&str) -> String,
+) -> SignedMessage {
+    let (signal, _) = signal.verify().unwrap();
+    let content = match signal.content {
         Content::Offer { sdp, redundancy } => Content::Offer { sdp: change(&sdp), redundancy },
         Content::Answer { sdp } => Content::Answer { sdp: change(&sdp) },
         other => other,
     };
-    Letter { content, ..letter }.seal(key)
+    SignalMessage { content, ..signal }.sign(key)
 }
 
-/// Names another certificate in a session description, or in a letter that holds one.
-fn named(text: &str, from: &Sealed, key: &Identity) -> String {
+/// Names another certificate in a session description, or in a signal message that holds one.
+fn named(text: &str, from: &SignedMessage, key: &Identity) -> String {
     text.replace(&key_of(from).to_string(), &key.fingerprint().to_string())
 }
 
@@ -77,12 +81,15 @@ fn moved(text: &str) -> String {
 
 /// An offer that was changed is refused by who was called; the call waits, and comes up as soon as
 /// the hub is honest.
-async fn a_changed_offer_is_refused(change: fn(&Sealed, &Identity) -> Sealed, why: &str) {
+async fn a_changed_offer_is_refused(
+    change: fn(&SignedMessage, &Identity) -> SignedMessage,
+    why: &str,
+) {
     for trust in BOTH {
         let scene = Scene::new(trust).await;
         let (one, two) = scene.pair().await;
         let key = Identity::fresh().unwrap();
-        scene.hub.rule(changing(is_offer, move |letter| change(letter, &key)));
+        scene.hub.rule(changing(is_offer, move |signal| change(signal, &key)));
         let mut events = two.events();
         let mut call = Box::pin(one.dial("rover-2"));
         tokio::select! {
@@ -99,12 +106,15 @@ async fn a_changed_offer_is_refused(change: fn(&Sealed, &Identity) -> Sealed, wh
 }
 
 /// An answer that was changed ends the call, and the error says why.
-async fn a_changed_answer_ends_the_call(change: fn(&Sealed, &Identity) -> Sealed, why: &str) {
+async fn a_changed_answer_ends_the_call(
+    change: fn(&SignedMessage, &Identity) -> SignedMessage,
+    why: &str,
+) {
     for trust in BOTH {
         let scene = Scene::new(trust).await;
         let (one, two) = scene.pair().await;
         let key = Identity::fresh().unwrap();
-        scene.hub.rule(changing(is_answer, move |letter| change(letter, &key)));
+        scene.hub.rule(changing(is_answer, move |signal| change(signal, &key)));
         distrusts(one.dial("rover-2"), why).await;
         never_up(&one).await;
         never_up(&two).await;
@@ -113,22 +123,22 @@ async fn a_changed_answer_ends_the_call(change: fn(&Sealed, &Identity) -> Sealed
     }
 }
 
-const CHANGED: &str = "a letter was changed on its way through the hub";
+const CHANGED: &str = "a signal message was changed on its way through the hub";
 const OTHER_KEY: [&str; 2] =
     ["the key of rover-1 is not the one expected", "the key of rover-2 is not the one expected"];
 
-fn swap_and_keep_signature(letter: &Sealed, key: &Identity) -> Sealed {
-    rewritten(letter, |text| named(text, letter, key))
+fn swap_and_keep_signature(signal: &SignedMessage, key: &Identity) -> SignedMessage {
+    rewritten(signal, |text| named(text, signal, key))
 }
 
-fn swap_and_sign(letter: &Sealed, key: &Identity) -> Sealed {
-    forged(letter, key, |sdp| named(sdp, letter, key))
+fn swap_and_sign(signal: &SignedMessage, key: &Identity) -> SignedMessage {
+    forged(signal, key, |sdp| named(sdp, signal, key))
 }
 
-/// The liar's certificate beside the letter, so that its key would be believed.
-fn swap_certificate(letter: &Sealed, key: &Identity) -> Sealed {
-    let certificate = forged(letter, key, str::to_owned).certificate;
-    Sealed { certificate, ..letter.clone() }
+/// The liar's certificate beside the signal message, so that its key would be believed.
+fn swap_certificate(signal: &SignedMessage, key: &Identity) -> SignedMessage {
+    let certificate = forged(signal, key, str::to_owned).certificate;
+    SignedMessage { certificate, ..signal.clone() }
 }
 
 #[tokio::test]
@@ -144,18 +154,18 @@ async fn another_fingerprint_signed_by_its_key() {
 }
 
 #[tokio::test]
-async fn another_certificate_beside_the_letter() {
+async fn another_certificate_beside_the_signal() {
     a_changed_offer_is_refused(swap_certificate, CHANGED).await;
     a_changed_answer_ends_the_call(swap_certificate, CHANGED).await;
 }
 
 #[tokio::test]
 async fn other_credentials_in_the_text() {
-    fn user(letter: &Sealed, _: &Identity) -> Sealed {
-        rewritten(letter, |text| spoilt(text, "a=ice-ufrag:"))
+    fn user(signal: &SignedMessage, _: &Identity) -> SignedMessage {
+        rewritten(signal, |text| spoilt(text, "a=ice-ufrag:"))
     }
-    fn password(letter: &Sealed, _: &Identity) -> Sealed {
-        rewritten(letter, |text| spoilt(text, "a=ice-pwd:"))
+    fn password(signal: &SignedMessage, _: &Identity) -> SignedMessage {
+        rewritten(signal, |text| spoilt(text, "a=ice-pwd:"))
     }
     a_changed_offer_is_refused(user, CHANGED).await;
     a_changed_answer_ends_the_call(password, CHANGED).await;
@@ -163,8 +173,8 @@ async fn other_credentials_in_the_text() {
 
 #[tokio::test]
 async fn other_candidates_in_the_text() {
-    fn candidates(letter: &Sealed, _: &Identity) -> Sealed {
-        rewritten(letter, moved)
+    fn candidates(signal: &SignedMessage, _: &Identity) -> SignedMessage {
+        rewritten(signal, moved)
     }
     a_changed_offer_is_refused(candidates, CHANGED).await;
     a_changed_answer_ends_the_call(candidates, CHANGED).await;
@@ -193,9 +203,9 @@ async fn an_old_offer_again() {
         let (one, two) = (scene.rover("rover-1"), scene.rover("rover-2"));
         let mut events = two.events();
         scene.meet(&one, &two).await;
-        let old = scene.hub.letters(is_offer).remove(0).letter;
+        let old = scene.hub.signals(is_offer).remove(0).signal;
         scene.hub.deliver("rover-2", &old);
-        refuses(&mut events, "an old letter of rover-1 was replayed").await;
+        refuses(&mut events, "an old signal message of rover-1 was replayed").await;
         never_up(&two).await;
 
         // After a restart with the same state, too.
@@ -205,7 +215,7 @@ async fn an_old_offer_again() {
         let mut events = two.events();
         until(&mut events, |e| matches!(e, Event::ChannelOpen(..))).await;
         scene.hub.deliver("rover-2", &old);
-        refuses(&mut events, "an old letter of rover-1 was replayed").await;
+        refuses(&mut events, "an old signal message of rover-1 was replayed").await;
         never_up(&two).await;
         scene.meet(&one, &two).await;
     }
@@ -213,16 +223,16 @@ async fn an_old_offer_again() {
 
 /// While its call is up an offer may well come again: it changes nothing.
 #[tokio::test]
-async fn old_letters_of_a_living_link() {
+async fn old_signals_of_a_living_link() {
     let scene = Scene::new(Trust::Roster).await;
     let (one, two) = (scene.rover("rover-1"), scene.rover("rover-2"));
     let call = async { tokio::join!(one.dial("rover-2"), two.accept()) };
     let (called, answered) = timeout(SOON, call).await.unwrap();
     let (called, answered) = (called.unwrap(), answered.unwrap());
     talk(&called, &answered).await;
-    let letters = scene.hub.letters(|_| true);
-    for posted in letters.iter().cycle().take(50) {
-        scene.hub.deliver(&posted.to, &posted.letter);
+    let signals = scene.hub.signals(|_| true);
+    for posted in signals.iter().cycle().take(50) {
+        scene.hub.deliver(&posted.to, &posted.signal);
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
     talk(&called, &answered).await;
@@ -241,10 +251,10 @@ async fn a_call_to_another_rover() {
         until(&mut events, |e| matches!(e, Event::ChannelOpen(..))).await;
         scene.hub.rule(|posted| {
             let to = if posted.to == "rover-2" { "rover-3" } else { &posted.to };
-            vec![Act::Deliver(to.to_owned(), posted.letter.clone())]
+            vec![Act::Deliver(to.to_owned(), posted.signal.clone())]
         });
         distrusts(one.dial("rover-2"), "this is rover-3, not rover-2").await;
-        refuses(&mut events, "delivered a letter of rover-1 for rover-2 to rover-3").await;
+        refuses(&mut events, "delivered a signal message of rover-1 for rover-2 to rover-3").await;
         for rover in [&one, &two, &three] {
             never_up(rover).await;
         }
@@ -266,21 +276,21 @@ async fn answers_that_change_places() {
         }
         // Rover 1 calls 2, and 2 calls 3.
         scene.hub.rule(|posted| {
-            let answer = is_answer(&posted.letter.open().unwrap().0.content);
+            let answer = is_answer(&posted.signal.verify().unwrap().0.content);
             let to = match (posted.from.as_str(), answer) {
                 ("rover-2", true) => "rover-3",
                 ("rover-3", true) => "rover-1",
                 _ => &posted.to,
             };
-            vec![Act::Deliver(to.to_owned(), posted.letter.clone())]
+            vec![Act::Deliver(to.to_owned(), posted.signal.clone())]
         });
         let [one_events, three_events] = &mut events;
         let patience = Duration::from_secs(3);
         let (call, other, ..) = tokio::join!(
             one.dial_within("rover-2", patience),
             two.dial_within("rover-3", patience),
-            refuses(one_events, "delivered a letter of rover-3 for rover-2 to rover-1"),
-            refuses(three_events, "delivered a letter of rover-2 for rover-1 to rover-3"),
+            refuses(one_events, "delivered a signal message of rover-3 for rover-2 to rover-1"),
+            refuses(three_events, "delivered a signal message of rover-2 for rover-1 to rover-3"),
         );
         let error = call.unwrap_err().to_string();
         assert!(error.contains("it mixes up its peers"), "{error}");
@@ -303,7 +313,7 @@ async fn at_the_first_meeting_a_lie_is_believed() {
     let key = Arc::new(Identity::fresh().unwrap());
     let answering = Arc::clone(&key);
     scene.hub.rule(move |posted| {
-        let offers = is_offer(&posted.letter.open().unwrap().0.content);
+        let offers = is_offer(&posted.signal.verify().unwrap().0.content);
         if offers { vec![Act::Answer(Arc::clone(&answering))] } else { Vec::new() }
     });
     let link = timeout(SOON, one.dial("rover-2")).await.unwrap().unwrap();

@@ -10,10 +10,8 @@
 
 #[path = "../support/coturn.rs"]
 mod coturn;
-mod drivers;
 mod hostile;
 mod http;
-mod letters;
 mod liar;
 mod links;
 mod named;
@@ -26,7 +24,9 @@ mod relayed;
 mod relaying;
 #[path = "../support/scratch.rs"]
 mod scratch;
+mod shards;
 mod signaling;
+mod signals;
 #[path = "../support/mod.rs"]
 mod support;
 mod turn;

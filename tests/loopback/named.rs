@@ -11,8 +11,8 @@ use reqwest::{Method, RequestBuilder};
 use rover_rtc::identity::Identity;
 use rover_rtc::link::{Link, LinkEvent, Outbox, Transport};
 use rover_rtc::session::SessionConfig;
-use rover_rtc::signal::letter::Sealed;
-use rover_rtc::signal::post::{CHANNEL, FromHub, PROOF_CONTEXT, PROOF_HEADER, ToHub};
+use rover_rtc::signal::hub_messages::{CHANNEL, FromHub, PROOF_CONTEXT, PROOF_HEADER, ToHub};
+use rover_rtc::signal::signed::SignedMessage;
 use rover_rtc::util::{clock, random};
 use rover_rtc::{ChannelConfig, Message, OutboxConfig, PathConfig, Server, ServerConfig, server};
 use serde_json::{Value, json};
@@ -203,18 +203,22 @@ impl Session<'_> {
     }
 }
 
-/// A letter, which the hub does not read.
-pub fn letter(text: &str) -> Box<Sealed> {
+/// A signal message, which the hub does not read.
+pub fn signal(text: &str) -> Box<SignedMessage> {
     let text = text.to_owned();
-    Box::new(Sealed { certificate: "certificate".into(), text, signature: "signature".into() })
+    Box::new(SignedMessage {
+        certificate: "certificate".into(),
+        text,
+        signature: "signature".into(),
+    })
 }
 
 pub fn send(to: &str, call: &str, offer: bool) -> ToHub {
-    ToHub::Send { to: to.to_owned(), call: call.to_owned(), offer, letter: letter(call) }
+    ToHub::Send { to: to.to_owned(), call: call.to_owned(), offer, signal: signal(call) }
 }
 
 pub fn delivered(call: &str) -> FromHub {
-    FromHub::Deliver { letter: letter(call) }
+    FromHub::Deliver { signal: signal(call) }
 }
 
 /// What a peer hears over UDP.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::Method;
-use rover_rtc::signal::post::{FromHub, PROOF_CONTEXT, PROOF_HEADER};
+use rover_rtc::signal::hub_messages::{FromHub, PROOF_CONTEXT, PROOF_HEADER};
 use serde_json::json;
 
 use crate::named::{Hub, Linked, Named, answer, send};

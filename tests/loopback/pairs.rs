@@ -58,8 +58,8 @@ async fn two_rovers_talk() {
     assert_eq!(answered.fingerprint(), one.fingerprint());
     talk(&called, &answered).await;
     let stats = called.stats().await.unwrap();
-    let carrying = stats.paths.iter().find(|p| p.carrying).unwrap();
-    assert_eq!(carrying.kind, PathKind::Direct);
+    let selected = stats.paths.iter().find(|p| p.selected).unwrap();
+    assert_eq!(selected.kind, PathKind::Direct);
     assert!(stats.paths.iter().any(|p| p.kind == PathKind::Hub), "the hub stands by");
     assert_eq!(one.links().await.unwrap().len(), 1);
     // A second call finds the same link.
@@ -125,7 +125,7 @@ async fn a_hub_that_is_not_there_is_named() {
 }
 
 #[tokio::test]
-async fn letters_go_over_http_where_udp_to_the_hub_is_blocked() {
+async fn signals_go_over_http_where_udp_to_the_hub_is_blocked() {
     let hub = hub(Default::default()).await;
     let here: [IpAddr; 2] = [[127, 0, 1, 1].into(), [127, 0, 2, 1].into()];
     let blocked = |at: usize| {
@@ -140,7 +140,7 @@ async fn letters_go_over_http_where_udp_to_the_hub_is_blocked() {
     let two = rover_with(&hub.url, "rover-2", blocked(1));
     let (called, answered) = meet(&one, &two, "rover-2").await;
     talk(&called, &answered).await;
-    assert!(!one.stats().await.unwrap().paths.iter().any(|p| p.carrying), "no link to the hub");
+    assert!(!one.stats().await.unwrap().paths.iter().any(|p| p.selected), "no link to the hub");
 }
 
 #[tokio::test]

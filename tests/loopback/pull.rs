@@ -322,7 +322,8 @@ fn all_kinds_of_threads_may_wait() {
     });
 }
 
-/// Who never waits, for there is always something or no time, does not keep the library from its work.
+/// Who never waits, for there is always something or no time, does not keep the library from its
+/// work.
 #[test]
 fn who_only_looks_keeps_nobody_waiting() {
     let hub = hub();

@@ -1,4 +1,4 @@
-//! The hub's health rule and the peer's ladder on real sockets.
+//! The hub's health rule and the peer's escalation on real sockets.
 #![allow(clippy::unwrap_used)]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -68,7 +68,7 @@ async fn the_hub_helps_a_client_that_its_rule_finds_degraded() {
     let faults = Faults::new(7);
     let rover = peer(&hub, |config| {
         config.faults = faults.clone();
-        // Its own ladder keeps still, so that what happens is the hub's doing.
+        // Its own escalation keeps still, so that what happens is the hub's doing.
         config.recovery.restart_after = Duration::from_secs(3600);
     });
     let mut events = rover.events();

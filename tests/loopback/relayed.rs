@@ -49,8 +49,8 @@ pub async fn whisper(one: &PeerLink, two: &PeerLink) {
 
 pub async fn is_relayed(link: &PeerLink) {
     let stats = link.stats().await.unwrap();
-    let carrying = stats.paths.iter().find(|p| p.carrying).expect("a path carries");
-    assert_eq!(carrying.kind, PathKind::Hub);
+    let selected = stats.paths.iter().find(|p| p.selected).expect("a path carries");
+    assert_eq!(selected.kind, PathKind::Hub);
 }
 
 pub fn no_ipv6() -> bool {
@@ -99,11 +99,11 @@ async fn the_hub_reads_nothing_of_it() {
     timeout(SOON, told).await.expect("the hub hears its own");
 
     let mut seen = hub.seen.lock().unwrap();
-    let Seen { letters, texts, frames, datagrams, overheard } = &mut *seen;
+    let Seen { signals, texts, frames, datagrams, overheard } = &mut *seen;
     texts.retain(|t| t != MARKER.as_bytes());
-    assert!(letters.len() >= 2 && frames.len() > 100, "{} frames", frames.len());
-    let letters: Vec<_> = letters.iter().map(|l| l.letter.text.clone().into_bytes()).collect();
-    for handled in [&letters, texts, frames, datagrams, overheard].into_iter().flatten() {
+    assert!(signals.len() >= 2 && frames.len() > 100, "{} frames", frames.len());
+    let signals: Vec<_> = signals.iter().map(|l| l.signal.text.clone().into_bytes()).collect();
+    for handled in [&signals, texts, frames, datagrams, overheard].into_iter().flatten() {
         let marked = handled.windows(MARKER.len()).any(|w| w == MARKER.as_bytes());
         assert!(!marked, "{}", String::from_utf8_lossy(handled));
     }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use rover_rtc::Message;
-use rover_rtc::signal::post::{FromHub, ToHub};
+use rover_rtc::signal::hub_messages::{FromHub, ToHub};
 use tokio::net::UdpSocket;
 
 use crate::named::{Heard, Hub, Linked, Named, delivered, send};
@@ -62,7 +62,7 @@ async fn frames_cross() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn channels_and_letters_follow_a_peer_that_dials_again() {
+async fn channels_and_signals_follow_a_peer_that_dials_again() {
     let hub = Hub::start(|_| {}).await;
     let (mut a, mut b, named) = two(&hub).await;
     let (ours, theirs) = call(&mut a, &mut b).await;

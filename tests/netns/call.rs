@@ -53,7 +53,7 @@ impl Scene<World> {
     }
 
     /// The uplink by which a rover sends now, if it sends by one itself.
-    pub fn carrying(&mut self, host: Host) -> Option<usize> {
+    pub fn selected(&mut self, host: Host) -> Option<usize> {
         let local = self.paths()[host as usize].local.clone();
         let uplinks = 0..self.lab.uplinks(host);
         uplinks.into_iter().find(|n| self.lab.inside(host, *n).to_string() == local)
@@ -130,7 +130,7 @@ impl Scene<World> {
 impl Paths {
     /// Whether nobody passes on what the rovers send.
     pub fn is_direct(&self) -> bool {
-        ["direct", "reflexive"].contains(&self.carrying.as_str())
+        ["direct", "reflexive"].contains(&self.selected.as_str())
     }
 }
 

@@ -17,7 +17,7 @@ pub struct Log {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Paths {
     /// The kind of the one that carries.
-    pub carrying: String,
+    pub selected: String,
     /// The local address of that one.
     pub local: String,
     /// The kinds of others that live.
@@ -78,7 +78,7 @@ impl Log {
         for path in text.split(' ').skip(1) {
             match path.split('/').collect::<Vec<_>>()[..] {
                 [kind, _, "carrying", local] => {
-                    (paths.carrying, paths.local) = (kind.to_owned(), local.to_owned());
+                    (paths.selected, paths.local) = (kind.to_owned(), local.to_owned());
                 }
                 [kind, "Alive", "standby", _] => paths.standby.push(kind.to_owned()),
                 _ => {}
@@ -135,7 +135,7 @@ fn counts() {
     assert_eq!(steady.next_after(21).unwrap().as_micros(), 29);
     let text = "Paths direct/Dead/standby/::1 hub/Alive/carrying/::2 turn/Alive/standby/::3";
     let asked = Log { events: vec![(7, "Up".into()), (9, text.into())], ..Log::default() };
-    let paths = Paths { carrying: "hub".into(), local: "::2".into(), standby: vec!["turn".into()] };
+    let paths = Paths { selected: "hub".into(), local: "::2".into(), standby: vec!["turn".into()] };
     assert_eq!((asked.paths(8), asked.paths(10)), (Some(paths), None));
     assert_eq!((asked.when("U"), asked.when("D")), (Some(7), None));
 }

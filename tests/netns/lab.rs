@@ -127,7 +127,7 @@ impl Lab {
     }
 
     /// Watches for a moment by which pair a side sends most.
-    pub fn carrying(&self, side: Side) -> u8 {
+    pub fn selected(&self, side: Side) -> u8 {
         let before = self.bytes_sent(side);
         std::thread::sleep(Duration::from_millis(250));
         let after = self.bytes_sent(side);

@@ -48,7 +48,7 @@ fn lose_networks(
     let mut scene = Scene::calm(name, world, true, more);
     let mut gaps = Vec::new();
     for host in [Host::A, Host::B, Host::A, Host::B, Host::A, Host::B] {
-        let uplink = scene.carrying(host).expect("a direct path carries");
+        let uplink = scene.selected(host).expect("a direct path carries");
         random_pause();
         gaps.push(scene.gap(1200, |s| s.lab.cut(host, uplink)));
         scene.lab.restore(host, uplink);

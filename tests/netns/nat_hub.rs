@@ -45,15 +45,15 @@ fn hub_is_gone_for_long() {
     pause(4000);
     // The rover loses a network and gets another one, and then has that one only. A NAT in front of
     // that would have to be seen by somebody else, and there is nobody.
-    let first = scene.carrying(Host::A).expect("a direct path carries");
+    let first = scene.selected(Host::A).expect("a direct path carries");
     scene.lab.link_down(Host::A, first);
     pause(3000);
     let (new, _) = scene.lab.new_uplink(Host::A, Nat::None);
     pause(4000);
     scene.lab.link_down(Host::A, 1 - first);
     pause(1000);
-    let carrying = scene.carrying(Host::A);
-    assert_eq!(carrying, Some(new), "{:?}, see {:?}", scene.paths(), scene.directory());
+    let selected = scene.selected(Host::A);
+    assert_eq!(selected, Some(new), "{:?}, see {:?}", scene.paths(), scene.directory());
     pause((seconds - 12) * 1000);
     let gaps = scene.gaps(killed);
     let started = time();

@@ -48,7 +48,7 @@ fn meet(a: Nat, b: Nat) -> Option<Duration> {
     let settled = scene.settle(can_be_direct(a, b), MAX_SETTLE);
     pause(3000);
     let [at_a, at_b] = scene.paths();
-    let kinds = format!("{} / {}", at_a.carrying, at_b.carrying);
+    let kinds = format!("{} / {}", at_a.selected, at_b.selected);
     // Whoever is found to be reachable stays so.
     assert_eq!(at_a.is_direct(), can_be_direct(a, b), "{a:?} {b:?}: {kinds}");
     scene

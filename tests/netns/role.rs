@@ -10,7 +10,8 @@ use std::fs::File;
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rover_rtc::stats::{LinkStats, PathStats};
+use rover_rtc::link::LinkStats;
+use rover_rtc::path::PathStats;
 use rover_rtc::{Channel, Event, Peer, PeerConfig, Redundancy};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -139,8 +140,8 @@ async fn exchange(
 /// What [`Log::paths`](super::count::Log::paths) reads.
 fn paths(stats: &LinkStats) -> String {
     let path = |p: &PathStats| {
-        let carrying = if p.carrying { "carrying" } else { "standby" };
-        format!(" {}/{:?}/{carrying}/{}", p.kind, p.state, p.local.ip())
+        let selected = if p.selected { "carrying" } else { "standby" };
+        format!(" {}/{:?}/{selected}/{}", p.kind, p.state, p.local.ip())
     };
     format!("Paths{}", stats.paths.iter().map(path).collect::<String>())
 }

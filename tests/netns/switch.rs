@@ -66,7 +66,7 @@ fn calm_then_cut(
     pause(5000);
     let mut gaps = Vec::new();
     for _ in 0..2 {
-        let pair = scene.lab.carrying(sender);
+        let pair = scene.lab.selected(sender);
         random_pause();
         gaps.push(worst_gap(&mut scene, 1200, |s| cut(s, pair)));
         scene.lab.heal();

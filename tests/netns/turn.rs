@@ -23,7 +23,7 @@ fn turn_alone() {
     let mut scene = Scene::call("turn_alone", world, &more);
     let connected = scene.connect_time();
     pause(3000);
-    let kinds = scene.paths().map(|p| p.carrying);
+    let kinds = scene.paths().map(|p| p.selected);
     scene.say(&format!("connected in {connected:?}, carried by {kinds:?}"));
     scene.end_perfect();
     assert_eq!(kinds, ["turn", "turn"]);
@@ -37,13 +37,13 @@ fn turn_and_hub() {
     let server = coturn!(options);
     let mut scene = Scene::calm("turn_and_hub", world, false, &[(role::ICE, url.as_str())]);
     let without_hub = scene.gap(2000, |s| s.lab.isolate(Host::Hub));
-    assert_eq!(scene.paths().map(|p| p.carrying), ["turn", "turn"]);
+    assert_eq!(scene.paths().map(|p| p.selected), ["turn", "turn"]);
     scene.lab.rejoin(Host::Hub);
     scene.await_standby("hub", Duration::from_secs(15));
     pause(3000);
-    assert_eq!(scene.paths().map(|p| p.carrying), ["turn", "turn"]);
+    assert_eq!(scene.paths().map(|p| p.selected), ["turn", "turn"]);
     let without_turn = scene.gap(2000, |_| drop(server));
-    assert_eq!(scene.paths().map(|p| p.carrying), ["hub", "hub"]);
+    assert_eq!(scene.paths().map(|p| p.selected), ["hub", "hub"]);
     scene.end_perfect();
     assert!(without_hub <= MAX_GAP && without_turn <= MAX_GAP, "{without_hub:?} {without_turn:?}");
 }

@@ -38,7 +38,7 @@ E = TypeVar("E", bound=events.Event)
 def serve(listen: str = f"{LOOPBACK}:0", **settings: Any) -> sync.Server:
     """A hub on loopback."""
     settings.setdefault("udp", [f"{LOOPBACK}:0"])
-    return sync.serve(listen, drivers=1, **settings)
+    return sync.serve(listen, shards=1, **settings)
 
 
 def connect(hub: str, name: str | None = None, **settings: Any) -> Any:

@@ -52,7 +52,7 @@ def test_peer_settings_that_cannot_be(settings: dict[str, Any], text: str) -> No
         ({"listen": "nowhere"}, "listen"),
         ({"udp": ["127.0.0.1"]}, "udp"),
         ({"advertise": ["x"]}, "advertise"),
-        ({"drivers": 65}, "drivers"),
+        ({"shards": 65}, "shards"),
         ({"tokens": [""]}, "tokens"),
         ({"max_clients": -1}, "max_clients"),
     ],

@@ -24,7 +24,7 @@ def tell(done):
     counts = [len(os.listdir(f"/proc/self/{what}")) for what in ("fd", "task")]
     print(json.dumps([done, kib, *counts]), flush=True)
 
-hub = sync.serve("127.0.0.1:0", udp=["127.0.0.1:0"], drivers=1)
+hub = sync.serve("127.0.0.1:0", udp=["127.0.0.1:0"], shards=1)
 """
 
 MESSAGES = HEAD + """

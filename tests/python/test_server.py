@@ -16,7 +16,7 @@ from rover_rtc import events, sync
 
 async def test_a_hub_in_an_event_loop() -> None:
     listen = f"{rig.LOOPBACK}:0"
-    async with rover_rtc.serve(listen, udp=[listen], drivers=1) as hub:
+    async with rover_rtc.serve(listen, udp=[listen], shards=1) as hub:
         assert hub.url == f"http://{hub.address}" and not hub.closed
         assert len(hub.udp) == 1 and hub.udp[0].startswith(rig.LOOPBACK)
         async with rig.pair(hub.url):

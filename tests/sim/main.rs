@@ -14,8 +14,8 @@
 mod bulk;
 mod modes;
 mod net;
+mod network;
 mod pair;
 mod rendezvous;
 mod restart;
-mod town;
 mod weather;

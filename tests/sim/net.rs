@@ -135,9 +135,9 @@ impl Net {
             edge.busy_until = Some(start);
         }
         let due = start + edge.delay + edge.jitter.mul_f64(jitter);
-        let copies = if twice < edge.duplicates { 2 } else { 1 };
+        let duplicates = if twice < edge.duplicates { 2 } else { 1 };
         let from = self.nat.get(&from).copied().unwrap_or(from);
-        for _ in 0..copies {
+        for _ in 0..duplicates {
             self.order += 1;
             let packet = Packet { due, order: self.order, from, to: inner, data: data.clone() };
             self.heap.push(Reverse(packet));

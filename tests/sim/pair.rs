@@ -54,7 +54,8 @@ impl Pair {
     pub fn connected(seed: u64, networks: usize, config: &PathConfig, edge: &Edge) -> Self {
         let mut pair = Self::unconnected(seed, networks, config, edge);
         pair.negotiate();
-        // A handshake may fail in weather that is bad enough; what a ladder does then is done here.
+        // A handshake may fail in weather that is bad enough; what a escalation does then is done
+        // here.
         for _ in 0..3 {
             if pair.run(20 * SECOND, Self::is_open) {
                 break;
@@ -146,9 +147,9 @@ impl Pair {
     }
 
     /// The network that carries the offerer's records.
-    pub fn carrying(&mut self, end: usize) -> usize {
+    pub fn selected(&mut self, end: usize) -> usize {
         let end = &mut self.ends[end];
-        let local = end.link.transport().unwrap().paths().carrying().unwrap().local();
+        let local = end.link.transport().unwrap().paths().selected().unwrap().local();
         end.addresses.iter().position(|a| *a == local).unwrap()
     }
 

@@ -75,9 +75,9 @@ fn a_lost_answer_can_be_asked_for_again() {
         let now = pair.now;
         pair.ends[OFFERER].link.accept_restart(now, &again).unwrap();
         pair.run_for(2 * SECOND);
-        // Both paths still work: the carrying one can be cut.
-        let carrying = pair.carrying(OFFERER);
-        pair.change(carrying, |e| e.cut = true);
+        // Both paths still work: the selected one can be cut.
+        let selected = pair.selected(OFFERER);
+        pair.change(selected, |e| e.cut = true);
         pair.run_for(3 * SECOND);
         pair.settle(5 * SECOND);
         pair.check().assert_whole().assert_gap(300 * MS);

@@ -13,14 +13,14 @@ fn stream(seed: u64, networks: usize, config: &PathConfig, edge: &Edge) -> Pair 
     pair
 }
 
-/// The longest gap of each of 40 streams whose carrying path is cut, in their order.
+/// The longest gap of each of 40 streams whose selected path is cut, in their order.
 fn cut_at_any_phase(every: Duration, most: Duration) -> Vec<Duration> {
     let gap = |seed: u64| {
         let mut pair = Pair::connected(seed, 2, &PathConfig::default(), &Edge::default());
         pair.send_every(Some(every));
         pair.run_for(10 * SECOND + MS * (seed as u32 * 7));
-        let carrying = pair.carrying(OFFERER);
-        pair.change(carrying, |e| e.cut = true);
+        let selected = pair.selected(OFFERER);
+        pair.change(selected, |e| e.cut = true);
         pair.run_for(5 * SECOND);
         pair.settle(5 * SECOND);
         pair.check().assert_whole().assert_gap(most).longest_gap
@@ -49,8 +49,8 @@ fn always_redundant_means_no_gap() {
         let config = PathConfig { redundancy: Redundancy::Always, ..PathConfig::default() };
         let mut pair = stream(seed, 2, &config, &Edge::default());
         pair.run_for(3 * SECOND + MS * (seed as u32 * 7));
-        let carrying = pair.carrying(OFFERER);
-        pair.change(carrying, |e| e.cut = true);
+        let selected = pair.selected(OFFERER);
+        pair.change(selected, |e| e.cut = true);
         pair.run_for(3 * SECOND);
         pair.settle(5 * SECOND);
         pair.check().assert_whole().assert_gap(30 * MS);
@@ -62,7 +62,7 @@ fn one_direction_dies() {
     for seed in 0..20u64 {
         let mut pair = stream(seed, 2, &PathConfig::default(), &Edge::default());
         pair.run_for(8 * SECOND);
-        let n = pair.carrying(OFFERER);
+        let n = pair.selected(OFFERER);
         let key = (pair.address(OFFERER, n), pair.address(ANSWERER, n));
         pair.net.edges.get_mut(&key).unwrap().cut = true;
         pair.run_for(5 * SECOND);
@@ -232,8 +232,8 @@ fn a_restart_whose_answer_is_lost_hurts_nothing() {
         pair.ends[ANSWERER].link.answer_restart(now, &offer, new()).unwrap();
         pair.run_for(SECOND);
     }
-    let carrying = pair.carrying(OFFERER);
-    pair.change(carrying, |e| e.cut = true);
+    let selected = pair.selected(OFFERER);
+    pair.change(selected, |e| e.cut = true);
     pair.run_for(5 * SECOND);
     pair.settle(5 * SECOND);
     pair.check().assert_whole().assert_gap(300 * MS);

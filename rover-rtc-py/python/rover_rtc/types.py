@@ -138,7 +138,7 @@ class PeerConfig:
             after about three. At least 10.
         standby_interval_ms: Milliseconds between probes of other paths while the link is in use.
         idle_interval_ms: Milliseconds between probes of an idle link.
-        copy_budget: Bytes per second that redundancy "auto" may add.
+        duplicate_budget: Bytes per second that redundancy "auto" may add.
         restart_after_ms: Milliseconds without a living path after which ICE is restarted.
         dial_timeout_ms: Milliseconds that a new connection may take.
         max_pause_ms: Longest pause between tries, in milliseconds.
@@ -168,7 +168,7 @@ class PeerConfig:
     probe_interval_ms: int = _PEER["probe_interval_ms"]
     standby_interval_ms: int = _PEER["standby_interval_ms"]
     idle_interval_ms: int = _PEER["idle_interval_ms"]
-    copy_budget: int = _PEER["copy_budget"]
+    duplicate_budget: int = _PEER["duplicate_budget"]
     restart_after_ms: int = _PEER["restart_after_ms"]
     dial_timeout_ms: int = _PEER["dial_timeout_ms"]
     max_pause_ms: int = _PEER["max_pause_ms"]
@@ -193,7 +193,7 @@ class ServerConfig:
             free name.
         state_dir: Directory in which the hub remembers whose a name is. None: until it ends.
         roster: File of names and fingerprints: nobody else gets a name.
-        drivers: Parts of the hub that work at the same time, each in a thread. 0: one for each
+        shards: Parts of the hub that work at the same time, each in a thread. 0: one for each
             core if no `udp` is given, else one. At most 64.
         relay: Whether datagrams between peers are relayed.
         max_clients: Clients in all.
@@ -207,7 +207,7 @@ class ServerConfig:
     tokens: Sequence[str] = field(default=(), repr=False)
     state_dir: str | os.PathLike[str] | None = None
     roster: str | os.PathLike[str] | None = None
-    drivers: int = _SERVER["drivers"]
+    shards: int = _SERVER["shards"]
     relay: bool = _SERVER["relay"]
     max_clients: int = _SERVER["max_clients"]
     relay_rate: int = _SERVER["relay_rate"]
@@ -234,7 +234,7 @@ class PeerSettings(TypedDict, total=False):
     probe_interval_ms: int
     standby_interval_ms: int
     idle_interval_ms: int
-    copy_budget: int
+    duplicate_budget: int
     restart_after_ms: int
     dial_timeout_ms: int
     max_pause_ms: int
@@ -253,7 +253,7 @@ class ServerSettings(TypedDict, total=False):
     tokens: Sequence[str]
     state_dir: str | os.PathLike[str] | None
     roster: str | os.PathLike[str] | None
-    drivers: int
+    shards: int
     relay: bool
     max_clients: int
     relay_rate: int
@@ -268,7 +268,7 @@ class Health:
         state: Whether messages flow.
         path: What the path that carries them goes through.
         paths_alive: Paths that live: with two or more, one may die and nothing is even late.
-        rtt_ms: Smoothed round-trip time of the carrying path, in milliseconds.
+        rtt_ms: Smoothed round-trip time of the selected path, in milliseconds.
         loss: Share of its probes that are lost, 0 to 1, both directions together.
         outage_ms: How long no message has been able to flow by now, in milliseconds; 0 while they
             flow.
@@ -293,7 +293,7 @@ class PathStats:
     Attributes:
         kind: What it goes through.
         state: Whether it answers; unproven if it never has.
-        carrying: Whether it carries the messages.
+        selected: Whether it carries the messages.
         rtt_ms: Smoothed round-trip time in milliseconds.
         loss: Share of probes lost, 0 to 1, both directions together.
         bytes_sent: Bytes sent on it.
@@ -304,7 +304,7 @@ class PathStats:
 
     kind: PathKind
     state: Literal["alive", "dead", "unproven"]
-    carrying: bool
+    selected: bool
     rtt_ms: float | None
     loss: float
     bytes_sent: int
@@ -364,7 +364,7 @@ class LinkStats:
         state: Whether messages flow.
         path: What the path that carries them goes through.
         paths_alive: Paths that live.
-        rtt_ms: Smoothed round-trip time of the carrying path, in milliseconds.
+        rtt_ms: Smoothed round-trip time of the selected path, in milliseconds.
         loss: Share of its probes that are lost, 0 to 1, both directions together.
         outage_ms: How long no message has been able to flow by now, in milliseconds; 0 while they
             flow.
@@ -381,7 +381,7 @@ class LinkStats:
         bytes_received: Bytes received on them.
         probes: Probes sent.
         probes_missed: Probes not answered in time.
-        copies: Records sent a second time.
+        duplicates: Records sent a second time.
         refused: Datagrams and frames refused.
         paths: The paths.
         channels: The channels.
@@ -406,7 +406,7 @@ class LinkStats:
     bytes_received: int
     probes: int
     probes_missed: int
-    copies: int
+    duplicates: int
     refused: int
     paths: tuple[PathStats, ...]
     channels: tuple[ChannelStats, ...]

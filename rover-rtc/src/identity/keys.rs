@@ -3,18 +3,20 @@
 use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use str0m::config::DtlsCert;
 
+use super::error::IdentityError;
 use super::numbers::Numbers;
 use super::verify::{signed, verify};
-use super::{Fingerprint, file, pem};
+use super::{Fingerprint, pem};
+use crate::util::file;
 
-/// A DTLS certificate with its private key, and the numbers of the letters that it signs.
+/// A DTLS certificate with its private key, and the numbers of the signal messages that it signs.
 ///
 /// `Debug` shows the fingerprint, never the key.
 pub struct Identity {
@@ -24,58 +26,6 @@ pub struct Identity {
     numbers: Mutex<Numbers>,
     /// Holds the lock on the file as long as the identity lives. None if it is not kept.
     lock: Option<File>,
-}
-
-/// An identity could not be made, loaded or stored.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum IdentityError {
-    /// The crypto library made no certificate: caused by a machine without random numbers.
-    #[error("no certificate could be made: the system's crypto does not work")]
-    Generate,
-    /// A file or directory could not be read or written. Correct its path, owner or disk.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// Which one.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// Others may read the private key (Unix): caused by whoever copied the file.
-    #[error(
-        "{} may be read by others (mode {mode:o}): run `chmod 600 {}`, or remove the file for a \
-         new identity if somebody may have read it", path.display(), path.display()
-    )]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// The file holds no usable certificate and key. It is left as it is: the key might be saved.
-    #[error(
-        "{}: {reason}: restore it from a backup, or remove it for a new identity, which peers \
-         that know the old one will refuse", path.display()
-    )]
-    Garbled {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
-    /// The file of the last number holds none: caused by whoever edited it, or the disk.
-    #[error("{} holds no number: remove it, once the clock of this machine is right", path.display())]
-    Number {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Another identity is open on the same directory, in this process or another: two would
-    /// number their letters past each other. Give each its own, or drop the first.
-    #[error("{} is in use: give each peer or hub a state directory of its own", path.display())]
-    InUse {
-        /// The file.
-        path: PathBuf,
-    },
 }
 
 impl Identity {
@@ -176,10 +126,10 @@ impl Identity {
         signature.expect("the key was tried at its making").as_ref().to_vec()
     }
 
-    /// A number for the next letter, larger than all before: the time in nanoseconds since the Unix
-    /// epoch, or one more than the last if the clock has not moved on. For a kept identity that
-    /// holds across restarts too, even if the clock goes backwards; it writes a file, at most once
-    /// a minute. If that fails, a warning is logged.
+    /// A number for the next signal message, larger than all before: the time in nanoseconds since
+    /// the Unix epoch, or one more than the last if the clock has not moved on. For a kept identity
+    /// that holds across restarts too, even if the clock goes backwards; it writes a file, at most
+    /// once a minute. If that fails, a warning is logged.
     pub fn next_number(&self, unix_nanos: u64) -> u64 {
         // Nothing in there can be left half done by a panic.
         self.numbers.lock().unwrap_or_else(PoisonError::into_inner).next(unix_nanos)

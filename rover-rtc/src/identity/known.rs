@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use super::table::{self, Entry, MAX_NAMES, Table, TableError};
 use super::{Fingerprint, Origin, Trust, TrustError, valid_name};
 
-/// Names bound to fingerprints: by a roster, or on first use; and the number of the last letter of
-/// each, so that none is taken twice.
+/// Names bound to fingerprints: by a roster, or on first use; and the number of the last signal
+/// message of each, so that none is taken twice.
 ///
 /// It remembers at most 4096 names, and takes no more then: dropping one would let anybody have
 /// that name.
@@ -33,9 +33,9 @@ impl KnownPeers {
     }
 
     /// Knows whom the file `known_peers` in a state directory names, and writes there. One line for
-    /// each peer: name, fingerprint, and the number of its last letter (0 if left out); `#` begins
-    /// a comment. The file is written whole, with mode 0600, when something is learned: stop the
-    /// program before editing it, and open it only once at a time. Blocks on the disk.
+    /// each peer: name, fingerprint, and the number of its last signal message (0 if left out); `#`
+    /// begins a comment. The file is written whole, with mode 0600, when something is learned: stop
+    /// the program before editing it, and open it only once at a time. Blocks on the disk.
     ///
     /// # Errors
     ///
@@ -130,9 +130,10 @@ impl KnownPeers {
         self.unsaved = true;
     }
 
-    /// Accepts a letter: [`bind`](Self::bind), and its number must be larger than that of the last
-    /// one of this name and key (see [`Identity::next_number`](super::Identity::next_number)). The
-    /// letter's signature must have been checked before.
+    /// Accepts a signal message: [`bind`](Self::bind), and its number must be larger than that of
+    /// the last one of this name and key (see
+    /// [`Identity::next_number`](super::Identity::next_number)). The signal message's signature
+    /// must have been checked before.
     ///
     /// # Errors
     ///

@@ -1,18 +1,18 @@
 //! Who a peer is, and whose word it takes.
 //!
 //! A peer is the key of its DTLS certificate, told by the certificate's [`Fingerprint`]. An
-//! [`Identity`] holds certificate and key, in memory or in a state directory, and signs letters
-//! (offers, answers, registrations) that travel through hands which are not trusted.
-//! [`verify`] checks a letter. [`KnownPeers`] binds names to fingerprints: by a roster file, or on
-//! first use, and refuses letters that were seen before.
+//! [`Identity`] holds certificate and key, in memory or in a state directory, and signs signal
+//! messages (offers, answers, registrations) that travel through hands which are not trusted.
+//! [`verify`] checks a signal message. [`KnownPeers`] binds names to fingerprints: by a roster
+//! file, or on first use, and refuses signal messages that were seen before.
 //!
 //! Certificates are valid for a year by their own account, and by that of nobody else: no
 //! authority signed them, so nothing here looks at dates. The fingerprint is the identity.
 //!
 //! Loading and storing block on the disk for some milliseconds: they happen at start, at the first
-//! meeting with a peer, and for each letter that is accepted, never for a packet.
+//! meeting with a peer, and for each signal message that is accepted, never for a packet.
 
-mod file;
+mod error;
 mod fingerprint;
 mod keys;
 mod known;
@@ -22,29 +22,15 @@ mod table;
 mod trust;
 mod verify;
 
-#[cfg(test)]
-pub(crate) use file::Scratch;
-pub(crate) use file::{create_dir, sync_dir};
+pub use error::IdentityError;
 pub use fingerprint::{Fingerprint, FingerprintError};
-pub use keys::{Identity, IdentityError};
+pub use keys::Identity;
 pub use known::KnownPeers;
 pub use table::TableError;
 pub use trust::{Origin, Trust, TrustError};
 pub use verify::{VerifyError, verify};
 
-/// Whether a text can name a peer: 1 to 64 bytes, no white space, control characters or `/`, no
-/// `#` at the beginning (a comment in the files of names), and not `.` or `..` (a path in URLs).
-#[must_use]
-pub fn valid_name(name: &str) -> bool {
-    let bad = |c: char| c.is_whitespace() || c.is_control() || c == '/';
-    (1..=MAX_NAME).contains(&name.len())
-        && !name.contains(bad)
-        && !name.starts_with('#')
-        && !matches!(name, "." | "..")
-}
-
-/// The longest name, in bytes.
-const MAX_NAME: usize = 64;
+pub use crate::util::name::valid_name;
 
 #[cfg(test)]
 mod tests {

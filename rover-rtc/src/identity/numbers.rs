@@ -1,9 +1,9 @@
-//! The numbers of letters.
+//! The numbers of signal messages.
 
 use std::path::PathBuf;
 
-use super::file;
-use super::keys::IdentityError;
+use super::error::IdentityError;
+use crate::util::file;
 
 /// Numbers that only grow, across restarts and clocks that go backwards.
 ///
@@ -48,7 +48,7 @@ impl Numbers {
                 Err(e) => tracing::warn!(
                     path = %path.display(),
                     error = %e,
-                    "the numbers of letters cannot be kept: after a restart with a clock that is \
+                    "the numbers of signal messages cannot be kept: after a restart with a clock that is \
                      behind, peers would take ours for replayed"
                 ),
             }
@@ -67,8 +67,8 @@ const MAX_FILE: u64 = 64;
 
 #[cfg(test)]
 mod tests {
-    use super::super::file::Scratch;
     use super::*;
+    use crate::util::file::Scratch;
 
     #[test]
     fn grow_with_the_clock_and_without() {

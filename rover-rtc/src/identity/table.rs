@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Fingerprint, file, valid_name};
+use super::{Fingerprint, valid_name};
+use crate::util::file;
 
 /// What is known of each name.
 pub(super) type Table = BTreeMap<String, Entry>;
@@ -14,7 +15,7 @@ pub(super) type Table = BTreeMap<String, Entry>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) fingerprint: Fingerprint,
-    /// The number of the last letter that was accepted.
+    /// The number of the last signal message that was accepted.
     pub(super) last: u64,
 }
 
@@ -107,14 +108,14 @@ pub(super) const MAX_NAMES: usize = 4096;
 /// 4096 of the longest lines (182 bytes) are 728 KiB; the rest is for comments.
 const MAX_FILE: u64 = 2 << 20;
 const HEADER: &str = "\
-# Known peers: name, SHA-256 fingerprint of the certificate, number of the last letter.
+# Known peers: name, SHA-256 fingerprint of the certificate, number of the last signal message.
 # Written by rover-rtc. Stop it before a change; comments are not kept.
 ";
 
 #[cfg(test)]
 mod tests {
-    use super::super::file::Scratch;
     use super::*;
+    use crate::util::file::Scratch;
 
     fn fingerprint(of: &str) -> Fingerprint {
         Fingerprint::of(of.as_bytes())

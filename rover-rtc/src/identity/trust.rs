@@ -15,7 +15,7 @@ pub enum Trust {
     FirstUse,
 }
 
-/// A key may not have a name, or its letter is not accepted.
+/// A key may not have a name, or its signal message is not accepted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrustError {
@@ -45,9 +45,9 @@ pub enum TrustError {
         /// Where the expected one is written.
         origin: Origin,
     },
-    /// The letter's number is not larger than that of the last one: caused by somebody who sends a
-    /// letter again, or by a peer that was put back to an old state.
-    #[error("an old letter of {name} was replayed: it is not used")]
+    /// The signal message's number is not larger than that of the last one: caused by somebody who
+    /// sends a signal message again, or by a peer that was put back to an old state.
+    #[error("an old signal message of {name} was replayed: it is not used")]
     Replayed {
         /// The name.
         name: String,

@@ -1,21 +1,23 @@
-//! Signed letters: what is signed, and how a stranger's signature is checked.
+//! Signed signal messages: what is signed, and how a stranger's signature is checked.
 
 use rustls_pki_types::CertificateDer;
 use webpki::EndEntityCert;
 
 use super::Fingerprint;
 
-/// A letter is not by the owner of the certificate that came with it.
+/// A signal message is not by the owner of the certificate that came with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
     /// The certificate cannot be read, or its key is not of ECDSA on P-256: caused by the sender.
-    /// Letters are signed by this library only, whose certificates are all of that kind.
+    /// Signal messages are signed by this library only, whose certificates are all of that kind.
     #[error("the certificate is damaged, or of another kind than ECDSA P-256")]
     Certificate,
-    /// The signature is not by the certificate's key, or the letter was changed on its way. Drop
-    /// the letter.
-    #[error("the signature does not match: the letter was changed, or is not by whom it says")]
+    /// The signature is not by the certificate's key, or the signal message was changed on its way.
+    /// Drop the signal message.
+    #[error(
+        "the signature does not match: the signal message was changed, or is not by whom it says"
+    )]
     Signature,
 }
 

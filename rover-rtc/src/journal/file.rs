@@ -8,10 +8,10 @@ use redb::backends::FileBackend;
 
 use super::JournalError;
 use super::store::Store;
-use crate::identity::{create_dir, sync_dir};
+use crate::util::file::{create_dir, sync_dir};
 
-/// Opens the journal of a directory, and makes both if they are not there. After a failure (`again`)
-/// nothing is made: a file that has vanished took messages along.
+/// Opens the journal of a directory, and makes both if they are not there. After a failure
+/// (`again`) nothing is made: a file that has vanished took messages along.
 pub(super) fn open(dir: &Path, again: bool) -> Result<FileBackend, JournalError> {
     let path = path(dir);
     let told = |e: io::Error| {

@@ -10,16 +10,16 @@
 //!
 //! - What was reported as kept is there after a crash at any point, also if the system lost or tore
 //!   what was not synced: each transaction is committed in two phases, with a sync after each.
-//! - What was reported as failed is not there later, even if the disk took it in spite of its error:
-//!   the file is opened again for the next batch, and such messages are removed then. One window
-//!   remains: if the process ends in between, a message that was reported as failed may still be
-//!   sent by the next process.
+//! - What was reported as failed is not there later, even if the disk took it in spite of its
+//!   error: the file is opened again for the next batch, and such messages are removed then. One
+//!   window remains: if the process ends in between, a message that was reported as failed may
+//!   still be sent by the next process.
 //! - A failure heals without a restart: the next record after it tries the disk anew. Nothing is
 //!   tried again in silence but acknowledgements and forgotten links, which cannot be reported.
 //! - Damage is told, not delivered. The database checks the checksum of each page when the file is
-//!   opened, and each row has another, which is checked whenever the row is read. One bit of the file
-//!   is beyond both: the one that says which of the last two transactions is the newer. After a
-//!   crash, before the next opening, its flip would undo the last transaction.
+//!   opened, and each row has another, which is checked whenever the row is read. One bit of the
+//!   file is beyond both: the one that says which of the last two transactions is the newer. After
+//!   a crash, before the next opening, its flip would undo the last transaction.
 //!
 //! # Layout, format 1
 //!

@@ -5,8 +5,8 @@ use std::time::Duration;
 use str0m::channel::{ChannelConfig as SctpChannelConfig, Reliability};
 
 use super::RESERVED;
+use super::error::LabelError;
 use super::outbox::OutboxConfig;
-use crate::error::WebrtcError;
 
 /// Names a channel within its link, on whichever transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -114,8 +114,9 @@ pub struct ChannelConfig {
     /// How long a message may wait to be sent; after that it is dropped and counted. For
     /// [`Mode::Latest`] and [`Mode::Datagram`] only. Default none.
     pub ttl: Option<Duration>,
-    /// Whether the application acknowledges what it receives, by [`Message::ack`](super::Message::ack),
-    /// instead of the library. For [`Mode::Reliable`] and [`Mode::Durable`] only. Default false.
+    /// Whether the application acknowledges what it receives, by
+    /// [`Message::ack`](super::Message::ack), instead of the library. For [`Mode::Reliable`] and
+    /// [`Mode::Durable`] only. Default false.
     pub manual_ack: bool,
     /// Whether messages arrive in the order sent, on a plain channel. Default true.
     pub ordered: bool,
@@ -161,12 +162,12 @@ impl ChannelConfig {
     }
 
     /// Checks the label.
-    pub(crate) fn check(&self) -> Result<(), WebrtcError> {
+    pub(crate) fn check(&self) -> Result<(), LabelError> {
         if self.label.starts_with(RESERVED) {
-            return Err(WebrtcError::Reserved(self.label.clone()));
+            return Err(LabelError::Reserved(self.label.clone()));
         }
         if self.label.is_empty() || self.label.len() > MAX_LABEL {
-            return Err(WebrtcError::Label(self.label.clone()));
+            return Err(LabelError::Length(self.label.clone()));
         }
         Ok(())
     }

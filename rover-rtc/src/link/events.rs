@@ -123,7 +123,7 @@ impl Link {
     }
 
     fn carries_frames(&self, id: SctpChannelId) -> bool {
-        self.current.as_ref().is_some_and(|a| a.ways.carries(id))
+        self.current.as_ref().is_some_and(|a| a.frame_streams.carries(id))
     }
 
     fn stream_of(&self, id: SctpChannelId) -> Option<usize> {
@@ -135,7 +135,7 @@ impl Link {
     pub fn open_missing(&mut self, now: Instant) {
         let Some(attached) = &mut self.current else { return };
         if self.framed || self.mux.is_needed() {
-            attached.open_ways(now);
+            attached.open_frame_streams(now);
         }
         let Attached { transport, streams, .. } = &mut **attached;
         // The library's own come last: when one of them opens, all others have.
@@ -158,12 +158,12 @@ impl Link {
         label: String,
         protocol: &str,
     ) -> Option<LinkEvent> {
-        if self.current.as_mut()?.ways.opened(id, &label, protocol) {
+        if self.current.as_mut()?.frame_streams.opened(id, &label, protocol) {
             return None;
         }
         if self.mux.is_needed() {
             // Those of frames come first, if the other side offers them.
-            self.current.as_mut()?.open_ways(now);
+            self.current.as_mut()?.open_frame_streams(now);
         }
         let streams = &self.current.as_ref()?.streams;
         let free = |(c, s): (&Channel, &Stream)| {

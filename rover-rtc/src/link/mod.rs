@@ -11,18 +11,20 @@
 //! | `outbox.rs` | what waits to be sent, shared with the application |
 //! | `pump.rs`, `admission.rs` | from outboxes to SCTP, and how much at a time |
 //! | `mux/` | framed channels: numbers, acknowledgements, replay |
-//! | `transport.rs`, `events.rs`, `ways.rs` | one transport after another, and its streams |
+//! | `transport.rs`, `events.rs`, `frame_streams.rs` | one transport after another, and its streams |
 
 mod admission;
 mod channel;
+mod error;
 mod events;
+mod frame_streams;
 pub(crate) mod measured;
 mod message;
 mod mux;
 mod outbox;
 mod pump;
+mod stats;
 mod transport;
-mod ways;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -34,18 +36,20 @@ use str0m::channel::ChannelId as SctpChannelId;
 
 pub use admission::Admission;
 pub use channel::{ChannelConfig, ChannelId, Mode, Priority};
+pub use error::{LabelError, SendError};
 pub use message::Message;
 pub use mux::{Record, Saved, SavedOutgoing};
 pub use outbox::{Outbox, OutboxConfig, Pushed, WhenFull};
+pub use stats::{ChannelCounters, ChannelStats, Drops, LinkStats};
 
 pub use transport::{Outgoing, Transport, TransportEvent};
 
-use crate::error::{SdpError, SendError};
+use crate::path::PathStats;
 use crate::path::{Path, PathEvent, PathId};
-use crate::stats::{LinkStats, PathStats};
+use crate::session::SdpError;
 use crate::util::spare::spare;
+use frame_streams::FrameStreams;
 use mux::{Channel, Mux, Out};
-use ways::Ways;
 
 /// What every label of this library's own channels begins with.
 pub const RESERVED: &str = "rover-rtc/";
@@ -147,7 +151,7 @@ pub struct Link {
 struct Attached {
     transport: Transport,
     streams: Vec<Stream>,
-    ways: Ways,
+    frame_streams: FrameStreams,
     /// Whether this side offered it, and so opens the channels.
     dialed: bool,
 }
@@ -209,7 +213,8 @@ impl Link {
         self.config(id).is_some_and(|config| config.mode.is_framed())
     }
 
-    /// Waits no more for what a channel has to send before its writers are told that it has arrived.
+    /// Waits no more for what a channel has to send before its writers are told that it has
+    /// arrived.
     pub(crate) fn release_guards(&mut self, id: ChannelId) {
         self.mux.release_guards(id);
     }
@@ -239,7 +244,7 @@ impl Link {
             if !framed {
                 stream.id = Some(attached.transport.session().open(now, config.sctp()));
             } else {
-                attached.open_ways(now);
+                attached.open_frame_streams(now);
             }
             attached.transport.collect(now);
         }
@@ -429,7 +434,7 @@ impl Link {
     /// What cannot be sent now is due when it can.
     fn mux_timeout(&self) -> Option<Instant> {
         let can_send = |a: &Attached| {
-            a.ways.sending().0.is_some() && a.transport.paths().dead_since().is_none()
+            a.frame_streams.sending().0.is_some() && a.transport.paths().dead_since().is_none()
         };
         let can_send = self.unsent.is_none() && self.current.as_deref().is_some_and(can_send);
         self.mux.poll_timeout(can_send)
@@ -484,8 +489,8 @@ impl Link {
 
     /// The path that carries the messages.
     #[must_use]
-    pub fn carrying(&self) -> Option<&Path> {
-        self.current.as_ref()?.transport.paths().carrying()
+    pub fn selected(&self) -> Option<&Path> {
+        self.current.as_ref()?.transport.paths().selected()
     }
 
     /// Tries all paths anew that do not live: the network has changed.
@@ -580,9 +585,9 @@ impl Link {
         let Some(Attached { transport, .. }) = self.current.as_deref() else { return stats };
         (stats.datagrams_refused, stats.warps) = transport.counters();
         stats.stun = transport.paths().stats();
-        let carrying = transport.paths().carrying().map(Path::id);
+        let selected = transport.paths().selected().map(Path::id);
         let kind = |p: &Path| transport.paths().kind(p);
-        let path = |p: &Path| PathStats::of(p, kind(p), Some(p.id()) == carrying);
+        let path = |p: &Path| PathStats::of(p, kind(p), Some(p.id()) == selected);
         stats.paths = transport.paths().iter().map(path).collect();
         stats
     }
@@ -601,7 +606,7 @@ impl Link {
 
     fn attach(&self, transport: Transport, dialed: bool) -> Attached {
         let streams = vec![Stream::default(); self.mux.channels().len()];
-        Attached { transport, streams, ways: Ways::default(), dialed }
+        Attached { transport, streams, frame_streams: FrameStreams::default(), dialed }
     }
 
     fn attached(&mut self) -> impl Iterator<Item = &mut Attached> {
@@ -611,9 +616,10 @@ impl Link {
 
 impl Attached {
     /// Opens the streams of frames, unless either side has.
-    fn open_ways(&mut self, now: Instant) {
-        if !self.ways.is_offered() {
-            self.ways.offered(Ways::streams().map(|s| self.transport.session().open(now, s)));
+    fn open_frame_streams(&mut self, now: Instant) {
+        if !self.frame_streams.is_offered() {
+            self.frame_streams
+                .offered(FrameStreams::streams().map(|s| self.transport.session().open(now, s)));
         }
     }
 }

@@ -13,8 +13,8 @@ use bytes::Bytes;
 
 use super::channel::{ChannelConfig, Mode, PLAIN_MESSAGE};
 use super::message::Message;
-use crate::error::SendError;
-use crate::stats::Drops;
+use crate::link::Drops;
+use crate::link::SendError;
 
 /// What a full outbox does with a new message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,11 +25,11 @@ pub enum WhenFull {
     Wait,
     /// Both refuse with [`SendError::Full`].
     Refuse,
-    /// The oldest messages that have not been sent make room; they are counted as dropped. A durable
-    /// channel drops nothing: it refuses.
+    /// The oldest messages that have not been sent make room; they are counted as dropped. A
+    /// durable channel drops nothing: it refuses.
     DropOldest,
-    /// The new message takes the place of all that have not been sent; they are counted as dropped. A
-    /// durable channel refuses.
+    /// The new message takes the place of all that have not been sent; they are counted as dropped.
+    /// A durable channel refuses.
     KeepLatest,
 }
 
@@ -332,7 +332,8 @@ impl Outbox {
         }
     }
 
-    /// Whether all of it is on its way, and no more than half is free: it may be full for its writer.
+    /// Whether all of it is on its way, and no more than half is free: it may be full for its
+    /// writer.
     pub(super) fn is_used_up(&self) -> bool {
         let queue = self.lock();
         queue.messages.is_empty() && !queue.is_roomy()

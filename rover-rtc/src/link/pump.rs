@@ -17,23 +17,24 @@ impl Link {
     /// be sent first, so that the other side can work on it meanwhile.
     pub fn pump_some(&mut self, now: Instant) -> bool {
         self.mux.keep(now);
-        let Some(Attached { transport, streams, ways, .. }) = self.current.as_deref_mut() else {
+        let Some(Attached { transport, streams, frame_streams, .. }) = self.current.as_deref_mut()
+        else {
             return false;
         };
-        let (frames, datagrams) = ways.sending();
+        let (frames, datagrams) = frame_streams.sending();
         let open = streams.iter().filter(|s| s.open).filter_map(|s| s.id);
         self.plain_buffered = open.map(|id| transport.session().buffered(id)).sum();
         let framed = frames.into_iter().chain(datagrams);
         let framed: usize = framed.map(|id| transport.session().buffered(id)).sum();
         let mut buffered = self.plain_buffered + framed;
         let progress = buffered < self.buffered;
-        let path = transport.paths().carrying().map(Path::id);
+        let path = transport.paths().selected().map(Path::id);
         if path != self.path {
             // Another network, of which nothing is known.
             (self.path, self.admission) = (path, Admission::default());
         }
         if progress {
-            let path = transport.paths().carrying();
+            let path = transport.paths().selected();
             let [least, latest] = path.and_then(Path::rtt_range).unwrap_or_default();
             self.admission.acknowledged(now, self.buffered - buffered, least, latest);
         }
@@ -44,7 +45,7 @@ impl Link {
         self.buffered = buffered;
         let Some(Attached { transport, .. }) = self.current.as_deref_mut() else { return false };
         transport.drive_warp(now, buffered, progress);
-        let rtt = transport.paths().carrying().and_then(Path::rtt).unwrap_or_default();
+        let rtt = transport.paths().selected().and_then(Path::rtt).unwrap_or_default();
         transport.session().follow_rtt(now, rtt);
         // A plain channel that nobody reads stops the transport, and that is as it should be.
         self.mux.watch_progress(now, live && self.plain_buffered == 0, rtt);
@@ -67,10 +68,10 @@ impl Link {
                 return true;
             }
             let bytes = if *buffered == 0 { usize::MAX } else { limit.saturating_sub(*buffered) };
-            let Some(Attached { streams, ways, .. }) = self.current.as_deref() else {
+            let Some(Attached { streams, frame_streams, .. }) = self.current.as_deref() else {
                 return false;
             };
-            let (frames, datagrams) = ways.sending();
+            let (frames, datagrams) = frame_streams.sending();
             let room = Room { open: (frames.is_some(), datagrams.is_some()), bytes, limit };
             let Some(out) = self.mux.poll_out(now, room, |index, channel| {
                 let size = channel.outbox.front_size();
@@ -91,10 +92,11 @@ impl Link {
 
     /// False if SCTP does not take it, so that nothing else can be written now.
     fn write(&mut self, now: Instant, out: Out, buffered: &mut usize) -> bool {
-        let Some(Attached { transport, streams, ways, .. }) = self.current.as_deref_mut() else {
+        let Some(Attached { transport, streams, frame_streams, .. }) = self.current.as_deref_mut()
+        else {
             return false;
         };
-        let (frames, datagrams) = ways.sending();
+        let (frames, datagrams) = frame_streams.sending();
         let (stream, container) = match &out {
             Out::Control(container) | Out::Frames(container) => (frames, container),
             Out::Datagrams(container) => (datagrams, container),

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use str0m::IceCreds;
 use str0m::channel::ChannelId;
 
-use crate::error::SdpError;
 use crate::path::stun::Generation;
 use crate::path::{LocalAddress, PathConfig, PathEvent, PathSet, StunVerdict, SwitchCause};
+use crate::session::SdpError;
 use crate::session::sdp::read_candidate;
 use crate::session::{Negotiated, Session, SessionConfig, SessionEvent, is_record};
 use crate::util::spare::{add, spare};
@@ -246,7 +246,7 @@ impl Transport {
             },
             Some(20..=63) if self.paths.accepts_record(local, remote) => {
                 self.paths.record_received(local, remote, datagram.len());
-                // A copy may lie beside its record: after a gap both come at once.
+                // A duplicate may lie beside its record: after a gap both come at once.
                 for number in record_numbers(datagram) {
                     self.paths.record_numbered(now, number);
                 }
@@ -296,7 +296,7 @@ impl Transport {
         if warp.next > now {
             return;
         }
-        let rtt = self.paths.carrying().and_then(|p| p.rtt()).unwrap_or_default();
+        let rtt = self.paths.selected().and_then(|p| p.rtt()).unwrap_or_default();
         warp.next = now + (2 * rtt).max(MIN_WARP_INTERVAL);
         warp.tries += 1;
         warp.buffered = buffered;
@@ -310,7 +310,7 @@ impl Transport {
     fn stall_deadline(&self) -> Option<Instant> {
         let idle = self.warp.is_none() && self.paths.dead_since().is_none();
         let since = self.stalled_since.filter(|_| idle && self.session.is_connected())?;
-        let rtt = self.paths.carrying()?.rtt()?;
+        let rtt = self.paths.selected()?.rtt()?;
         Some(since + (4 * rtt).max(STALL))
     }
 
@@ -339,7 +339,7 @@ impl Transport {
         written
     }
 
-    /// Notes that messages are sent, its own or such as a hub relays: the carrying path must prove
+    /// Notes that messages are sent, its own or such as a hub relays: the selected path must prove
     /// itself. Acknowledgements are none, or each message would look like a flow of two.
     pub fn note_use(&mut self, now: Instant) {
         self.paths.message_sent(now);
@@ -448,7 +448,7 @@ impl Transport {
             }
             self.proposed = Some(proposed);
             let route = self.paths.route(now, proposed, &datagram);
-            if let Some((local, remote)) = route.copy {
+            if let Some((local, remote)) = route.duplicate {
                 let datagram = datagram.clone();
                 self.outgoing.push_back(Outgoing { local, remote, datagram });
             }

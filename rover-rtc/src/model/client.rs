@@ -9,13 +9,14 @@ use str0m::ice::StunMessage;
 
 use super::propagated::Propagated;
 use crate::config::ServerConfig;
-use crate::error::{SdpError, SendError};
 use crate::health::ConnectionHealth;
+use crate::link::SendError;
 use crate::link::{ChannelId, Link, LinkEvent, Message, Outgoing, Transport};
 use crate::path::{LocalAddress, PathEvent};
+use crate::session::SdpError;
 use crate::session::{Pace, SessionConfig};
-use crate::signal::message::Description;
-use crate::signal::post::{CHANNEL, RESERVED};
+use crate::signal::description::Description;
+use crate::signal::hub_messages::{CHANNEL, RESERVED};
 use crate::util::random;
 use crate::util::spare::{REST, spare};
 
@@ -73,7 +74,7 @@ pub struct Client {
     /// User names of now and before the last restart, by which requests find the client.
     ufrags: Vec<String>,
     /// An offer of the hub that waits to be fetched.
-    mail: Option<String>,
+    restart_offer: Option<String>,
     outputs: VecDeque<ClientOutput>,
     received: u64,
     /// The channel for what is said to the hub itself has opened, and nobody has asked yet.
@@ -125,7 +126,7 @@ impl Client {
             connected: false,
             closed: false,
             ufrags: vec![ufrag],
-            mail: None,
+            restart_offer: None,
             outputs: VecDeque::new(),
             received: 0,
             opened: false,
@@ -149,7 +150,7 @@ impl Client {
     }
 
     /// Puts at the end of its session's id where in the hub it is to be found.
-    pub(crate) fn mark_session(&mut self, mark: &str) {
+    pub(crate) fn suffix_session(&mut self, mark: &str) {
         self.session.push_str(mark);
     }
 
@@ -173,8 +174,8 @@ impl Client {
         self.paths().is_some_and(|p| p.accepts_record(local, remote))
     }
 
-    /// Takes a datagram; false if it was refused, which counts as a failure. [`Client::poll_output`]
-    /// must have been drained before.
+    /// Takes a datagram; false if it was refused, which counts as a failure.
+    /// [`Client::poll_output`] must have been drained before.
     pub fn handle_input(
         &mut self,
         now: Instant,
@@ -308,7 +309,7 @@ impl Client {
         if answer.contains(&new.ufrag) {
             self.note_ufrag(new.ufrag);
         }
-        self.mail = None;
+        self.restart_offer = None;
         Ok(answer)
     }
 
@@ -318,7 +319,7 @@ impl Client {
     ///
     /// If there was none, or the answer is not usable.
     pub fn accept_restart(&mut self, now: Instant, answer: &str) -> Result<(), SdpError> {
-        self.mail = None;
+        self.restart_offer = None;
         self.link.accept_restart(now, answer)
     }
 
@@ -389,12 +390,12 @@ impl Client {
         if self.connected { self.replaces.take() } else { None }
     }
 
-    pub(crate) fn set_mail(&mut self, offer: String) {
-        self.mail = Some(offer);
+    pub(crate) fn set_restart_offer(&mut self, offer: String) {
+        self.restart_offer = Some(offer);
     }
 
-    pub(crate) fn take_mail(&mut self) -> Option<String> {
-        self.mail.take()
+    pub(crate) fn take_restart_offer(&mut self) -> Option<String> {
+        self.restart_offer.take()
     }
 
     /// Says good-bye; what that takes to send comes out of [`Client::poll_output`].
@@ -409,7 +410,7 @@ impl Client {
 
     /// Queues a message that the hub passes on. If this client lags, its writer need not wait for
     /// it, nor for what it has not got yet.
-    pub(crate) fn pass(
+    pub(crate) fn pass_on(
         &mut self,
         now: Instant,
         label: &str,
@@ -504,7 +505,7 @@ impl Client {
             }
             LinkEvent::Resumed { replayed } => tracing::info!(%id, name, replayed, "resumed"),
             LinkEvent::PeerRestarted => tracing::info!(%id, name, "begins anew"),
-            // The client's own ladder replaces the transport.
+            // The client's own escalation replaces the transport.
             LinkEvent::Stuck => tracing::warn!(%id, name, "nothing is acknowledged"),
             LinkEvent::Trouble(what) => tracing::warn!(%id, name, "{what}"),
             LinkEvent::Ice(state) => tracing::debug!(%id, ?state, "ice"),

@@ -38,7 +38,7 @@ pub enum Propagated {
     /// The hub's status, for all clients.
     Status(Bytes),
     /// A message that a client sent to the hub itself, on the channel
-    /// [`CHANNEL`](crate::signal::post::CHANNEL). No client gets it.
+    /// [`CHANNEL`](crate::signal::hub_messages::CHANNEL). No client gets it.
     ToHub {
         /// Who sent it.
         from: ClientId,

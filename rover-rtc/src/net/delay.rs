@@ -1,8 +1,8 @@
 //! Holds delayed datagrams until they are due.
 //!
-//! Only the fault layer fills it, so it may allocate; its memory is bounded all the same. A datagram
-//! of 1,200 bytes costs 0.1 us in and out, with 500 in the queue (100 Mbit/s, 50 ms; optimised,
-//! x86-64): a thousandth of a core at that rate.
+//! Only the fault layer fills it, so it may allocate; its memory is bounded all the same. A
+//! datagram of 1,200 bytes costs 0.1 us in and out, with 500 in the queue (100 Mbit/s, 50 ms;
+//! optimised, x86-64): a thousandth of a core at that rate.
 //!
 //! A driver that waits for [`DelayQueue::next_due`] by tokio's timers, which are good to a
 //! millisecond, wakes up at most once in each: what has become due by then leaves together.

@@ -22,8 +22,8 @@
 
 mod batch;
 mod delay;
+mod error;
 mod fault;
-mod interfaces;
 mod recv;
 mod set;
 mod socket;
@@ -33,10 +33,11 @@ mod tests;
 mod timer;
 mod watch;
 
-pub use fault::{FaultRule, FaultState, Faults, Verdict};
-pub use interfaces::{
+pub use crate::util::interfaces::{
     Interface, InterfaceFilter, NoInterface, is_local, scan, select_host_address, usable,
 };
+pub use error::NetworkError;
+pub use fault::{FaultRule, FaultState, Faults, Verdict};
 pub use recv::RecvBatch;
 pub use set::{SendFailure, SocketSet};
 pub(crate) use socket::pin;

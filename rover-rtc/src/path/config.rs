@@ -18,9 +18,9 @@ use std::time::Duration;
 pub enum Redundancy {
     /// Never.
     Off,
-    /// While the carrying path is suspect (a probe is late), lossy or not yet known to be clean,
-    /// and as long as the copies fit a budget: on the second path, or some milliseconds later on
-    /// the same one where there is no second.
+    /// While the selected path is suspect (a probe is late), lossy or not yet known to be clean,
+    /// and as long as the duplicates fit a budget: on the second path, or some milliseconds later
+    /// on the same one where there is no second.
     #[default]
     Auto,
     /// Each record on the two best paths: when one dies, nothing is even late. Costs the traffic
@@ -31,7 +31,7 @@ pub enum Redundancy {
 /// Settings of the path layer. Times are real time.
 #[derive(Debug, Clone)]
 pub struct PathConfig {
-    /// Between probes of the carrying path while the link is in use. Default 50 ms, at least
+    /// Between probes of the selected path while the link is in use. Default 50 ms, at least
     /// 10 ms. A dead path is noticed after about three of them; each costs about 200 bytes both
     /// ways together.
     pub probe_interval: Duration,
@@ -47,7 +47,7 @@ pub struct PathConfig {
     /// Whether records are sent twice. Default [`Redundancy::Auto`]. A hub does as the peer does.
     pub redundancy: Redundancy,
     /// Most that [`Redundancy::Auto`] adds, in bytes per second. Default 32,000 (256 kbit/s).
-    pub copy_budget: u32,
+    pub duplicate_budget: u32,
     /// Most paths that one transport keeps. Default 32; a stranger cannot make more.
     pub max_paths: usize,
 }
@@ -60,7 +60,7 @@ impl Default for PathConfig {
             idle_interval: Duration::from_secs(15),
             keeps_alive: true,
             redundancy: Redundancy::default(),
-            copy_budget: 32_000,
+            duplicate_budget: 32_000,
             max_paths: 32,
         }
     }

@@ -130,8 +130,9 @@ pub(super) const MAX_MISSES: u32 = 12;
 /// A lost probe keeps a path suspicious for this long.
 const LOSS_MEMORY: Duration = Duration::from_secs(30);
 
-/// Answered probes after which a path without loss counts as clean: 5 s of a link in use. With 20 the
-/// first lost probe came too late in two of three runs with 2 % loss: p99 11 and 31 ms instead of 0.8.
+/// Answered probes after which a path without loss counts as clean: 5 s of a link in use. With 20
+/// the first lost probe came too late in two of three runs with 2 % loss: p99 11 and 31 ms instead
+/// of 0.8.
 const PROVEN: u32 = 100;
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod one;
 mod redundancy;
 mod schedule;
 mod select;
+mod stats;
 pub mod stun;
 mod usage;
 
@@ -33,10 +34,10 @@ pub use config::{PathConfig, Redundancy};
 pub use kind::{LocalAddress, PathKind, Via, is_relay, relay_addresses};
 pub use one::{Path, PathId, PathState};
 pub use select::SwitchCause;
+pub use stats::{PathStats, StunStats};
 
-use crate::stats::StunStats;
 use crate::util::spare::{add, spare};
-use redundancy::Copies;
+use redundancy::Duplicates;
 use select::Selection;
 use stun::{Generation, Role};
 use usage::Usage;
@@ -97,8 +98,8 @@ pub enum StunVerdict {
 pub struct Route {
     /// The path it is sent on now.
     pub path: (SocketAddr, SocketAddr),
-    /// A second path that gets a copy now.
-    pub copy: Option<(SocketAddr, SocketAddr)>,
+    /// A second path that gets a duplicate now.
+    pub duplicate: Option<(SocketAddr, SocketAddr)>,
 }
 
 /// The paths of one transport.
@@ -124,7 +125,7 @@ pub struct PathSet {
     usage: Usage,
     /// When the other side last acknowledged something.
     delivered: Option<Instant>,
-    copies: Copies,
+    duplicates: Duplicates,
     /// Last answer that timers ran for; tells when this process was late.
     deadline: Option<Instant>,
     transmits: VecDeque<PathTransmit>,
@@ -136,7 +137,7 @@ impl PathSet {
     /// No paths yet. `first` are the session's credentials, `tie_breaker` is a random number.
     #[must_use]
     pub fn new(config: PathConfig, first: IceCreds, controlling: bool, tie_breaker: u64) -> Self {
-        let copies = Copies::new(config.copy_budget);
+        let duplicates = Duplicates::new(config.duplicate_budget);
         Self {
             config,
             paths: Vec::new(),
@@ -152,7 +153,7 @@ impl PathSet {
             selection: Selection::default(),
             usage: Usage::default(),
             delivered: None,
-            copies,
+            duplicates,
             deadline: None,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
@@ -199,10 +200,10 @@ impl PathSet {
         if self.remotes.len() < self.config.max_paths {
             return true;
         }
-        let carrying = self.selection.carrying;
+        let selected = self.selection.selected;
         let useful = |remote: SocketAddr| {
             let mut paths = self.paths.iter().filter(|p| p.remote == remote);
-            paths.any(|p| p.is_alive() || Some(p.id) == carrying)
+            paths.any(|p| p.is_alive() || Some(p.id) == selected)
         };
         let Some(position) = self.remotes.iter().position(|(r, _)| !useful(*r)) else {
             return false;
@@ -255,14 +256,14 @@ impl PathSet {
     /// Notes the DTLS record number of such a record.
     pub fn record_numbered(&mut self, now: Instant, number: u64) {
         if !self.config.keeps_alive {
-            self.copies.came(now, number);
+            self.duplicates.came(now, number);
         }
     }
 
-    /// Notes that the application sent a message: the carrying path must prove itself.
+    /// Notes that the application sent a message: the selected path must prove itself.
     pub fn message_sent(&mut self, now: Instant) {
         if !self.usage.note(now) && self.connected {
-            self.probe_carrying_soon(now);
+            self.probe_selected_soon(now);
         }
     }
 
@@ -276,7 +277,7 @@ impl PathSet {
         self.usage.outstanding = outstanding;
     }
 
-    /// Notes that the other side acknowledged something: the carrying path works, whatever becomes
+    /// Notes that the other side acknowledged something: the selected path works, whatever becomes
     /// of its probes.
     pub fn note_delivery(&mut self, now: Instant) {
         self.delivered = Some(now);
@@ -291,18 +292,18 @@ impl PathSet {
         record: &[u8],
     ) -> Route {
         let Some(index) = self.carrying_index().filter(|_| self.connected) else {
-            return Route { path: proposed, copy: None };
+            return Route { path: proposed, duplicate: None };
         };
         self.selection.note_record(now);
-        let copy = self.copy_of(now, index, record);
+        let duplicate = self.copy_of(now, index, record);
         let path = &mut self.paths[index];
         path.bytes_sent += record.len() as u64;
-        Route { path: (path.local, path.remote), copy }
+        Route { path: (path.local, path.remote), duplicate }
     }
 
     /// The path that carries the records.
     #[must_use]
-    pub fn carrying(&self) -> Option<&Path> {
+    pub fn selected(&self) -> Option<&Path> {
         self.carrying_index().map(|i| &self.paths[i])
     }
 
@@ -395,7 +396,7 @@ impl PathSet {
     /// Counters.
     #[must_use]
     pub fn stats(&self) -> StunStats {
-        StunStats { copies: self.copies.sent(), ..self.stats }
+        StunStats { duplicates: self.duplicates.sent(), ..self.stats }
     }
 
     /// Gives back memory that is of no use while nothing happens.
@@ -403,7 +404,7 @@ impl PathSet {
         spare(&mut self.transmits);
         spare(&mut self.events);
         self.checks.shrink_to_fit();
-        self.copies.rest();
+        self.duplicates.rest();
         self.paths.iter_mut().for_each(Path::rest);
         self.paths.shrink_to_fit();
         self.generations.shrink_to_fit();
@@ -430,8 +431,8 @@ impl PathSet {
         }
         if self.paths.len() >= self.config.max_paths {
             // The least useful one makes room: never one that lives or carries.
-            let carrying = self.selection.carrying;
-            let victim = self.paths.iter().position(|p| !p.is_alive() && Some(p.id) != carrying)?;
+            let selected = self.selection.selected;
+            let victim = self.paths.iter().position(|p| !p.is_alive() && Some(p.id) != selected)?;
             self.paths.swap_remove(victim);
         }
         let id = PathId(self.next_id);
@@ -447,11 +448,11 @@ impl PathSet {
     }
 
     fn carrying_index(&self) -> Option<usize> {
-        let id = self.selection.carrying?;
+        let id = self.selection.selected?;
         self.paths.iter().position(|p| p.id == id)
     }
 
-    /// Decides about a copy of a record that `index` carries; sends a delayed one by itself.
+    /// Decides about a duplicate of a record that `index` carries; sends a delayed one by itself.
     fn copy_of(
         &mut self,
         now: Instant,
@@ -459,11 +460,12 @@ impl PathSet {
         record: &[u8],
     ) -> Option<(SocketAddr, SocketAddr)> {
         let path = &self.paths[index];
-        // What follows closely on a loss shows it to SCTP: that is as good as a copy, as long as
-        // loss is no more than a possibility.
+        // What follows closely on a loss shows it to SCTP: that is as good as a duplicate, as long
+        // as loss is no more than a possibility.
         let unproven = !path.loss.is_proven() && !self.selection.is_dense(now);
         // The side that keeps the link alive probes more, and so knows better.
-        let unknown = if self.config.keeps_alive { unproven } else { self.copies.are_coming(now) };
+        let unknown =
+            if self.config.keeps_alive { unproven } else { self.duplicates.are_coming(now) };
         let suspicious = path.is_suspect() || path.loss.has_lost(now) || unknown;
         match self.config.redundancy {
             Redundancy::Always => {}
@@ -479,15 +481,15 @@ impl PathSet {
         };
         let second = self.second_best(index).filter(worth);
         let always = self.config.redundancy == Redundancy::Always && second.is_some();
-        if !(always || suspicious && self.copies.afford(now, record.len())) {
+        if !(always || suspicious && self.duplicates.afford(now, record.len())) {
             return None;
         }
-        self.copies.count();
+        self.duplicates.count();
         let Some(second) = second else {
             let delay = path.rtt.smoothed().unwrap_or_default() / 8;
             let due = now + delay.clamp(MIN_COPY_DELAY, MAX_COPY_DELAY);
             let id = path.id;
-            self.copies.delay(due, id, record);
+            self.duplicates.delay(due, id, record);
             return None;
         };
         let second = &mut self.paths[second];
@@ -512,7 +514,7 @@ fn can_reach(local: IpAddr, remote: IpAddr) -> bool {
 /// The generation in use and the one before it.
 const MAX_GENERATIONS: usize = 2;
 
-/// A copy on the same path leaves after an eighth of the round trip, within these bounds: bursts
-/// of loss on a radio link last milliseconds. A timer of the drivers adds up to one.
+/// A duplicate on the same path leaves after an eighth of the round trip, within these bounds:
+/// bursts of loss on a radio link last milliseconds. A timer of the drivers adds up to one.
 const MIN_COPY_DELAY: Duration = Duration::from_micros(500);
 const MAX_COPY_DELAY: Duration = Duration::from_millis(10);

@@ -207,8 +207,8 @@ impl Path {
         dies
     }
 
-    /// Gives the probes in flight more time: this process was late, not the network. Each once only,
-    /// for a process that is always late must find out, too.
+    /// Gives the probes in flight more time: this process was late, not the network. Each once
+    /// only, for a process that is always late must find out, too.
     pub(super) fn forgive(&mut self, now: Instant, lateness: Duration) {
         for probe in self.in_flight.iter_mut().filter(|p| !p.counted && !p.forgiven) {
             probe.due += lateness;

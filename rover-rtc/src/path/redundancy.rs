@@ -1,4 +1,4 @@
-//! Copies of records: whether to send one, and those that wait some milliseconds.
+//! Duplicates of records: whether to send one, and those that wait some milliseconds.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use super::one::PathId;
 use crate::util::spare::spare;
 
-/// A token bucket in bytes, and the copies that leave a little later.
+/// A token bucket in bytes, and the duplicates that leave a little later.
 #[derive(Debug)]
-pub(super) struct Copies {
+pub(super) struct Duplicates {
     /// Bytes per second.
     rate: f64,
     tokens: f64,
@@ -21,7 +21,7 @@ pub(super) struct Copies {
     coming: Option<Instant>,
 }
 
-impl Copies {
+impl Duplicates {
     pub(super) fn new(rate: u32) -> Self {
         let rate = f64::from(rate);
         Self {
@@ -49,14 +49,15 @@ impl Copies {
         enough
     }
 
-    /// Queues a copy for later. A full queue sends none: a copy is worth less than memory.
+    /// Queues a duplicate for later. A full queue sends none: a duplicate is worth less than
+    /// memory.
     pub(super) fn delay(&mut self, due: Instant, path: PathId, record: &[u8]) {
         if self.waiting.len() < MAX_WAITING {
             self.waiting.push_back((due, path, record.to_vec()));
         }
     }
 
-    /// The next copy whose time has come.
+    /// The next duplicate whose time has come.
     pub(super) fn poll(&mut self, now: Instant) -> Option<(PathId, Vec<u8>)> {
         if self.waiting.front()?.0 > now {
             return None;
@@ -83,7 +84,7 @@ impl Copies {
         }
     }
 
-    /// Whether the other side sends copies.
+    /// Whether the other side sends duplicates.
     pub(super) fn are_coming(&self, now: Instant) -> bool {
         self.coming.is_some_and(|at| now.saturating_duration_since(at) < COMING)
     }
@@ -101,10 +102,10 @@ impl Copies {
 const BURST: f64 = 0.25;
 const MAX_WAITING: usize = 64;
 
-/// Records among which a copy is recognized: it comes some milliseconds later.
+/// Records among which a duplicate is recognized: it comes some milliseconds later.
 const RECENT: usize = 8;
 
-/// How long a copy tells that more are to come: traffic is thin.
+/// How long a duplicate tells that more are to come: traffic is thin.
 const COMING: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -114,20 +115,20 @@ mod tests {
     #[test]
     fn a_record_that_comes_twice_is_a_copy() {
         let start = crate::util::clock::now();
-        let mut copies = Copies::new(1000);
-        (0..20).for_each(|number| copies.came(start, number));
-        copies.came(start, 3);
-        assert!(!copies.are_coming(start), "too long ago to be known");
-        copies.came(start, 17);
-        assert!(copies.are_coming(start) && !copies.are_coming(start + COMING));
+        let mut duplicates = Duplicates::new(1000);
+        (0..20).for_each(|number| duplicates.came(start, number));
+        duplicates.came(start, 3);
+        assert!(!duplicates.are_coming(start), "too long ago to be known");
+        duplicates.came(start, 17);
+        assert!(duplicates.are_coming(start) && !duplicates.are_coming(start + COMING));
     }
 
     #[test]
     fn the_budget_holds() {
         let start = crate::util::clock::now();
-        let mut copies = Copies::new(1000);
+        let mut duplicates = Duplicates::new(1000);
         let sent = (0..1000u32)
-            .filter(|i| copies.afford(start + Duration::from_millis(10) * *i, 100))
+            .filter(|i| duplicates.afford(start + Duration::from_millis(10) * *i, 100))
             .count();
         // 10 s at 1,000 B/s and a quarter of a second of burst.
         assert!((100..=103).contains(&sent), "{sent}");

@@ -6,7 +6,7 @@ use super::one::{Path, PathState};
 use super::{PathSet, PathTransmit, stun};
 
 impl PathSet {
-    /// Lets time pass: counts missed probes, sends due ones and due copies.
+    /// Lets time pass: counts missed probes, sends due ones and due duplicates.
     pub fn handle_timeout(&mut self, now: Instant) {
         if !self.connected {
             return;
@@ -20,10 +20,10 @@ impl PathSet {
         }
         let age = self.delivered.map(|at| now.saturating_duration_since(at));
         let delivers = age.is_some_and(|age| age < self.config.probe_interval);
-        let carrying = self.selection.carrying.filter(|_| delivers);
+        let selected = self.selection.selected.filter(|_| delivers);
         for path in &mut self.paths {
             let before = path.missed;
-            let died = path.count_missed(now, carrying == Some(path.id));
+            let died = path.count_missed(now, selected == Some(path.id));
             self.stats.misses += u64::from(path.missed - before);
             if died {
                 tracing::debug!(path = path.id.0, local = %path.local, remote = %path.remote,
@@ -32,7 +32,7 @@ impl PathSet {
         }
         self.evaluate(now);
         self.probe_due(now);
-        while let Some((id, datagram)) = self.copies.poll(now) {
+        while let Some((id, datagram)) = self.duplicates.poll(now) {
             if let Some(path) = self.paths.iter_mut().find(|p| p.id == id) {
                 path.bytes_sent += datagram.len() as u64;
                 let (local, remote) = (path.local, path.remote);
@@ -49,7 +49,7 @@ impl PathSet {
         let probe = self.paths.iter().filter_map(|p| self.next_probe(now, p)).min();
         let miss = self.paths.iter().filter_map(Path::next_miss).min();
         let wish = self.selection.wish_due();
-        let deadline = [probe, miss, wish, self.copies.next_due()].into_iter().flatten().min();
+        let deadline = [probe, miss, wish, self.duplicates.next_due()].into_iter().flatten().min();
         // What is due already has been since it was first told: that is how late this process is.
         let overdue = |d: Instant| d <= now && deadline.is_some_and(|d| d <= now);
         self.deadline =
@@ -83,8 +83,8 @@ impl PathSet {
         }
     }
 
-    /// Probes the carrying path now, unless it has just been.
-    pub(super) fn probe_carrying_soon(&mut self, now: Instant) {
+    /// Probes the selected path now, unless it has just been.
+    pub(super) fn probe_selected_soon(&mut self, now: Instant) {
         let Some(index) = self.carrying_index() else { return };
         let fresh = |t: Instant| now.saturating_duration_since(t) < self.config.probe_interval;
         if !self.paths[index].last_probe.is_some_and(fresh) {
@@ -128,7 +128,7 @@ impl PathSet {
     /// that is needed to know of it as long as it is heard: most of what a hub would send its
     /// clients are probes else.
     fn is_vouched_for(&self, path: &Path) -> bool {
-        let carries = self.selection.carrying == Some(path.id);
+        let carries = self.selection.selected == Some(path.id);
         !self.config.keeps_alive && carries && !path.is_suspect()
     }
 
@@ -147,20 +147,20 @@ impl PathSet {
                 (false, false) => None,
             };
         }
-        let carrying = self.selection.carrying == Some(path.id);
+        let selected = self.selection.selected == Some(path.id);
         if path.state == PathState::Unproven && path.probes < UNPROVEN_PROBES {
             return Some(fast * (1 << path.probes.min(6)));
         }
         // An answer that is on its way is no reason to ask again: where the round trip is longer
         // than the interval there always is one.
-        if carrying && (active || path.is_suspect()) {
+        if selected && (active || path.is_suspect()) {
             return Some(fast);
         }
-        let doubtful = self.carrying().is_some_and(Path::is_suspect);
+        let doubtful = self.selected().is_some_and(Path::is_suspect);
         // What could take over from a relay has to show that it works.
-        let better = active && self.carrying().is_some_and(Path::is_relayed) && !path.is_relayed();
+        let better = active && self.selected().is_some_and(Path::is_relayed) && !path.is_relayed();
         match path.state {
-            PathState::Alive if !carrying && (doubtful || better || path.missed > 0) => Some(fast),
+            PathState::Alive if !selected && (doubtful || better || path.missed > 0) => Some(fast),
             PathState::Alive if active => Some(config.standby_interval),
             PathState::Dead if active => Some(config.standby_interval * patience(now, path)),
             PathState::Alive | PathState::Dead => idle,

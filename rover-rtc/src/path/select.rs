@@ -25,7 +25,7 @@ pub enum SwitchCause {
 /// What selection remembers.
 #[derive(Debug, Default)]
 pub(super) struct Selection {
-    pub(super) carrying: Option<PathId>,
+    pub(super) selected: Option<PathId>,
     pub(super) dead_since: Option<Instant>,
     /// A better path, since when it is one, and when to look again.
     wish: Option<(PathId, Instant, Instant)>,
@@ -105,7 +105,7 @@ impl PathSet {
     }
 
     pub(super) fn select(&mut self, now: Instant, to: PathId, cause: SwitchCause) {
-        let from = self.selection.carrying.replace(to);
+        let from = self.selection.selected.replace(to);
         self.selection.wish = None;
         if from == Some(to) {
             return;
@@ -113,7 +113,7 @@ impl PathSet {
         self.stats.switches += u64::from(from.is_some());
         self.events.push_back(PathEvent::Switched { from, to, cause });
         // What is in doubt now is this one.
-        self.probe_carrying_soon(now);
+        self.probe_selected_soon(now);
     }
 
     fn best(&self, except: Option<usize>) -> Option<usize> {
@@ -184,5 +184,5 @@ const WISH_TIME: Duration = Duration::from_secs(2);
 const WISH_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A path without a relay must have worked for this long, in which it is probed as often as the
-/// carrying one.
+/// selected one.
 const DIRECT_TIME: Duration = Duration::from_millis(300);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::inbox::Inbox;
-use crate::error::SendError;
+use crate::link::SendError;
 use crate::link::{ChannelId, Message, Mode, Outbox};
 use crate::util::clock;
 
@@ -155,8 +155,8 @@ impl Channel {
         Some(message)
     }
 
-    /// A message of at most so many bytes that is there already. Whoever gets `Pending`, or a message
-    /// without `more`, is woken by the next one.
+    /// A message of at most so many bytes that is there already. Whoever gets `Pending`, or a
+    /// message without `more`, is woken by the next one.
     pub fn poll_recv(&self, cx: &Context<'_>, max_bytes: usize) -> Poll<Received> {
         let (received, made_room) = ready!(self.inbox.poll_take(cx, max_bytes));
         if let Received::Message { message, .. } = &received {

@@ -3,10 +3,10 @@
 //! | file | what it does |
 //! |---|---|
 //! | `driver.rs` | the loop: sockets, timers, commands |
-//! | `home.rs` | the link with the hub |
-//! | `bonds.rs` | the links with other peers |
+//! | `hub_link.rs` | the link with the hub |
+//! | `peer_links.rs` | the links with other peers |
 //! | `network.rs` | sockets, as interfaces come and go |
-//! | `line.rs` | what the application sees of a link |
+//! | `frontend.rs` | what the application sees of a link |
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,40 +15,43 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::bonds::Bonds;
 use super::channel::Channel;
-use super::desk::{Desk, HOME};
+use super::frontend::{CLOSE_PATIENCE, LinkFrontend};
 use super::handle::PeerLink;
-use super::home::{Home, Need, Route};
-use super::line::{CLOSE_PATIENCE, Line};
+use super::hub_link::{HubLink, HubLinkStep, HubSession};
 use super::network::Network;
-use super::signaling::Done;
+use super::peer_links::PeerLinks;
+use super::shared_journal::{HUB_LINK, SharedJournal};
+use super::signaling::SignalingResult;
 use crate::config::PeerConfig;
-use crate::error::{DialError, NetworkError, SdpError, WebrtcError};
+use crate::error::WebrtcError;
 use crate::identity::{Fingerprint, Identity};
+use crate::link::LinkStats;
 use crate::link::{ChannelConfig, Link, LinkEvent, Mode, Priority, STATUS, Saved, Transport};
+use crate::net::NetworkError;
 use crate::net::{FineTimer, InterfaceWatch, RecvBatch};
 use crate::path::demux::Demux;
 use crate::path::{LocalAddress, PathEvent, frame};
-use crate::rendezvous::{Rendezvous, TieId, Transmit};
+use crate::rendezvous::DialError;
+use crate::rendezvous::{RemotePeerId, Rendezvous, RoutedTransmit};
+use crate::session::SdpError;
 use crate::session::SessionConfig;
-use crate::stats::LinkStats;
 use crate::util::spare::{PAUSE, REST};
 use crate::util::{clock, random};
 
 /// Whose a datagram or a command is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Owner {
+pub(super) enum LinkId {
     /// The link with the hub, or the only one.
-    Home,
+    Hub,
     /// A link with another peer.
-    Tie(TieId),
+    Remote(RemotePeerId),
 }
 
 /// What a handle asks of the driver.
 #[derive(Debug)]
 pub(super) struct Command {
-    pub(super) owner: Owner,
+    pub(super) owner: LinkId,
     pub(super) request: Request,
 }
 
@@ -70,16 +73,16 @@ pub(super) struct Driver {
     pub(super) config: Arc<PeerConfig>,
     pub(super) identity: Option<Arc<Identity>>,
     pub(super) network: Network,
-    pub(super) demux: Demux<Owner>,
-    pub(super) home: Home,
+    pub(super) demux: Demux<LinkId>,
+    pub(super) hub_link: HubLink,
     /// Links with other peers, if this one has a name.
-    pub(super) ties: Option<Box<Rendezvous>>,
-    pub(super) bonds: Bonds,
+    pub(super) rendezvous: Option<Box<Rendezvous>>,
+    pub(super) peer_links: PeerLinks,
     commands: mpsc::Receiver<Box<Command>>,
     watch: InterfaceWatch,
     timer: FineTimer,
     /// The journal, if there is a state directory.
-    pub(super) desk: Option<Desk>,
+    pub(super) shared_journal: Option<SharedJournal>,
     pub(super) wake: Arc<Notify>,
     /// When what a handshake took is given back, unless something happens before.
     pub(super) pause: Option<Instant>,
@@ -98,45 +101,45 @@ impl Driver {
     pub(super) fn new(
         config: PeerConfig,
         identity: Option<Arc<Identity>>,
-        route: Option<Box<Route>>,
-        ties: Option<Box<Rendezvous>>,
+        hub_session: Option<Box<HubSession>>,
+        rendezvous: Option<Box<Rendezvous>>,
         commands: mpsc::Receiver<Box<Command>>,
-        bonds: Bonds,
-        (wake, desk): (Arc<Notify>, Option<(Vec<Saved>, Desk)>),
+        peer_links: PeerLinks,
+        (wake, shared_journal): (Arc<Notify>, Option<(Vec<Saved>, SharedJournal)>),
     ) -> Self {
         let now = clock::now();
         let defaults = config.channels.first().map(|c| c.outbox).unwrap_or_default();
         let mut link = Link::new(defaults, config.max_channels);
         link.set_waker(waker(&wake));
         link.set_max_message(config.max_message);
-        let desk = desk.map(|(saved, desk)| {
+        let shared_journal = shared_journal.map(|(saved, shared_journal)| {
             link.set_journal(saved);
-            desk
+            shared_journal
         });
         for channel in &config.channels {
             link.open(now, channel.clone());
         }
-        let signal = ties.as_ref().map(|_| {
+        let signal = rendezvous.as_ref().map(|_| {
             link.set_framed();
             let status = ChannelConfig::of_mode(STATUS, Mode::Latest);
             link.open(now, ChannelConfig { priority: Priority::Low, ..status });
-            let channel = crate::signal::post::channel();
+            let channel = crate::signal::hub_messages::channel();
             link.open(now, channel).0
         });
         // The hub passes on what others say to it, and who calls others need not listen.
-        let forgetful = ties.is_some();
-        let line = Line::new(&link, wake.clone(), config.inbox_bytes, forgetful);
+        let forgetful = rendezvous.is_some();
+        let frontend = LinkFrontend::new(&link, wake.clone(), config.inbox_bytes, forgetful);
         let config = Arc::new(config);
         Self {
-            network: Network::new(now, &config, route.is_some()),
+            network: Network::new(now, &config, hub_session.is_some()),
             demux: Demux::default(),
-            home: Home::new(link, line, route, signal),
-            ties,
-            bonds,
+            hub_link: HubLink::new(link, frontend, hub_session, signal),
+            rendezvous,
+            peer_links,
             commands,
             watch: InterfaceWatch::new(),
             timer: FineTimer::default(),
-            desk,
+            shared_journal,
             wake,
             pause: None,
             frame: Vec::new(),
@@ -151,15 +154,15 @@ impl Driver {
     /// Begins a transport as the side that offers.
     pub(super) fn offer(&mut self) -> Result<String, WebrtcError> {
         let now = clock::now();
-        let transport = self.home_transport(now, true)?;
-        Ok(self.home.offer(now, transport)?)
+        let transport = self.hub_transport(now, true)?;
+        Ok(self.hub_link.offer(now, transport)?)
     }
 
     /// Begins a transport as the side that answers.
     pub(super) fn answer(&mut self, offer: &str) -> Result<String, WebrtcError> {
         let now = clock::now();
-        let transport = self.home_transport(now, false)?;
-        Ok(self.home.answer(now, transport, offer)?)
+        let transport = self.hub_transport(now, false)?;
+        Ok(self.hub_link.answer(now, transport, offer)?)
     }
 
     /// Runs until the peer is closed or its handle dropped. Boxed: a task holds several copies of
@@ -180,8 +183,8 @@ impl Driver {
                 self.timer.rest();
             }
             let calls = async {
-                match &mut self.home.route {
-                    Some(route) => route.signaling.done().await,
+                match &mut self.hub_link.hub_session {
+                    Some(hub_session) => hub_session.signaling.done().await,
                     None => std::future::pending().await,
                 }
             };
@@ -189,7 +192,7 @@ impl Driver {
             tokio::select! {
                 biased;
                 () = self.network.sockets.readable() => {
-                    self.still = self.ties.is_none();
+                    self.still = self.rendezvous.is_none();
                     RecvBatch::with(|batch| self.receive(batch));
                     // A flood must not keep the application out.
                     for _ in 0..COMMAND_TURNS {
@@ -204,7 +207,7 @@ impl Driver {
                 heard = self.watch.changed() => self.on_watch(clock::now(), heard),
                 () = self.network.turn.ready() => {}
                 () = self.timer.sleep_until(clock::now(), deadline) => {
-                    self.still = self.ties.is_none();
+                    self.still = self.rendezvous.is_none();
                 }
             }
         }
@@ -238,32 +241,32 @@ impl Driver {
         remote: SocketAddr,
         datagram: &[u8],
     ) {
-        let Some(ties) = &mut self.ties else {
-            self.home.link.handle_datagram(now, local, remote, datagram);
-            self.still &= self.home.link.is_still();
+        let Some(rendezvous) = &mut self.rendezvous else {
+            self.hub_link.link.handle_datagram(now, local, remote, datagram);
+            self.still &= self.hub_link.link.is_still();
             return;
         };
         if frame::is_frame(datagram) {
             // Only the hub relays, and only by a path that it has proven.
-            let paths = self.home.link.transport().map(|t| t.paths());
+            let paths = self.hub_link.link.transport().map(|t| t.paths());
             if paths.is_some_and(|p| p.accepts_record(local, remote))
                 && let Some((number, datagram)) = frame::read(datagram)
             {
-                ties.handle_frame(now, number, datagram);
+                rendezvous.handle_frame(now, number, datagram);
             }
             return;
         }
         let source = (local, remote);
-        let owner = self.demux.find(source, datagram).unwrap_or(Owner::Home);
+        let owner = self.demux.find(source, datagram).unwrap_or(LinkId::Hub);
         let link = match owner {
-            Owner::Home => {
-                self.home.link.handle_datagram(now, local, remote, datagram);
-                &mut self.home.link
+            LinkId::Hub => {
+                self.hub_link.link.handle_datagram(now, local, remote, datagram);
+                &mut self.hub_link.link
             }
-            Owner::Tie(id) => {
-                ties.handle_datagram(now, id, local, remote, datagram);
-                let Some(tie) = ties.tie(id) else { return };
-                tie.link()
+            LinkId::Remote(id) => {
+                rendezvous.handle_datagram(now, id, local, remote, datagram);
+                let Some(peer) = rendezvous.peer(id) else { return };
+                peer.link()
             }
         };
         if matches!(datagram.first(), Some(0..=3)) && self.demux.owner(source) != Some(owner) {
@@ -282,103 +285,106 @@ impl Driver {
     /// Lets time pass, moves messages, and sends what is to be sent.
     fn turn(&mut self, now: Instant) {
         self.on_journal(now);
-        self.on_home_events(now);
-        self.home.line.resume_receiving(now, &mut self.home.link);
+        self.on_hub_events(now);
+        self.hub_link.frontend.resume_receiving(now, &mut self.hub_link.link);
         if self.due.take_if(|t| *t <= now).is_some() {
-            self.home.link.handle_timeout(now);
-            self.still &= self.home.link.is_still();
+            self.hub_link.link.handle_timeout(now);
+            self.still &= self.hub_link.link.is_still();
         }
         let still = std::mem::take(&mut self.still);
-        let mut more = !still && self.home.link.pump_some(now);
-        match self.home.climb(now) {
-            Some(Need::Scan) => {
+        let mut more = !still && self.hub_link.link.pump_some(now);
+        match self.hub_link.escalate(now) {
+            Some(HubLinkStep::Scan) => {
                 self.follow_interfaces(now);
-                self.home.restart(now);
+                self.hub_link.restart(now);
             }
-            Some(Need::Transport) => self.dial_home(now),
+            Some(HubLinkStep::Transport) => self.dial_hub(now),
             None => {}
         }
-        self.on_home_events(now);
+        self.on_hub_events(now);
         if self.network.turn.poll_timeout().is_some_and(|t| t <= now) {
             self.network.turn.handle_timeout(now);
         }
         self.on_turn_events(now);
-        more |= self.turn_bonds(now);
+        more |= self.turn_peer_links(now);
         self.register();
         self.keep_journal();
         self.flush(now);
         while more {
-            more = self.home.link.pump_some(now);
-            more |= self.ties.as_mut().is_some_and(|ties| ties.pump_some(now));
+            more = self.hub_link.link.pump_some(now);
+            more |= self.rendezvous.as_mut().is_some_and(|rendezvous| rendezvous.pump_some(now));
             self.keep_journal();
             self.flush(now);
         }
-        self.on_home_events(now);
+        self.on_hub_events(now);
     }
 
     /// Tells the links what the journal has kept.
     fn on_journal(&mut self, now: Instant) {
-        let Some(desk) = &self.desk else { return };
-        while let Some((name, result)) = desk.poll_done() {
-            if *name == *HOME {
-                self.home.link.recorded(now, result);
-            } else if let Some(ties) = &mut self.ties {
-                ties.recorded(now, &name, result);
+        let Some(shared_journal) = &self.shared_journal else { return };
+        while let Some((name, result)) = shared_journal.poll_done() {
+            if *name == *HUB_LINK {
+                self.hub_link.link.recorded(now, result);
+            } else if let Some(rendezvous) = &mut self.rendezvous {
+                rendezvous.recorded(now, &name, result);
             }
         }
     }
 
     /// Hands the journal what the links want it to keep.
     pub(super) fn keep_journal(&mut self) {
-        let Some(desk) = &self.desk else { return };
-        while let Some(record) = self.home.link.poll_record() {
-            desk.submit(HOME, record);
+        let Some(shared_journal) = &self.shared_journal else { return };
+        while let Some(record) = self.hub_link.link.poll_record() {
+            shared_journal.submit(HUB_LINK, record);
         }
-        while let Some((name, record)) = self.ties.as_deref_mut().and_then(Rendezvous::poll_record)
+        while let Some((name, record)) =
+            self.rendezvous.as_deref_mut().and_then(Rendezvous::poll_record)
         {
-            desk.submit(&name, record);
+            shared_journal.submit(&name, record);
         }
     }
 
     pub(super) fn flush(&mut self, now: Instant) {
-        let Self { home, ties, network, demux, .. } = self;
-        while let Some(out) = home.link.poll_transmit() {
-            if ties.is_some() {
-                demux.sent(now, (out.local, out.remote), &out.datagram, Owner::Home);
+        let Self { hub_link, rendezvous, network, demux, .. } = self;
+        while let Some(out) = hub_link.link.poll_transmit() {
+            if rendezvous.is_some() {
+                demux.sent(now, (out.local, out.remote), &out.datagram, LinkId::Hub);
             }
             network.sockets.send(out.local, out.remote, &out.datagram);
         }
-        while let Some(transmit) = self.ties.as_deref_mut().and_then(Rendezvous::poll_transmit) {
+        while let Some(transmit) =
+            self.rendezvous.as_deref_mut().and_then(Rendezvous::poll_transmit)
+        {
             match transmit {
-                Transmit::Datagram(id, out) => {
+                RoutedTransmit::Datagram(id, out) => {
                     let source = (out.local, out.remote);
-                    self.demux.sent(now, source, &out.datagram, Owner::Tie(id));
+                    self.demux.sent(now, source, &out.datagram, LinkId::Remote(id));
                     self.network.send(now, out.local, out.remote, &out.datagram);
                 }
-                Transmit::Frame(number, datagram) => self.send_frame(now, number, &datagram),
+                RoutedTransmit::Frame(number, datagram) => self.send_frame(now, number, &datagram),
             }
         }
         while let Some((local, remote, datagram)) = self.network.turn.poll_transmit() {
             self.network.sockets.send(local, remote, &datagram);
         }
         for failure in self.network.sockets.flush(now) {
-            self.home.link.send_failed(failure.local, failure.dst);
-            if let Some(ties) = &mut self.ties {
-                ties.send_failed(failure.local, failure.dst);
+            self.hub_link.link.send_failed(failure.local, failure.dst);
+            if let Some(rendezvous) = &mut self.rendezvous {
+                rendezvous.send_failed(failure.local, failure.dst);
             }
         }
     }
 
     /// Sends a datagram of a call through the hub.
     fn send_frame(&mut self, now: Instant, number: u16, datagram: &[u8]) {
-        let Some(path) = self.home.link.carrying() else { return };
+        let Some(path) = self.hub_link.link.selected() else { return };
         let (local, remote) = (path.local(), path.remote());
         frame::write(&mut self.frame, number, datagram);
         self.network.sockets.send(local, remote, &self.frame);
         // Probes of a link that does without the hub are no use of it; a flow is.
         let last = self.framed.replace(now);
         if last.is_some_and(|t| now.saturating_duration_since(t) < FLOW)
-            && let Some(transport) = self.home.link.transport()
+            && let Some(transport) = self.hub_link.link.transport()
         {
             transport.note_use(now);
         }
@@ -387,9 +393,9 @@ impl Driver {
     /// Gives back memory that is of no use while nothing happens.
     fn rest(&mut self) {
         self.pause = None;
-        self.home.link.rest();
-        if let Some(ties) = &mut self.ties {
-            ties.rest();
+        self.hub_link.link.rest();
+        if let Some(rendezvous) = &mut self.rendezvous {
+            rendezvous.rest();
         }
         self.network.sockets.rest();
     }
@@ -402,77 +408,79 @@ impl Driver {
     }
 
     fn deadline(&mut self, now: Instant) -> Instant {
-        let ladder = self.home.route.as_ref().and_then(|r| r.ladder.deadline());
-        let closing = self.home.line.closing.as_ref().map(|c| c.until);
-        self.due = self.home.link.poll_timeout(now);
+        let escalation = self.hub_link.hub_session.as_ref().and_then(|r| r.escalation.deadline());
+        let closing = self.hub_link.frontend.closing.as_ref().map(|c| c.until);
+        self.due = self.hub_link.link.poll_timeout(now);
         let deadlines = [
             self.due,
             self.network.sockets.next_deadline(),
             self.network.turn.poll_timeout(),
-            ladder,
+            escalation,
             closing,
             self.pause,
-            self.bonds_deadline(now),
+            self.peer_links_deadline(now),
         ];
         deadlines.into_iter().flatten().min().unwrap_or(now + IDLE).min(now + IDLE)
     }
 
-    fn on_home_events(&mut self, now: Instant) {
-        while let Some(event) = self.home.link.poll_event() {
+    fn on_hub_events(&mut self, now: Instant) {
+        while let Some(event) = self.hub_link.link.poll_event() {
             match &event {
-                LinkEvent::Message(id, message) if Some(*id) == self.home.signal => {
+                LinkEvent::Message(id, message) if Some(*id) == self.hub_link.signal => {
                     let text = message.data.clone();
-                    self.on_mail(now, &text);
+                    self.on_hub_message(now, &text);
                     continue;
                 }
                 LinkEvent::Path(PathEvent::Mapped { local, remote, public })
-                    if self.ties.is_some()
+                    if self.rendezvous.is_some()
                         && self.network.note_mapped(*local, *remote, *public) =>
                 {
-                    self.tell_places(now);
+                    self.tell_local_addresses(now);
                 }
                 LinkEvent::Connected => {
                     self.pause = Some(now + PAUSE);
-                    self.share_home_sockets(now);
+                    self.share_hub_sockets(now);
                 }
                 _ => {}
             }
-            if self.home.on_event(now, event) {
+            if self.hub_link.on_event(now, event) {
                 self.prune_sockets(now);
             }
         }
     }
 
-    fn on_call(&mut self, done: Done) {
+    fn on_call(&mut self, done: SignalingResult) {
         let now = clock::now();
         match done {
-            Done::Mailed(Ok(mail)) => {
-                if let Some(ties) = &mut self.ties {
-                    mail.into_iter().for_each(|post| ties.handle_post(now, post));
+            SignalingResult::Mailbox(Ok(mailbox_poll)) => {
+                if let Some(rendezvous) = &mut self.rendezvous {
+                    mailbox_poll
+                        .into_iter()
+                        .for_each(|message| rendezvous.handle_hub_message(now, message));
                 }
             }
-            Done::Mailed(Err(error)) => {
-                tracing::debug!(%error, "no letters over http");
-                self.bonds.pause_mail(now);
+            SignalingResult::Mailbox(Err(error)) => {
+                tracing::debug!(%error, "no signal messages over http");
+                self.peer_links.pause_mailbox(now);
             }
             done => {
-                if self.home.on_call(now, done) {
+                if self.hub_link.on_call(now, done) {
                     self.prune_sockets(now);
                 }
             }
         }
     }
 
-    fn dial_home(&mut self, now: Instant) {
-        self.home.link.hang_up();
+    fn dial_hub(&mut self, now: Instant) {
+        self.hub_link.link.hang_up();
         self.prune_sockets(now);
-        let transport = self.home_transport(now, true).map_err(|e| e.to_string());
-        self.home.dial(now, transport);
+        let transport = self.hub_transport(now, true).map_err(|e| e.to_string());
+        self.hub_link.dial(now, transport);
     }
 
     /// A transport with fresh sockets: records of another one on the same addresses would be
     /// fatal to its handshake.
-    fn home_transport(
+    fn hub_transport(
         &mut self,
         now: Instant,
         controlling: bool,
@@ -486,9 +494,9 @@ impl Driver {
         for socket in &sockets {
             transport.add_local(now, LocalAddress::host(*socket));
         }
-        if !self.home.link.is_connected() {
+        if !self.hub_link.link.is_connected() {
             self.network.shared = sockets;
-            self.tell_places(now);
+            self.tell_local_addresses(now);
         }
         Ok(transport)
     }
@@ -503,53 +511,58 @@ impl Driver {
             return;
         }
         if let Request::Fingerprint(reply) = request {
-            let tie = match owner {
-                Owner::Home => None,
-                Owner::Tie(id) => self.ties.as_mut().and_then(|ties| ties.tie(id)),
+            let peer = match owner {
+                LinkId::Hub => None,
+                LinkId::Remote(id) => {
+                    self.rendezvous.as_mut().and_then(|rendezvous| rendezvous.peer(id))
+                }
             };
-            let _ = reply.send(tie.and_then(|tie| tie.fingerprint()));
+            let _ = reply.send(peer.and_then(|peer| peer.fingerprint()));
             return;
         }
-        let (link, line) = match owner {
-            Owner::Home => (&mut self.home.link, &mut self.home.line),
-            Owner::Tie(id) => {
-                let tie = self.ties.as_mut().and_then(|t| t.tie(id));
-                let (Some(tie), Some(line)) = (tie, self.bonds.lines.get_mut(&id)) else { return };
-                (tie.link(), line)
+        let (link, frontend) = match owner {
+            LinkId::Hub => (&mut self.hub_link.link, &mut self.hub_link.frontend),
+            LinkId::Remote(id) => {
+                let peer = self.rendezvous.as_mut().and_then(|t| t.peer(id));
+                let (Some(peer), Some(frontend)) = (peer, self.peer_links.frontends.get_mut(&id))
+                else {
+                    return;
+                };
+                (peer.link(), frontend)
             }
         };
         match request {
             Request::Open(config, reply) => {
-                let _ = reply.send(line.open(now, link, config, self.desk.is_some()));
+                let _ = reply.send(frontend.open(now, link, config, self.shared_journal.is_some()));
             }
             Request::Stats(reply) => {
-                let _ = reply.send(line.stats(now, link));
+                let _ = reply.send(frontend.stats(now, link));
             }
             Request::AcceptAnswer(answer, reply) => {
-                let _ = reply.send(self.home.accept_answer(now, &answer));
+                let _ = reply.send(self.hub_link.accept_answer(now, &answer));
             }
-            Request::Close(reply) => line.close(now).waiting.push(reply),
+            Request::Close(reply) => frontend.close(now).waiting.push(reply),
             Request::Dial(..) | Request::Links(_) | Request::Fingerprint(_) => {}
         }
     }
 
     /// Makes requests that come in find their link by their user names.
     fn register(&mut self) {
-        let Some(ties) = &mut self.ties else { return };
+        let Some(rendezvous) = &mut self.rendezvous else { return };
         let names = |link: &mut Link| {
             let names = link.transports().flat_map(|t| t.paths().user_names().map(str::to_owned));
             names.collect::<Vec<_>>()
         };
-        if self.home.take_changed() {
-            let names = names(&mut self.home.link);
-            self.demux.set_ufrags(names.iter().map(String::as_str), Owner::Home);
+        if self.hub_link.take_changed() {
+            let names = names(&mut self.hub_link.link);
+            self.demux.set_ufrags(names.iter().map(String::as_str), LinkId::Hub);
         }
-        if ties.take_changed() {
-            for tie in ties.ties() {
-                let (owner, names) = (Owner::Tie(tie.id()), names(tie.link()));
+        if rendezvous.take_changed() {
+            for peer in rendezvous.peers() {
+                let (owner, names) = (LinkId::Remote(peer.id()), names(peer.link()));
                 self.demux.set_ufrags(names.iter().map(String::as_str), owner);
                 // A call that goes on with another link takes its sources along.
-                let Some(next) = tie.link().next_transport() else { continue };
+                let Some(next) = peer.link().next_transport() else { continue };
                 let sources = next.paths().iter().map(|p| (p.local(), p.remote()));
                 for source in sources.filter(|s| next.paths().accepts_record(s.0, s.1)) {
                     if self.demux.owner(source).is_none() {
@@ -561,29 +574,29 @@ impl Driver {
     }
 
     fn has_closed(&mut self, now: Instant) -> bool {
-        if self.home.line.is_dropped() {
-            self.home.line.close(now);
+        if self.hub_link.frontend.is_dropped() {
+            self.hub_link.frontend.close(now);
         }
-        let Some(closing) = &self.home.line.closing else { return false };
+        let Some(closing) = &self.hub_link.frontend.closing else { return false };
         let patience = closing.until <= now;
-        for line in self.bonds.lines.values_mut().filter(|l| l.closing.is_none()) {
-            line.close(now);
+        for frontend in self.peer_links.frontends.values_mut().filter(|l| l.closing.is_none()) {
+            frontend.close(now);
             // At once, not when its time is up.
             self.wake.notify_one();
         }
-        let flushed = !self.home.is_alive() || self.home.link.is_flushed();
-        patience || (flushed && self.bonds.lines.is_empty())
+        let flushed = !self.hub_link.is_alive() || self.hub_link.link.is_flushed();
+        patience || (flushed && self.peer_links.frontends.is_empty())
     }
 
     async fn end(mut self: Box<Self>) {
         let now = clock::now();
-        self.end_bonds(now);
-        self.home.link.pump(now);
+        self.end_peer_links(now);
+        self.hub_link.link.pump(now);
         self.keep_journal();
-        self.home.link.close(now);
+        self.hub_link.link.close(now);
         self.network.turn.close(now);
         self.flush(now);
-        if let Some(Route { signaling, .. }) = self.home.route.as_deref_mut() {
+        if let Some(HubSession { signaling, .. }) = self.hub_link.hub_session.as_deref_mut() {
             signaling.abort();
             if let Some(session) = signaling.session.take() {
                 signaling.delete(session);
@@ -592,10 +605,10 @@ impl Driver {
             let _ = tokio::time::timeout(CLOSE_PATIENCE, signaling.finish()).await;
         }
         // Whoever waits for the end may open the state directory again.
-        let Self { home, identity, ties, desk, .. } = *self;
-        let Home { mut line, route, .. } = home;
-        drop((ties, route, identity, desk));
-        line.end();
+        let Self { hub_link, identity, rendezvous, shared_journal, .. } = *self;
+        let HubLink { mut frontend, hub_session, .. } = hub_link;
+        drop((rendezvous, hub_session, identity, shared_journal));
+        frontend.end();
     }
 }
 

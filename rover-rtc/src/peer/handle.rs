@@ -7,13 +7,13 @@ use std::task::{Context, Poll, ready};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::channel::Channel;
-use super::driver::{Command, Owner, Request};
-use super::feed::{Missing, Reader, Subscription};
+use super::driver::{Command, LinkId, Request};
+use super::event_broadcast::{EventReader, NoEvent, Subscription};
 use crate::error::WebrtcError;
 use crate::event::Event;
 use crate::identity::Fingerprint;
 use crate::link::ChannelConfig;
-use crate::stats::LinkStats;
+use crate::link::LinkStats;
 use crate::util::spare::add;
 
 /// A link with another peer, or with the hub. It stays the same across path switches, restarts
@@ -23,7 +23,7 @@ use crate::util::spare::add;
 /// [`PeerLink::close`] waits until that is done.
 #[derive(Debug, Clone)]
 pub struct PeerLink {
-    pub(super) owner: Owner,
+    pub(super) owner: LinkId,
     pub(super) name: Arc<str>,
     pub(super) fingerprint: Option<Fingerprint>,
     /// Boxed, as room is kept for many.
@@ -31,7 +31,7 @@ pub struct PeerLink {
     pub(super) events: Subscription,
     pub(super) directory: Directory,
     /// Tells the driver when the last clone is gone.
-    pub(super) _held: Arc<Held>,
+    pub(super) _guard: Arc<HandleGuard>,
 }
 
 impl PeerLink {
@@ -119,13 +119,13 @@ impl PeerLink {
 /// Events of a link, from the time it was asked for.
 #[derive(Debug)]
 pub struct Events {
-    reader: Reader,
+    reader: EventReader,
     /// The last event has been given out.
     ended: bool,
 }
 
 impl Events {
-    pub(super) fn new(reader: Reader) -> Self {
+    pub(super) fn new(reader: EventReader) -> Self {
         Self { reader, ended: false }
     }
 
@@ -142,10 +142,10 @@ impl Events {
                     self.ended = event == Event::Closed;
                     return Poll::Ready(Some(event));
                 }
-                Err(Missing::Lagged(missed)) => {
+                Err(NoEvent::Lagged(missed)) => {
                     tracing::warn!(missed, "events missed");
                 }
-                Err(Missing::Ended) => self.ended = true,
+                Err(NoEvent::Ended) => self.ended = true,
             }
         }
         Poll::Ready(None)
@@ -154,9 +154,9 @@ impl Events {
 
 /// Wakes the driver when the application lets go of a link.
 #[derive(Debug)]
-pub(super) struct Held(pub(super) Arc<Notify>);
+pub(super) struct HandleGuard(pub(super) Arc<Notify>);
 
-impl Drop for Held {
+impl Drop for HandleGuard {
     fn drop(&mut self) {
         self.0.notify_one();
     }
@@ -172,11 +172,11 @@ pub(super) struct Directory {
 struct Shared {
     channels: Vec<Channel>,
     /// Subscribed before anything happened, so that nothing is missed.
-    first_events: Option<Reader>,
+    first_events: Option<EventReader>,
 }
 
 impl Directory {
-    pub(super) fn new(first_events: Reader) -> Self {
+    pub(super) fn new(first_events: EventReader) -> Self {
         let shared = Shared { channels: Vec::new(), first_events: Some(first_events) };
         Self { shared: Arc::new(Mutex::new(shared)) }
     }
@@ -191,7 +191,7 @@ impl Directory {
         self.lock().channels.iter().find(|c| c.label() == label).cloned()
     }
 
-    fn take_first(&self) -> Option<Reader> {
+    fn take_first(&self) -> Option<EventReader> {
         self.lock().first_events.take()
     }
 

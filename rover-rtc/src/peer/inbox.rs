@@ -105,8 +105,9 @@ impl Inbox {
         }
     }
 
-    /// Takes a message of at most so many bytes; true with it if this made room in an inbox that had
-    /// been full. Who is told that there is nothing, or nothing more, is woken by the next one.
+    /// Takes a message of at most so many bytes; true with it if this made room in an inbox that
+    /// had been full. NamedIdentity is told that there is nothing, or nothing more, is woken by the
+    /// next one.
     pub(super) fn poll_take(&self, cx: &Context<'_>, max_bytes: usize) -> Poll<(Received, bool)> {
         let mut queue = self.lock();
         queue.read = true;

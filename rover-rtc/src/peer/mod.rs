@@ -18,19 +18,19 @@
 //! # }
 //! ```
 
-mod bonds;
+mod bind_addresses;
 mod channel;
-mod desk;
 mod driver;
-mod feed;
+mod event_broadcast;
+mod frontend;
 mod handle;
-mod home;
+mod hub_link;
 mod inbox;
-mod line;
 mod network;
+mod peer_links;
 mod run;
+mod shared_journal;
 mod signaling;
-mod sockets;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -43,29 +43,30 @@ pub use handle::{Events, PeerLink};
 pub use run::{ConnectOptions, IceServers, PeerOptions, main};
 
 use crate::config::PeerConfig;
-use crate::error::{DialError, WebrtcError};
+use crate::error::WebrtcError;
 use crate::identity::{Fingerprint, Identity, KnownPeers, valid_name};
 use crate::journal::{JournalError, JournalStats};
+use crate::link::LinkStats;
 use crate::link::{ChannelConfig, Mode, STATUS};
-use crate::recovery::Ladder;
+use crate::recovery::Escalation;
+use crate::rendezvous::DialError;
 use crate::rendezvous::{Rendezvous, RendezvousConfig};
-use crate::stats::LinkStats;
 use crate::util::{clock, random};
-use bonds::Bonds;
-use desk::{Desk, HOME, WeakDesk};
-use driver::{Driver, Owner, Request};
-use home::Route;
+use driver::{Driver, LinkId, Request};
+use hub_link::HubSession;
+use peer_links::PeerLinks;
+use shared_journal::{HUB_LINK, SharedJournal, WeakJournal};
 use signaling::Signaling;
 
 /// A connected, or connecting, peer. Dropping it closes it, and all its links, in the background;
 /// [`Peer::close`] waits until that is done.
 #[derive(Debug)]
 pub struct Peer {
-    home: PeerLink,
+    hub_link: PeerLink,
     /// Boxed, as room is kept for many. A peer without a name is never called.
     called: Option<Mutex<mpsc::Receiver<Box<PeerLink>>>>,
     fingerprint: Option<Fingerprint>,
-    journal: Option<WeakDesk>,
+    journal: Option<WeakJournal>,
 }
 
 impl Peer {
@@ -84,14 +85,15 @@ impl Peer {
     /// Outside of a tokio runtime.
     pub fn connect(config: PeerConfig) -> Result<Self, WebrtcError> {
         let now = clock::now();
-        let named = config.name.as_ref().map(|name| Who::new(name, &config)).transpose()?;
+        let named =
+            config.name.as_ref().map(|name| NamedIdentity::new(name, &config)).transpose()?;
         let identity = named.as_ref().map(|who| who.identity.clone());
         let signaling = Signaling::new(&config, identity.clone())
             .map_err(|e| WebrtcError::Server(e.to_string()))?;
-        let ladder = Ladder::new(now, config.recovery.clone(), random::number());
-        let ties = named.map(|who| who.rendezvous(&config));
-        let route = Some(Box::new(Route { ladder, signaling }));
-        let (peer, driver) = Self::new(config, identity, route, ties)?;
+        let escalation = Escalation::new(now, config.recovery.clone(), random::number());
+        let rendezvous = named.map(|who| who.rendezvous(&config));
+        let hub_session = Some(Box::new(HubSession { escalation, signaling }));
+        let (peer, driver) = Self::new(config, identity, hub_session, rendezvous)?;
         tokio::spawn(Box::new(driver).run());
         Ok(peer)
     }
@@ -137,7 +139,7 @@ impl Peer {
     /// [`WebrtcError::Sdp`] if it is not usable, [`WebrtcError::Closed`].
     pub async fn accept_answer(&self, answer: &str) -> Result<(), WebrtcError> {
         let answer = answer.to_owned();
-        Ok(self.home.ask(|reply| Request::AcceptAnswer(answer, reply)).await??)
+        Ok(self.hub_link.ask(|reply| Request::AcceptAnswer(answer, reply)).await??)
     }
 
     /// Calls another peer of the hub by its name, and waits until the link is up, for at most
@@ -159,19 +161,20 @@ impl Peer {
     /// # Errors
     ///
     /// [`WebrtcError::Dial`], among them [`DialError::TimedOut`] with the last reason known, and
-    /// [`DialError::Distrusted`] if the other side is not who it should be; [`WebrtcError::Closed`].
+    /// [`DialError::Distrusted`] if the other side is not who it should be;
+    /// [`WebrtcError::Closed`].
     pub async fn dial_within(
         &self,
         name: &str,
         patience: Duration,
     ) -> Result<PeerLink, WebrtcError> {
         let name = name.to_owned();
-        Ok(self.home.ask(|reply| Request::Dial(name, Some(patience), reply)).await??)
+        Ok(self.hub_link.ask(|reply| Request::Dial(name, Some(patience), reply)).await??)
     }
 
-    /// Calls another peer by its name and waits for nothing: the link is there at once, and comes up
-    /// when the other peer is there. What is sent meanwhile waits in the outboxes, on a durable channel
-    /// on disk. [`PeerLink::events`] tell when it is up.
+    /// Calls another peer by its name and waits for nothing: the link is there at once, and comes
+    /// up when the other peer is there. What is sent meanwhile waits in the outboxes, on a durable
+    /// channel on disk. [`PeerLink::events`] tell when it is up.
     ///
     /// # Errors
     ///
@@ -179,7 +182,7 @@ impl Peer {
     /// [`WebrtcError::Closed`].
     pub async fn call(&self, name: &str) -> Result<PeerLink, WebrtcError> {
         let name = name.to_owned();
-        Ok(self.home.ask(|reply| Request::Dial(name, None, reply)).await??)
+        Ok(self.hub_link.ask(|reply| Request::Dial(name, None, reply)).await??)
     }
 
     /// The next link that another peer has called; `None` when the peer has been closed. Links
@@ -188,7 +191,7 @@ impl Peer {
     /// Cancel safe.
     pub async fn accept(&self) -> Option<PeerLink> {
         let Some(called) = &self.called else {
-            self.home.closed().await;
+            self.hub_link.closed().await;
             return None;
         };
         called.lock().await.recv().await.map(|link| *link)
@@ -207,8 +210,8 @@ impl Peer {
 
     /// The link with the hub, or, without a hub, with the other peer.
     #[must_use]
-    pub fn home(&self) -> &PeerLink {
-        &self.home
+    pub fn hub_link(&self) -> &PeerLink {
+        &self.hub_link
     }
 
     /// All links with other peers: names and counters.
@@ -217,7 +220,7 @@ impl Peer {
     ///
     /// [`WebrtcError::Closed`].
     pub async fn links(&self) -> Result<Vec<(String, LinkStats)>, WebrtcError> {
-        self.home.ask(Request::Links).await
+        self.hub_link.ask(Request::Links).await
     }
 
     /// The key by which others know this peer, if it has a name.
@@ -235,14 +238,14 @@ impl Peer {
     /// A channel of the link with the hub, by its label.
     #[must_use]
     pub fn channel(&self, label: &str) -> Option<Channel> {
-        self.home.channel(label)
+        self.hub_link.channel(label)
     }
 
     /// The hub's status, as it sends it every 5 s: JSON texts, of which the newest counts. A peer
     /// without a name has no channel for that: it finds the status among what comes on "test".
     #[must_use]
     pub fn status(&self) -> Option<Channel> {
-        self.home.channel(STATUS)
+        self.hub_link.channel(STATUS)
     }
 
     /// Opens a further channel on the link with the hub.
@@ -251,13 +254,13 @@ impl Peer {
     ///
     /// See [`PeerLink::open`].
     pub async fn open(&self, config: ChannelConfig) -> Result<Channel, WebrtcError> {
-        self.home.open(config).await
+        self.hub_link.open(config).await
     }
 
     /// Events of the link with the hub, and of calls that were refused.
     #[must_use]
     pub fn events(&self) -> Events {
-        self.home.events()
+        self.hub_link.events()
     }
 
     /// Counters and paths of the link with the hub.
@@ -266,62 +269,75 @@ impl Peer {
     ///
     /// [`WebrtcError::Closed`].
     pub async fn stats(&self) -> Result<LinkStats, WebrtcError> {
-        self.home.stats().await
+        self.hub_link.stats().await
     }
 
     /// Sends what is queued, for at most a second, says good-bye on all links and ends.
     pub async fn close(&self) {
-        self.home.close().await;
+        self.hub_link.close().await;
     }
 
     fn new(
         config: PeerConfig,
         identity: Option<Arc<Identity>>,
-        route: Option<Box<Route>>,
-        mut ties: Option<Box<Rendezvous>>,
+        hub_session: Option<Box<HubSession>>,
+        mut rendezvous: Option<Box<Rendezvous>>,
     ) -> Result<(Self, Driver), WebrtcError> {
         let wake = Arc::new(Notify::new());
-        let desk = Desk::open(&config, &wake)?;
-        let journal = desk.as_ref().map(Desk::downgrade);
+        let shared_journal = SharedJournal::open(&config, &wake)?;
+        let journal = shared_journal.as_ref().map(SharedJournal::downgrade);
         config.channels.iter().try_for_each(ChannelConfig::check)?;
-        let durable = |c: &&ChannelConfig| c.mode == Mode::Durable && desk.is_none();
+        let durable = |c: &&ChannelConfig| c.mode == Mode::Durable && shared_journal.is_none();
         if let Some(channel) = config.channels.iter().find(durable) {
             return Err(WebrtcError::NoJournal(channel.label.clone()));
         }
-        if let (Some(ties), Some(desk)) = (&mut ties, desk.clone()) {
-            ties.set_memory(move |name, last| {
-                last.into_iter().for_each(|record| desk.submit(name, record));
-                desk.saved(name).map_err(|e| e.to_string())
+        if let (Some(rendezvous), Some(shared_journal)) = (&mut rendezvous, shared_journal.clone())
+        {
+            rendezvous.set_journal_lookup(move |name, last| {
+                last.into_iter().for_each(|record| shared_journal.submit(name, record));
+                shared_journal.saved(name).map_err(|e| e.to_string())
             });
         }
         let (sender, receiver) = mpsc::channel(COMMANDS);
-        let (calls, called) = ties.as_ref().map(|_| mpsc::channel(CALLS)).unzip();
-        let bonds = Bonds::new(calls, sender.downgrade());
+        let (calls, called) = rendezvous.as_ref().map(|_| mpsc::channel(CALLS)).unzip();
+        let peer_links = PeerLinks::new(calls, sender.downgrade());
         let fingerprint = identity.as_ref().map(|i| i.fingerprint());
-        let desk = desk.map(|desk| Ok::<_, JournalError>((desk.saved(HOME)?, desk))).transpose()?;
-        let mut driver = Driver::new(config, identity, route, ties, receiver, bonds, (wake, desk));
-        let (held, directory, events) = driver.home.line.hold();
-        let home = PeerLink {
-            owner: Owner::Home,
+        let shared_journal = shared_journal
+            .map(|shared_journal| {
+                Ok::<_, JournalError>((shared_journal.saved(HUB_LINK)?, shared_journal))
+            })
+            .transpose()?;
+        let mut driver = Driver::new(
+            config,
+            identity,
+            hub_session,
+            rendezvous,
+            receiver,
+            peer_links,
+            (wake, shared_journal),
+        );
+        let (guard, directory, events) = driver.hub_link.frontend.hold();
+        let hub_link = PeerLink {
+            owner: LinkId::Hub,
             name: "".into(),
             fingerprint: None,
             commands: sender,
             events,
             directory,
-            _held: held,
+            _guard: guard,
         };
-        Ok((Self { home, called: called.map(Mutex::new), fingerprint, journal }, driver))
+        Ok((Self { hub_link, called: called.map(Mutex::new), fingerprint, journal }, driver))
     }
 }
 
 /// A peer with a name.
-struct Who {
+struct NamedIdentity {
     name: String,
     identity: Arc<Identity>,
     known: KnownPeers,
 }
 
-impl Who {
+impl NamedIdentity {
     fn new(name: &str, config: &PeerConfig) -> Result<Self, WebrtcError> {
         if !valid_name(name) {
             return Err(DialError::BadName(name.to_owned()).into());

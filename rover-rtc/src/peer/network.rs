@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::bind_addresses::{self, BindAddress, HubScope};
 use super::driver::Driver;
-use super::sockets::{self, Place, Reach};
 use crate::config::PeerConfig;
-use crate::error::NetworkError;
+use crate::net::NetworkError;
 use crate::net::SocketSet;
 use crate::path::{LocalAddress, PathState};
 use crate::rendezvous::Rendezvous;
@@ -23,9 +23,9 @@ pub(super) struct Network {
     /// Addresses that they give us: the socket, the address.
     relayed: Vec<(SocketAddr, SocketAddr)>,
     config: Arc<PeerConfig>,
-    reach: Reach,
+    scope: HubScope,
     /// What each socket is bound to: an interface that comes back may be another one.
-    places: Vec<(SocketAddr, Place)>,
+    bind_addresses: Vec<(SocketAddr, BindAddress)>,
     /// The sockets that new transports use.
     pub(super) shared: Vec<SocketAddr>,
     /// Public addresses that others see: socket, who sees it, address.
@@ -38,9 +38,9 @@ impl Network {
             sockets: SocketSet::new(config.faults.clone()),
             turn: TurnSet::new(now, config.ice_servers.clone()),
             relayed: Vec::new(),
-            reach: if has_hub { Reach::of(&config.server) } else { Reach::Anywhere },
+            scope: if has_hub { HubScope::of(&config.server) } else { HubScope::Unknown },
             config: Arc::clone(config),
-            places: Vec::new(),
+            bind_addresses: Vec::new(),
             shared: Vec::new(),
             mapped: Vec::new(),
         }
@@ -50,8 +50,8 @@ impl Network {
     pub(super) fn bind(&mut self) -> Result<Vec<SocketAddr>, NetworkError> {
         let mut bound = Vec::new();
         let mut failed = None;
-        for place in sockets::places(&self.config, self.reach)? {
-            match self.bind_at(place) {
+        for bind_address in bind_addresses::bind_addresses(&self.config, self.scope)? {
+            match self.bind_to(bind_address) {
                 Ok(socket) => bound.push(socket),
                 Err(error) => failed = Some(error),
             }
@@ -65,8 +65,8 @@ impl Network {
     /// Closes sockets whose place is gone, and binds one at each new place, to be shared by all
     /// transports. Returns both; `None` if nothing has changed.
     fn follow(&mut self) -> Option<(Vec<SocketAddr>, Vec<SocketAddr>)> {
-        let places = match sockets::places(&self.config, self.reach) {
-            Ok(places) => places,
+        let bind_addresses = match bind_addresses::bind_addresses(&self.config, self.scope) {
+            Ok(bind_addresses) => bind_addresses,
             Err(NetworkError::NoInterface) => Vec::new(),
             // Without descriptors, for example: that says nothing about the interfaces.
             Err(error) => {
@@ -74,26 +74,29 @@ impl Network {
                 return None;
             }
         };
-        let is_gone = |s: &SocketAddr| self.place(*s).is_none_or(|p| !places.contains(p));
+        let is_gone =
+            |s: &SocketAddr| self.bind_address(*s).is_none_or(|p| !bind_addresses.contains(p));
         let gone: Vec<_> = self.sockets.local_addrs().filter(is_gone).collect();
         gone.iter().for_each(|socket| self.remove(*socket));
-        let covered = |p: &&Place| self.shared.iter().any(|s| self.place(*s) == Some(*p));
-        let new: Vec<_> = places.iter().filter(|p| !covered(p)).cloned().collect();
+        let covered =
+            |p: &&BindAddress| self.shared.iter().any(|s| self.bind_address(*s) == Some(*p));
+        let new: Vec<_> = bind_addresses.iter().filter(|p| !covered(p)).cloned().collect();
         // An IPv6 address that is not ready yet is tried again at the next change.
-        let new: Vec<_> = new.into_iter().filter_map(|place| self.bind_at(place).ok()).collect();
+        let new: Vec<_> =
+            new.into_iter().filter_map(|bind_address| self.bind_to(bind_address).ok()).collect();
         self.shared.extend(&new);
         (!gone.is_empty() || !new.is_empty()).then_some((gone, new))
     }
 
     /// What a socket is bound to.
-    fn place(&self, socket: SocketAddr) -> Option<&Place> {
-        self.places.iter().find(|(s, _)| *s == socket).map(|(_, place)| place)
+    fn bind_address(&self, socket: SocketAddr) -> Option<&BindAddress> {
+        self.bind_addresses.iter().find(|(s, _)| *s == socket).map(|(_, bind_address)| bind_address)
     }
 
     /// Closes a socket.
     fn remove(&mut self, socket: SocketAddr) {
         self.sockets.remove(socket);
-        self.places.retain(|(s, _)| *s != socket);
+        self.bind_addresses.retain(|(s, _)| *s != socket);
         self.shared.retain(|s| *s != socket);
         self.mapped.retain(|(s, ..)| *s != socket);
         self.relayed.retain(|(s, _)| *s != socket);
@@ -136,20 +139,20 @@ impl Network {
     pub(super) fn addresses(&self) -> Vec<LocalAddress> {
         let mut all: Vec<_> = self.sockets.local_addrs().map(LocalAddress::host).collect();
         for (socket, _, public) in &self.mapped {
-            let place = LocalAddress::reflexive(*public, *socket);
-            if public != socket && !all.contains(&place) {
-                all.push(place);
+            let bind_address = LocalAddress::reflexive(*public, *socket);
+            if public != socket && !all.contains(&bind_address) {
+                all.push(bind_address);
             }
         }
         all.extend(self.relayed.iter().map(|(socket, ours)| LocalAddress::turn(*ours, *socket)));
         all
     }
 
-    fn bind_at(&mut self, place: Place) -> Result<SocketAddr, NetworkError> {
-        let socket = sockets::bind(&place)?;
+    fn bind_to(&mut self, bind_address: BindAddress) -> Result<SocketAddr, NetworkError> {
+        let socket = bind_addresses::bind(&bind_address)?;
         let address = socket.local_addr();
         self.sockets.insert(socket, None);
-        add(&mut self.places, (address, place));
+        add(&mut self.bind_addresses, (address, bind_address));
         Ok(address)
     }
 }
@@ -160,18 +163,18 @@ impl Driver {
         let changed = self.follow_interfaces(now);
         if heard || changed {
             // If only a route has changed: what was dead may live.
-            self.home.link.look_again(now);
+            self.hub_link.link.look_again(now);
             self.network.turn.retry(now);
         } else {
             self.renew_relayed(now);
         }
-        if let Some(ties) = self.ties.as_mut().filter(|_| heard || changed) {
-            ties.network_changed(now, changed);
+        if let Some(rendezvous) = self.rendezvous.as_mut().filter(|_| heard || changed) {
+            rendezvous.network_changed(now, changed);
         }
-        if let Some(route) = self.home.route.as_mut().filter(|_| changed) {
-            route.ladder.network_changed(now);
+        if let Some(hub_session) = self.hub_link.hub_session.as_mut().filter(|_| changed) {
+            hub_session.escalation.network_changed(now);
             // It may wait on a connection that is dead; the next turn asks again.
-            route.signaling.collect_mail(false);
+            hub_session.signaling.poll_mailbox(false);
         }
     }
 
@@ -180,7 +183,7 @@ impl Driver {
         let changed = self.network.follow();
         if let Some((gone, new)) = &changed {
             tracing::info!(?gone, ?new, "interfaces have changed");
-            for (turn, transport) in self.home.link.transports().enumerate() {
+            for (turn, transport) in self.hub_link.link.transports().enumerate() {
                 for socket in gone {
                     transport.remove_local(now, LocalAddress::host(*socket));
                 }
@@ -189,35 +192,37 @@ impl Driver {
                     transport.add_local(now, LocalAddress::host(*socket));
                 }
             }
-            let both = self.home.link.transports().count() > 1;
-            if let Some(route) = self.home.route.as_mut().filter(|_| both && !new.is_empty()) {
+            let both = self.hub_link.link.transports().count() > 1;
+            if let Some(hub_session) =
+                self.hub_link.hub_session.as_mut().filter(|_| both && !new.is_empty())
+            {
                 // The dial under way knows nothing of it: another one does.
-                route.ladder.redial(now);
+                hub_session.escalation.redial(now);
             }
             gone.iter().for_each(|socket| self.demux.remove_local(*socket));
-            self.tell_places(now);
+            self.tell_local_addresses(now);
         }
         changed.is_some()
     }
 
     /// The sockets of the home transport become those of new transports: the hub's answers tell
     /// how others see them.
-    pub(super) fn share_home_sockets(&mut self, now: Instant) {
-        let Some(transport) = self.home.link.transport() else { return };
+    pub(super) fn share_hub_sockets(&mut self, now: Instant) {
+        let Some(transport) = self.hub_link.link.transport() else { return };
         self.network.shared = transport.locals().iter().map(|l| l.base).collect();
-        self.tell_places(now);
+        self.tell_local_addresses(now);
     }
 
     /// Tells the links with other peers which addresses there are.
-    pub(super) fn tell_places(&mut self, now: Instant) {
-        if let Some(ties) = &mut self.ties {
+    pub(super) fn tell_local_addresses(&mut self, now: Instant) {
+        if let Some(rendezvous) = &mut self.rendezvous {
             let network = &mut self.network;
             // An address by which a link goes stays, with the socket that it hangs on.
-            let in_use = network.relayed.iter().filter(|(_, ours)| ties.has_local(*ours));
+            let in_use = network.relayed.iter().filter(|(_, ours)| rendezvous.has_local(*ours));
             let kept = in_use.map(|(base, _)| *base);
             let locals: Vec<_> = network.shared.iter().copied().chain(kept).collect();
             network.turn.set_locals(now, &locals);
-            ties.set_places(now, &network.addresses(), &network.shared);
+            rendezvous.set_local_addresses(now, &network.addresses(), &network.shared);
         }
     }
 
@@ -228,12 +233,12 @@ impl Driver {
                 // Whichever of them says so: they all see the same NAT.
                 TurnSetEvent::Mapped { local, public } => {
                     if self.network.note_mapped(local, local, public) {
-                        self.tell_places(now);
+                        self.tell_local_addresses(now);
                     }
                 }
                 TurnSetEvent::Relayed { local, relayed } => {
                     self.network.relayed.push((local, relayed));
-                    self.tell_places(now);
+                    self.tell_local_addresses(now);
                 }
                 TurnSetEvent::Data { relayed, peer, data } => {
                     self.on_datagram(now, relayed, peer, &data);
@@ -241,10 +246,10 @@ impl Driver {
                 TurnSetEvent::Lost { relayed, reason } => {
                     tracing::warn!(%relayed, reason, "relayed address lost");
                     self.network.relayed.retain(|(_, ours)| *ours != relayed);
-                    self.tell_places(now);
+                    self.tell_local_addresses(now);
                 }
                 TurnSetEvent::Failed { server, reason, .. } => {
-                    self.home.line.trouble(format!("{server}: {reason}"));
+                    self.hub_link.frontend.trouble(format!("{server}: {reason}"));
                 }
             }
         }
@@ -253,12 +258,12 @@ impl Driver {
     /// Asks for new addresses in the place of those by which nothing comes any more: a server that
     /// was restarted does not say so.
     fn renew_relayed(&mut self, now: Instant) {
-        let Some(ties) = &mut self.ties else { return };
+        let Some(rendezvous) = &mut self.rendezvous else { return };
         let relayed: Vec<_> = self.network.relayed.iter().map(|(_, ours)| *ours).collect();
         for address in relayed {
             let mut states = Vec::new();
-            for tie in ties.ties() {
-                let paths = tie.link().transport().map(|t| t.paths().iter());
+            for peer in rendezvous.peers() {
+                let paths = peer.link().transport().map(|t| t.paths().iter());
                 let here = paths.into_iter().flatten().filter(|p| p.local() == address);
                 states.extend(here.map(|p| p.state()));
             }
@@ -270,7 +275,7 @@ impl Driver {
 
     /// Sockets that no transport has used, for a transport that must not meet the records of
     /// another one. The hub is shown them, so that it tells how others see them.
-    pub(super) fn fresh_places(&mut self, now: Instant) -> Vec<LocalAddress> {
+    pub(super) fn fresh_addresses(&mut self, now: Instant) -> Vec<LocalAddress> {
         let sockets = match self.network.bind() {
             Ok(sockets) => sockets,
             Err(error) => {
@@ -278,9 +283,9 @@ impl Driver {
                 return Vec::new();
             }
         };
-        if let Some(home) = self.home.link.transport() {
+        if let Some(hub_link) = self.hub_link.link.transport() {
             for socket in &sockets {
-                home.add_local(now, LocalAddress::host(*socket));
+                hub_link.add_local(now, LocalAddress::host(*socket));
             }
         }
         sockets.into_iter().map(LocalAddress::host).collect()
@@ -290,22 +295,22 @@ impl Driver {
     pub(super) fn prune_sockets(&mut self, now: Instant) {
         // A good-bye may still be on its way out by one of them.
         self.flush(now);
-        let relays = |s: &SocketAddr, ties: &Rendezvous| {
+        let relays = |s: &SocketAddr, rendezvous: &Rendezvous| {
             let mut relayed = self.network.relayed.iter();
-            relayed.any(|(base, ours)| base == s && ties.has_local(*ours))
+            relayed.any(|(base, ours)| base == s && rendezvous.has_local(*ours))
         };
         let used = |s: &SocketAddr| {
             self.network.shared.contains(s)
-                || self.home.link.next_has_local(*s)
-                || match &self.ties {
+                || self.hub_link.link.next_has_local(*s)
+                || match &self.rendezvous {
                     // The hub is shown sockets of other links, and needs them no longer.
-                    Some(ties) => ties.has_local(*s) || relays(s, ties),
-                    None => self.home.link.has_local(*s),
+                    Some(rendezvous) => rendezvous.has_local(*s) || relays(s, rendezvous),
+                    None => self.hub_link.link.has_local(*s),
                 }
         };
         let unused: Vec<_> = self.network.sockets.local_addrs().filter(|s| !used(s)).collect();
         for socket in unused {
-            for transport in self.home.link.transports() {
+            for transport in self.hub_link.link.transports() {
                 transport.remove_local(now, LocalAddress::host(socket));
             }
             self.network.remove(socket);

@@ -9,24 +9,24 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use tokio::task::JoinSet;
 
 use crate::config::PeerConfig;
+use crate::http::client::{CallError, SignalClient};
 use crate::identity::Identity;
 use crate::net::InterfaceFilter;
 use crate::path::Redundancy;
-use crate::signal::client::{CallError, SignalClient};
-use crate::signal::message::{Description, Rover, VERSION};
-use crate::signal::post::{FromHub, PROOF_CONTEXT, ToHub};
+use crate::signal::description::{Description, Rover, VERSION};
+use crate::signal::hub_messages::{FromHub, PROOF_CONTEXT, ToHub};
 
 /// What a call came to.
 #[derive(Debug)]
-pub(super) enum Done {
+pub(super) enum SignalingResult {
     /// A new session.
     Created(Result<Description, CallError>),
     /// An ICE restart of ours.
     Restarted(Result<Description, CallError>),
     /// An offer of the hub, if it had one.
     Polled(Result<Option<Description>, CallError>),
-    /// Letters of other peers.
-    Mailed(Result<Vec<FromHub>, CallError>),
+    /// Signal messages of other peers.
+    Mailbox(Result<Vec<FromHub>, CallError>),
     /// Nobody waits for it.
     Other,
 }
@@ -36,21 +36,21 @@ pub(super) enum Done {
 pub(super) struct Signaling {
     client: SignalClient,
     name: Option<String>,
-    /// Who this is; a peer without a name need not be anybody.
+    /// NamedIdentity this is; a peer without a name need not be anybody.
     identity: Option<Arc<Identity>>,
     redundancy: Redundancy,
     /// The session of the transport in use.
     pub(super) session: Option<String>,
     /// The session of the one that is being dialed.
     pub(super) next: Option<String>,
-    /// The session of a dial that came to nothing: until there is another one, letters can still go
-    /// by it.
+    /// The session of a dial that came to nothing: until there is another one, signal messages can
+    /// still go by it.
     retired: Option<String>,
-    calls: JoinSet<Done>,
-    /// Letters out.
-    posting: JoinSet<()>,
-    /// A call that waits for letters.
-    mail: JoinSet<Done>,
+    calls: JoinSet<SignalingResult>,
+    /// Signal messages out.
+    sending: JoinSet<()>,
+    /// A call that waits for signal messages.
+    mailbox_poll: JoinSet<SignalingResult>,
 }
 
 impl Signaling {
@@ -72,8 +72,8 @@ impl Signaling {
             next: None,
             retired: None,
             calls: JoinSet::new(),
-            posting: JoinSet::new(),
-            mail: JoinSet::new(),
+            sending: JoinSet::new(),
+            mailbox_poll: JoinSet::new(),
         })
     }
 
@@ -91,14 +91,16 @@ impl Signaling {
         };
         let offer = Description::offer(offer, Some(rover));
         let client = self.client.clone();
-        self.calls.spawn(async move { Done::Created(client.create(&offer).await) });
+        self.calls.spawn(async move { SignalingResult::Created(client.create(&offer).await) });
     }
 
     /// Restarts ICE of the present session. False if there is none.
     pub(super) fn restart(&mut self, offer: String) -> bool {
         let Some(session) = self.session.clone() else { return false };
         let (client, offer) = (self.client.clone(), Description::offer(offer, None));
-        self.calls.spawn(async move { Done::Restarted(client.restart(&session, &offer).await) });
+        self.calls.spawn(async move {
+            SignalingResult::Restarted(client.restart(&session, &offer).await)
+        });
         true
     }
 
@@ -106,7 +108,7 @@ impl Signaling {
     pub(super) fn poll(&mut self) {
         let Some(session) = self.session.clone() else { return };
         let client = self.client.clone();
-        self.calls.spawn(async move { Done::Polled(client.poll(&session).await) });
+        self.calls.spawn(async move { SignalingResult::Polled(client.poll(&session).await) });
     }
 
     /// Answers an offer of the hub.
@@ -115,7 +117,7 @@ impl Signaling {
         let (client, answer) = (self.client.clone(), Description::answer(answer, None));
         self.calls.spawn(async move {
             let _ = client.answer(&session, &answer).await;
-            Done::Other
+            SignalingResult::Other
         });
     }
 
@@ -124,7 +126,7 @@ impl Signaling {
         let client = self.client.clone();
         self.calls.spawn(async move {
             let _ = client.delete(&session).await;
-            Done::Other
+            SignalingResult::Other
         });
     }
 
@@ -143,7 +145,7 @@ impl Signaling {
         }
     }
 
-    /// Whether letters can go over HTTP: there is a session that the hub knows.
+    /// Whether signal messages can go over HTTP: there is a session that the hub knows.
     pub(super) fn has_session(&self) -> bool {
         self.newest().is_some()
     }
@@ -152,32 +154,35 @@ impl Signaling {
         self.next.as_ref().or(self.session.as_ref()).or(self.retired.as_ref())
     }
 
-    /// Sends a letter over HTTP. What is too much at a time is dropped: letters are repeated.
-    pub(super) fn post(&mut self, parcel: ToHub) {
-        while self.posting.try_join_next().is_some() {}
+    /// Sends a signal message over HTTP. What is too much at a time is dropped: signal messages are
+    /// repeated.
+    pub(super) fn send(&mut self, request: ToHub) {
+        while self.sending.try_join_next().is_some() {}
         let Some((session, proof)) = self.proof() else { return };
-        if self.posting.len() >= MAX_POSTING {
+        if self.sending.len() >= MAX_SENDING {
             return;
         }
         let client = self.client.clone();
-        self.posting.spawn(async move {
-            if let Err(error) = client.post(&session, &proof, &parcel).await {
-                tracing::debug!(%error, "a letter was not sent");
+        self.sending.spawn(async move {
+            if let Err(error) = client.send(&session, &proof, &request).await {
+                tracing::debug!(%error, "a signal message was not sent");
             }
         });
     }
 
-    /// Waits for letters over HTTP, or stops to.
-    pub(super) fn collect_mail(&mut self, wanted: bool) {
+    /// Waits for signal messages over HTTP, or stops to.
+    pub(super) fn poll_mailbox(&mut self, wanted: bool) {
         if !wanted {
-            if !self.mail.is_empty() {
-                self.mail.abort_all();
+            if !self.mailbox_poll.is_empty() {
+                self.mailbox_poll.abort_all();
             }
-        } else if self.mail.is_empty()
+        } else if self.mailbox_poll.is_empty()
             && let Some((session, proof)) = self.proof()
         {
             let client = self.client.clone();
-            self.mail.spawn(async move { Done::Mailed(client.collect(&session, &proof).await) });
+            self.mailbox_poll.spawn(async move {
+                SignalingResult::Mailbox(client.poll_mailbox(&session, &proof).await)
+            });
         }
     }
 
@@ -189,9 +194,9 @@ impl Signaling {
     }
 
     /// The next call that comes to an end. Never ends without calls.
-    pub(super) async fn done(&mut self) -> Done {
+    pub(super) async fn done(&mut self) -> SignalingResult {
         poll_fn(|cx| {
-            for calls in [&mut self.calls, &mut self.mail] {
+            for calls in [&mut self.calls, &mut self.mailbox_poll] {
                 while let Poll::Ready(Some(ended)) = calls.poll_join_next(cx) {
                     // An error is a call that was aborted.
                     if let Ok(done) = ended {
@@ -206,9 +211,9 @@ impl Signaling {
 
     /// Lets the calls under way end.
     pub(super) async fn finish(&mut self) {
-        self.mail.abort_all();
+        self.mailbox_poll.abort_all();
         while self.calls.join_next().await.is_some() {}
-        while self.posting.join_next().await.is_some() {}
+        while self.sending.join_next().await.is_some() {}
     }
 
     /// The newest session, and what shows that it is ours.
@@ -219,5 +224,5 @@ impl Signaling {
     }
 }
 
-/// Letters on their way at a time.
-const MAX_POSTING: usize = 16;
+/// Signal messages on their way at a time.
+const MAX_SENDING: usize = 16;

@@ -9,7 +9,7 @@ use super::link::{Link, LinkState};
 use super::queue::{Of, Queue, Source};
 use super::wait::wait_within;
 use super::worker::Worker;
-use crate::error::SendError;
+use crate::link::SendError;
 use crate::link::{ChannelId, Message};
 use crate::peer::{self, Received};
 
@@ -75,8 +75,9 @@ impl Channel {
         self.state.channel.id()
     }
 
-    /// Queues a message if there is room now. The message is queued; the thread on which the library
-    /// works sends it. That is this one, if it came from [`Peer::wait`](super::Peer::wait) just now.
+    /// Queues a message if there is room now. The message is queued; the thread on which the
+    /// library works sends it. That is this one, if it came from [`Peer::wait`](super::Peer::wait)
+    /// just now.
     ///
     /// # Errors
     ///
@@ -95,7 +96,7 @@ impl Channel {
         let state = &*self.state;
         let sent =
             state.channel.poll_send(&Context::from_waker(&state.on_room), &mut Some(message));
-        state.worker.seat().turn();
+        state.worker.leadership().turn();
         sent
     }
 

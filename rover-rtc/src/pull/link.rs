@@ -12,9 +12,9 @@ use super::worker::Worker;
 use crate::error::WebrtcError;
 use crate::event::Event;
 use crate::identity::Fingerprint;
+use crate::link::LinkStats;
 use crate::link::{ChannelConfig, ChannelId};
 use crate::peer::{Events, PeerLink};
-use crate::stats::LinkStats;
 
 /// A link with another peer, or with the hub. Cheap to clone; clones are handles on the same one.
 /// Its [`Peer`](super::Peer) keeps it, closed or not, until it is let go of.
@@ -74,7 +74,7 @@ impl Link {
     ///
     /// [`WebrtcError::Closed`].
     pub fn fingerprint(&self) -> Result<Option<Fingerprint>, WebrtcError> {
-        self.state.worker.seat().ask(self.state.link.known_fingerprint())
+        self.state.worker.leadership().ask(self.state.link.known_fingerprint())
     }
 
     /// A channel by its label: one of the settings, or one that the other side has opened.
@@ -90,7 +90,7 @@ impl Link {
     ///
     /// See [`PeerLink::open`].
     pub fn open(&self, config: ChannelConfig) -> Result<Channel, WebrtcError> {
-        Ok(self.known(self.state.worker.seat().ask(self.state.link.open(config))?))
+        Ok(self.known(self.state.worker.leadership().ask(self.state.link.open(config))?))
     }
 
     /// Counters and paths as of now.
@@ -99,7 +99,7 @@ impl Link {
     ///
     /// [`WebrtcError::Closed`].
     pub fn stats(&self) -> Result<LinkStats, WebrtcError> {
-        self.state.worker.seat().ask(self.state.link.stats())
+        self.state.worker.leadership().ask(self.state.link.stats())
     }
 
     /// Begins to close it: sends what is queued, for at most a second, and says good-bye.

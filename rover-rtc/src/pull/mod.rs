@@ -2,9 +2,10 @@
 //! poll.
 //!
 //! A [`Peer`] here has a thread, on which the library works, and a queue, from which the program
-//! pulls when it likes: [`Peer::next`] tells what has happened, [`Channel::recv`] gives out messages.
-//! The queue's descriptor ([`Peer::fd`]) is readable exactly while the queue is not empty, so it fits
-//! into any epoll set; a program without one waits in [`Peer::wait`]. C and Python are bound to this.
+//! pulls when it likes: [`Peer::next`] tells what has happened, [`Channel::recv`] gives out
+//! messages. The queue's descriptor ([`Peer::fd`]) is readable exactly while the queue is not
+//! empty, so it fits into any epoll set; a program without one waits in [`Peer::wait`]. C and
+//! Python are bound to this.
 //!
 //! ```no_run
 //! use rover_rtc::{Message, PeerConfig, pull};
@@ -28,10 +29,10 @@
 
 mod ahead;
 mod channel;
+mod leadership;
 mod link;
 mod peer;
 mod queue;
-mod seat;
 mod server;
 mod wait;
 mod worker;

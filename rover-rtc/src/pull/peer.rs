@@ -41,8 +41,8 @@ pub struct Peer {
 pub enum Event {
     /// Another peer has called.
     Called(Link),
-    /// There are messages in a channel, or it has ended. Comes once; again after a [`Channel::recv`]
-    /// that left some, and when a message comes after one that found nothing.
+    /// There are messages in a channel, or it has ended. Comes once; again after a
+    /// [`Channel::recv`] that left some, and when a message comes after one that found nothing.
     Readable(Channel),
     /// There is room again for what a channel did not take.
     Room(Channel),
@@ -88,7 +88,7 @@ impl Peer {
         let (peer, more) = make()?;
         drop(entered);
         let queue = Queue::new();
-        let home = Link::new(peer.home().clone(), worker.clone(), queue.clone());
+        let home = Link::new(peer.hub_link().clone(), worker.clone(), queue.clone());
         let source = queue.source(Of::Calls);
         // Learns of the first call.
         source.mark();
@@ -110,12 +110,12 @@ impl Peer {
     ///
     /// [`WebrtcError::Sdp`] if it is not usable, [`WebrtcError::Closed`].
     pub fn accept_answer(&self, answer: &str) -> Result<(), WebrtcError> {
-        self.worker.seat().ask(self.peer.accept_answer(answer))
+        self.worker.leadership().ask(self.peer.accept_answer(answer))
     }
 
     /// The link with the hub, or, without a hub, with the other peer.
     #[must_use]
-    pub fn home(&self) -> &Link {
+    pub fn hub_link(&self) -> &Link {
         &self.home
     }
 
@@ -125,7 +125,7 @@ impl Peer {
     ///
     /// As there.
     pub fn call(&self, name: &str) -> Result<Link, WebrtcError> {
-        Ok(self.known(self.worker.seat().ask(self.peer.call(name))?))
+        Ok(self.known(self.worker.leadership().ask(self.peer.call(name))?))
     }
 
     /// The links with other peers, but for those let go of.
@@ -171,17 +171,18 @@ impl Peer {
     pub fn wait(&self, patience: Option<Duration>) -> bool {
         let filled = poll_fn(|cx| self.queue.poll_filled(cx));
         let end = patience.and_then(|patience| clock::now().checked_add(patience));
-        self.worker.seat().wait(filled, end).unwrap_or_default()
+        self.worker.leadership().wait(filled, end).unwrap_or_default()
     }
 
-    /// As [`Peer::wait`], or until a descriptor of the program's is readable; `true` only if [`Peer::next`]
-    /// may have something. With an epoll descriptor it is the whole loop of a program that waits for
-    /// other things too, and the quickest: the library works on this thread meanwhile.
+    /// As [`Peer::wait`], or until a descriptor of the program's is readable; `true` only if
+    /// [`Peer::next`] may have something. With an epoll descriptor it is the whole loop of a
+    /// program that waits for other things too, and the quickest: the library works on this thread
+    /// meanwhile.
     ///
     /// # Errors
     ///
-    /// If the descriptor cannot be polled, is being waited for here by another thread, or this thread
-    /// belongs to an asynchronous runtime; not once the peer is stopped.
+    /// If the descriptor cannot be polled, is being waited for here by another thread, or this
+    /// thread belongs to an asynchronous runtime; not once the peer is stopped.
     #[cfg(unix)]
     pub fn wait_or(
         &self,
@@ -193,7 +194,7 @@ impl Peer {
         }
         let filled = poll_fn(|cx| self.queue.poll_filled(cx));
         let end = patience.and_then(|patience| clock::now().checked_add(patience));
-        let waited = self.worker.seat().wait_or(filled, fd, end);
+        let waited = self.worker.leadership().wait_or(filled, fd, end);
         // It may have been stopped just now.
         waited
             .map(Option::unwrap_or_default)
@@ -211,16 +212,16 @@ impl Peer {
         self.queue.fd()
     }
 
-    /// Sets what is called when [`Peer::next`] has something after it had nothing, and now, if it has
-    /// something: on the thread on which the library works, which waits for it. That is its own, or
-    /// one in [`Peer::wait`]. `None` ends that, but for a call that
-    /// is under way; [`Peer::stop`] waits for that.
+    /// Sets what is called when [`Peer::next`] has something after it had nothing, and now, if it
+    /// has something: on the thread on which the library works, which waits for it. That is its
+    /// own, or one in [`Peer::wait`]. `None` ends that, but for a call that is under way;
+    /// [`Peer::stop`] waits for that.
     pub fn set_hook(&self, hook: Option<impl Fn() + Send + 'static>) {
         let mut task = self.hook.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(before) = task.take() {
             before.abort();
         }
-        self.worker.seat().set_hooked(hook.is_some());
+        self.worker.leadership().set_hooked(hook.is_some());
         let Some(hook) = hook else {
             self.queue.tell(None);
             return;

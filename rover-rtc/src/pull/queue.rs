@@ -22,8 +22,8 @@ pub(super) struct Queue {
 
 struct State {
     sources: VecDeque<Arc<Source>>,
-    /// Holds a byte exactly while there are sources, or the queue is closed. Made when somebody asks
-    /// for it: a call of the operating system costs more than a message.
+    /// Holds a byte exactly while there are sources, or the queue is closed. Made when somebody
+    /// asks for it: a call of the operating system costs more than a message.
     pipe: Option<(PipeReader, PipeWriter)>,
     closed: bool,
     /// Those who wait until there is something.

@@ -64,8 +64,8 @@ impl Server {
         &self.udp
     }
 
-    /// What `GET /v1/status` tells, as JSON; `None` if the hub is too busy to say within a second, or
-    /// has ended.
+    /// What `GET /v1/status` tells, as JSON; `None` if the hub is too busy to say within a second,
+    /// or has ended.
     #[must_use]
     pub fn status(&self) -> Option<Bytes> {
         wait_within(self.status.json(), PATIENCE).flatten()

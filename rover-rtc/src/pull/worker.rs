@@ -8,14 +8,14 @@ use std::time::Duration;
 use tokio::runtime::{Builder, EnterGuard, Handle};
 use tokio::task::AbortHandle;
 
-use super::seat::Seat;
-use crate::error::NetworkError;
+use super::leadership::Leadership;
+use crate::net::NetworkError;
 
 /// A thread with a runtime of its own, on which it works unless somebody else does.
 #[derive(Debug)]
 pub(super) struct Worker {
     runtime: Handle,
-    seat: Arc<Seat>,
+    leadership: Arc<Leadership>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -23,16 +23,16 @@ impl Worker {
     pub(super) fn start(name: &str) -> Result<Self, NetworkError> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
-        let seat = Arc::new(Seat::new(runtime));
-        let sits = seat.clone();
+        let leadership = Arc::new(Leadership::new(runtime));
+        let follower = leadership.clone();
         let work = move || {
-            if let Some(runtime) = sits.own() {
+            if let Some(runtime) = follower.follow() {
                 // A look-up of a name may hang for longer than anybody wants to wait.
                 runtime.shutdown_timeout(LEAVE_TIME);
             }
         };
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work)?;
-        Ok(Self { runtime: handle, seat, thread: Mutex::new(Some(thread)) })
+        Ok(Self { runtime: handle, leadership, thread: Mutex::new(Some(thread)) })
     }
 
     /// Makes this thread one that may start tasks, for a while.
@@ -50,15 +50,16 @@ impl Worker {
     }
 
     /// Where its work can be waited for.
-    pub(super) fn seat(&self) -> &Seat {
-        &self.seat
+    pub(super) fn leadership(&self) -> &Leadership {
+        &self.leadership
     }
 
-    /// Ends the thread and waits for that, unless it is what works here. Without effect the second time.
+    /// Ends the thread and waits for that, unless it is what works here. Without effect the second
+    /// time.
     pub(super) fn stop(&self) {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
-            self.seat.stop();
+            self.leadership.stop();
             // Within a task of its own it would wait for itself.
             if Handle::try_current().is_ok_and(|here| here.id() == self.runtime.id()) {
                 return;

@@ -2,40 +2,43 @@
 //!
 //! A [`Rendezvous`] is sans-IO. Its driver feeds datagrams, what the hub says, the addresses of
 //! the sockets and time; it takes datagrams, what the hub is to be told, and events. Each other
-//! peer has one [`Tie`]: a link, its ladder, and the calls that are being negotiated.
+//! peer has one [`RemotePeer`]: a link, its escalation, and the calls that are being negotiated.
 //!
-//! A *call* is one transport from its offer to its end. Letters about it are signed by their
-//! writer and checked here, so that a hub which lies gets no further than a hub which is down.
+//! A *call* is one transport from its offer to its end. Signal messages about it are signed by
+//! their writer and checked here, so that a hub which lies gets no further than a hub which is
+//! down.
 //!
 //! | file | what it does |
 //! |---|---|
 //! | `mod.rs` | the verbs: dial, hang up, feed, poll |
-//! | `tie.rs` | one other peer: its ladder's steps, its transports |
-//! | `heir.rs` | a call that outlives the link on which it came |
-//! | `letters.rs` | letters in: who may say what about which call |
-//! | `post.rs` | letters out, and what the hub says |
-//! | `places.rs` | addresses of this side, as they come and go |
+//! | `peer.rs` | one other peer: its escalation's steps, its transports |
+//! | `orphan.rs` | a call that outlives the link on which it came |
+//! | `receive.rs` | signal messages in: who may say what about which call |
+//! | `send.rs` | signal messages out, and what the hub says |
+//! | `local_addresses.rs` | addresses of this side, as they come and go |
 
-mod heir;
-mod letters;
-mod places;
-mod post;
-mod tie;
+mod error;
+mod local_addresses;
+mod orphaned_call;
+mod receive;
+mod remote_peer;
+mod send;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use tie::{Tie, TieId};
+pub use error::DialError;
+pub use remote_peer::{RemotePeer, RemotePeerId};
 
-use crate::error::{DialError, SendError};
 use crate::identity::{Identity, KnownPeers, valid_name};
+use crate::link::SendError;
 use crate::link::{ChannelConfig, LinkEvent, Outgoing, Record, Saved};
 use crate::path::{LocalAddress, PathConfig, frame, is_relay, relay_addresses};
 use crate::recovery::RecoveryConfig;
 use crate::session::Pace;
-use crate::signal::post::ToHub;
+use crate::signal::hub_messages::ToHub;
 
 /// Settings of all links of a peer.
 #[derive(Debug, Clone)]
@@ -65,7 +68,7 @@ pub struct RendezvousConfig {
 /// What a rendezvous tells its driver about a link.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum TieEvent {
+pub enum RemotePeerEvent {
     /// A transport is to be made: call [`Rendezvous::begin`] with the addresses that it may use;
     /// `fresh` asks for sockets that no transport has used.
     Wanted {
@@ -89,21 +92,21 @@ pub enum TieEvent {
 }
 
 /// Who knows what the journal has.
-struct Memory(Box<Remember>);
+struct JournalLookup(Box<LookUp>);
 
-type Remember = dyn FnMut(&str, Vec<Record>) -> Result<Vec<Saved>, String> + Send;
+type LookUp = dyn FnMut(&str, Vec<Record>) -> Result<Vec<Saved>, String> + Send;
 
-impl std::fmt::Debug for Memory {
+impl std::fmt::Debug for JournalLookup {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Memory")
+        f.write_str("JournalLookup")
     }
 }
 
 /// A datagram to send.
 #[derive(Debug)]
-pub enum Transmit {
+pub enum RoutedTransmit {
     /// By a socket, or a TURN server's address, of this side, for a link.
-    Datagram(TieId, Outgoing),
+    Datagram(RemotePeerId, Outgoing),
     /// By the hub, in a frame of this number.
     Frame(u16, Vec<u8>),
 }
@@ -114,10 +117,10 @@ pub struct Rendezvous {
     config: RendezvousConfig,
     identity: Arc<Identity>,
     known: KnownPeers,
-    ties: Vec<Tie>,
+    peers: Vec<RemotePeer>,
     next_id: u64,
     /// Addresses that new transports use, unless they need fresh sockets.
-    places: Vec<LocalAddress>,
+    local_addresses: Vec<LocalAddress>,
     /// All that may be used, those of sockets that are not shared among them.
     addresses: Vec<LocalAddress>,
     /// Whether the hub can be told something.
@@ -133,14 +136,14 @@ pub struct Rendezvous {
     /// And the two ends of a channel, ours first, by its number.
     frames: HashMap<u16, (SocketAddr, SocketAddr)>,
     /// Good-byes of links that are over.
-    last_words: VecDeque<Transmit>,
+    closing_transmits: VecDeque<RoutedTransmit>,
     /// Transports or credentials have changed since it was last asked.
     changed: bool,
-    parcels: VecDeque<ToHub>,
-    events: VecDeque<(TieId, TieEvent)>,
+    to_hub: VecDeque<ToHub>,
+    events: VecDeque<(RemotePeerId, RemotePeerEvent)>,
     refusals: VecDeque<String>,
     /// What is known of an earlier link with the peer of a name; absent without a journal.
-    memory: Option<Memory>,
+    journal_lookup: Option<JournalLookup>,
     /// Records of links that are over.
     records: VecDeque<(String, Record)>,
     /// The system's time when this began, and then, in nanoseconds since the epoch.
@@ -161,9 +164,9 @@ impl Rendezvous {
             config,
             identity,
             known,
-            ties: Vec::new(),
+            peers: Vec::new(),
             next_id: 0,
-            places: Vec::new(),
+            local_addresses: Vec::new(),
             addresses: Vec::new(),
             reachable: false,
             hub_trouble: None,
@@ -171,25 +174,25 @@ impl Rendezvous {
             early: VecDeque::new(),
             relays: HashMap::new(),
             frames: HashMap::new(),
-            last_words: VecDeque::new(),
+            closing_transmits: VecDeque::new(),
             changed: false,
-            parcels: VecDeque::new(),
+            to_hub: VecDeque::new(),
             events: VecDeque::new(),
             refusals: VecDeque::new(),
-            memory: None,
+            journal_lookup: None,
             records: VecDeque::new(),
             epoch: (now, unix_nanos),
         }
     }
 
-    /// Says that there is a journal, and who knows what it has of a peer of a name, once it has kept
-    /// the last records of the link before, which are given along. Links have records for it from
-    /// now on, which are answered by [`Rendezvous::recorded`].
-    pub fn set_memory(
+    /// Says that there is a journal, and who knows what it has of a peer of a name, once it has
+    /// kept the last records of the link before, which are given along. Links have records for it
+    /// from now on, which are answered by [`Rendezvous::recorded`].
+    pub fn set_journal_lookup(
         &mut self,
-        memory: impl FnMut(&str, Vec<Record>) -> Result<Vec<Saved>, String> + Send + 'static,
+        journal_lookup: impl FnMut(&str, Vec<Record>) -> Result<Vec<Saved>, String> + Send + 'static,
     ) {
-        self.memory = Some(Memory(Box::new(memory)));
+        self.journal_lookup = Some(JournalLookup(Box::new(journal_lookup)));
     }
 
     /// What the journal is to keep: the peer of a link, and a record.
@@ -197,20 +200,20 @@ impl Rendezvous {
         if let Some(last) = self.records.pop_front() {
             return Some(last);
         }
-        self.ties.iter_mut().find_map(|t| Some((t.name.clone(), t.link.poll_record()?)))
+        self.peers.iter_mut().find_map(|t| Some((t.name.clone(), t.link.poll_record()?)))
     }
 
     /// The journal has kept the oldest record of the link with a peer, or could not.
     pub fn recorded(&mut self, now: Instant, name: &str, result: Result<(), SendError>) {
-        if let Some(tie) = self.ties.iter_mut().find(|t| t.name == name) {
-            let id = tie.id;
-            tie.link.recorded(now, result);
+        if let Some(peer) = self.peers.iter_mut().find(|t| t.name == name) {
+            let id = peer.id;
+            peer.link.recorded(now, result);
             self.collect(now, id);
         }
     }
 
     /// Begins a link to a peer, or finds the one that there is. It must be up within `patience`,
-    /// or [`TieEvent::Ended`] says why not.
+    /// or [`RemotePeerEvent::Ended`] says why not.
     ///
     /// # Errors
     ///
@@ -220,84 +223,84 @@ impl Rendezvous {
         now: Instant,
         name: &str,
         patience: Duration,
-    ) -> Result<TieId, DialError> {
+    ) -> Result<RemotePeerId, DialError> {
         if !valid_name(name) {
             return Err(DialError::BadName(name.to_owned()));
         }
         if name == self.config.name {
             return Err(DialError::Oneself(name.to_owned()));
         }
-        if let Some(tie) = self.ties.iter_mut().find(|t| t.name == name) {
-            tie.dialed(now, patience);
-            return Ok(tie.id);
+        if let Some(peer) = self.peers.iter_mut().find(|t| t.name == name) {
+            peer.dialed(now, patience);
+            return Ok(peer.id);
         }
         if !self.make_room(now) {
             return Err(DialError::TooMany(self.config.max_links));
         }
-        let tie = self.add_tie(now, name, true)?;
-        tie.dialed(now, patience);
-        Ok(tie.id)
+        let peer = self.add_peer(now, name, true)?;
+        peer.dialed(now, patience);
+        Ok(peer.id)
     }
 
     /// Ends a link and forgets it. A call of the other side that is under way on it goes on: it is
     /// for the next link.
-    pub fn hang_up(&mut self, now: Instant, id: TieId) {
+    pub fn hang_up(&mut self, now: Instant, id: RemotePeerId) {
         let call = self.take_call(id);
         self.remove(now, id, None);
         if let Some(call) = call {
-            self.go_on(now, call);
+            self.adopt_call(now, call);
         }
     }
 
     /// The same, with whatever is under way in it: this peer ends.
-    pub fn end(&mut self, now: Instant, id: TieId) {
+    pub fn end(&mut self, now: Instant, id: RemotePeerId) {
         self.remove(now, id, None);
     }
 
     /// Says good-bye on a link, and nothing more: what that takes to send must still go out.
-    pub fn say_bye(&mut self, now: Instant, id: TieId) {
-        let Some(tie) = self.tie(id) else { return };
-        if let Some(call) = tie.call().map(str::to_owned) {
-            self.write(now, id, call, crate::signal::letter::Content::Bye);
+    pub fn say_bye(&mut self, now: Instant, id: RemotePeerId) {
+        let Some(peer) = self.peer(id) else { return };
+        if let Some(call) = peer.call().map(str::to_owned) {
+            self.write(now, id, call, crate::signal::signed::Content::Bye);
             self.pump(now);
         }
     }
 
-    /// A link, its ladder and what else is known of the other peer.
-    pub fn tie(&mut self, id: TieId) -> Option<&mut Tie> {
-        self.ties.iter_mut().find(|t| t.id == id)
+    /// A link, its escalation and what else is known of the other peer.
+    pub fn peer(&mut self, id: RemotePeerId) -> Option<&mut RemotePeer> {
+        self.peers.iter_mut().find(|t| t.id == id)
     }
 
     /// The link of a peer.
     #[must_use]
-    pub fn find(&self, name: &str) -> Option<TieId> {
-        self.ties.iter().find(|t| t.name == name).map(|t| t.id)
+    pub fn find(&self, name: &str) -> Option<RemotePeerId> {
+        self.peers.iter().find(|t| t.name == name).map(|t| t.id)
     }
 
     /// All links.
-    pub fn ties(&mut self) -> impl Iterator<Item = &mut Tie> {
-        self.ties.iter_mut()
+    pub fn peers(&mut self) -> impl Iterator<Item = &mut RemotePeer> {
+        self.peers.iter_mut()
     }
 
     /// Gives back memory that is of no use while nothing happens.
     pub fn rest(&mut self) {
-        self.ties.iter_mut().for_each(|tie| tie.link.rest());
+        self.peers.iter_mut().for_each(|peer| peer.link.rest());
     }
 
     /// Takes a datagram that came to a socket of this side; false if it was refused.
     pub fn handle_datagram(
         &mut self,
         now: Instant,
-        id: TieId,
+        id: RemotePeerId,
         local: SocketAddr,
         remote: SocketAddr,
         datagram: &[u8],
     ) -> bool {
         // An answer may be to a check that went out before its call had a link of its own.
-        let owner = self.ties.iter().find(|t| t.id == id || t.before == Some(id)).map(|t| t.id);
-        let Some(tie) = owner.and_then(|id| self.tie(id)) else { return false };
-        let id = tie.id;
-        let taken = tie.link.handle_datagram(now, local, remote, datagram);
+        let owner = self.peers.iter().find(|t| t.id == id || t.before == Some(id)).map(|t| t.id);
+        let Some(peer) = owner.and_then(|id| self.peer(id)) else { return false };
+        let id = peer.id;
+        let taken = peer.link.handle_datagram(now, local, remote, datagram);
         self.collect(now, id);
         taken
     }
@@ -305,27 +308,27 @@ impl Rendezvous {
     /// Takes a datagram that the hub has relayed; false if it was refused.
     pub fn handle_frame(&mut self, now: Instant, number: u16, datagram: &[u8]) -> bool {
         let Some((local, remote)) = self.frames.get(&number).copied() else { return false };
-        let owner = self.ties.iter().find(|t| t.link.has_local(local)).map(|t| t.id);
+        let owner = self.peers.iter().find(|t| t.link.has_local(local)).map(|t| t.id);
         owner.is_some_and(|id| self.handle_datagram(now, id, local, remote, datagram))
     }
 
     /// The operating system refused to send by this way.
     pub fn send_failed(&mut self, local: SocketAddr, remote: SocketAddr) {
-        self.ties.iter_mut().for_each(|t| t.link.send_failed(local, remote));
+        self.peers.iter_mut().for_each(|t| t.link.send_failed(local, remote));
     }
 
-    /// Lets time pass: transports' timers and ladders' steps.
+    /// Lets time pass: transports' timers and escalations' steps.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.drop_early(now);
-        // A tie that takes the place of one that ends here has its turn the next time.
+        // a remote peer that takes the place of one that ends here has its turn the next time.
         for position in 0.. {
-            let Some(tie) = self.ties.get_mut(position) else { break };
-            let id = tie.id;
-            if tie.link.poll_timeout(now).is_some_and(|t| t <= now) {
-                tie.link.handle_timeout(now);
+            let Some(peer) = self.peers.get_mut(position) else { break };
+            let id = peer.id;
+            if peer.link.poll_timeout(now).is_some_and(|t| t <= now) {
+                peer.link.handle_timeout(now);
             }
             self.collect(now, id);
-            self.climb(now, id);
+            self.escalate(now, id);
         }
     }
 
@@ -338,9 +341,9 @@ impl Rendezvous {
     pub fn pump_some(&mut self, now: Instant) -> bool {
         let mut more = false;
         for position in 0.. {
-            let Some(tie) = self.ties.get_mut(position) else { break };
-            let id = tie.id;
-            more |= tie.link.pump_some(now);
+            let Some(peer) = self.peers.get_mut(position) else { break };
+            let id = peer.id;
+            more |= peer.link.pump_some(now);
             self.collect(now, id);
         }
         more
@@ -350,19 +353,19 @@ impl Rendezvous {
     pub fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
         let reachable = self.reachable;
         let early = self.early.front().map(|(since, _)| *since + EARLY_TIME);
-        let ties = self.ties.iter_mut().filter_map(|t| t.poll_timeout(now, reachable));
-        ties.chain(early).min()
+        let peers = self.peers.iter_mut().filter_map(|t| t.poll_timeout(now, reachable));
+        peers.chain(early).min()
     }
 
     /// The next datagram to send.
-    pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        if let Some(last) = self.last_words.pop_front() {
+    pub fn poll_transmit(&mut self) -> Option<RoutedTransmit> {
+        if let Some(last) = self.closing_transmits.pop_front() {
             return Some(last);
         }
         loop {
-            let out = self.ties.iter_mut().find_map(|t| Some((t.id, t.link.poll_transmit()?)));
+            let out = self.peers.iter_mut().find_map(|t| Some((t.id, t.link.poll_transmit()?)));
             let (id, out) = out?;
-            if let Some(transmit) = self.by_way(id, out) {
+            if let Some(transmit) = self.routed(id, out) {
                 return Some(transmit);
             }
         }
@@ -370,28 +373,28 @@ impl Rendezvous {
 
     /// By which way a datagram leaves; `None` if there is none: a channel that the hub has not
     /// given, or a pair of which one end is a relay and the other is not, for ICE pairs all.
-    fn by_way(&self, id: TieId, out: Outgoing) -> Option<Transmit> {
+    fn routed(&self, id: RemotePeerId, out: Outgoing) -> Option<RoutedTransmit> {
         match (is_relay(out.local.ip()), is_relay(out.remote.ip())) {
-            (false, false) => Some(Transmit::Datagram(id, out)),
+            (false, false) => Some(RoutedTransmit::Datagram(id, out)),
             (true, true) => {
                 let number = *self.relays.get(&out.local)?;
-                Some(Transmit::Frame(number, out.datagram))
+                Some(RoutedTransmit::Frame(number, out.datagram))
             }
             _ => None,
         }
     }
 
     /// The next event.
-    pub fn poll_event(&mut self) -> Option<(TieId, TieEvent)> {
+    pub fn poll_event(&mut self) -> Option<(RemotePeerId, RemotePeerEvent)> {
         self.events.pop_front()
     }
 
     /// What the hub is to be told next.
-    pub fn poll_parcel(&mut self) -> Option<ToHub> {
-        self.parcels.pop_front()
+    pub fn poll_to_hub(&mut self) -> Option<ToHub> {
+        self.to_hub.pop_front()
     }
 
-    /// A letter that was refused, in words for people.
+    /// A signal message that was refused, in words for people.
     pub fn poll_refusal(&mut self) -> Option<String> {
         self.refusals.pop_front()
     }
@@ -402,16 +405,16 @@ impl Rendezvous {
     pub fn set_reachable(&mut self, now: Instant, reachable: bool) {
         self.reachable = reachable;
         for id in self.ids() {
-            if reachable && self.tie(id).is_some_and(|t| t.up && !t.is_alive()) {
+            if reachable && self.peer(id).is_some_and(|t| t.up && !t.is_alive()) {
                 self.announce(now, id);
             }
         }
         if reachable && self.config.relay {
-            for tie in &mut self.ties {
-                let to = tie.name.clone();
-                let parcel = |call: &str| ToHub::Relay { to: to.clone(), call: call.to_owned() };
-                let calls: Vec<_> = tie.link.transports().map(|t| parcel(t.call())).collect();
-                self.parcels.extend(calls);
+            for peer in &mut self.peers {
+                let to = peer.name.clone();
+                let request = |call: &str| ToHub::Relay { to: to.clone(), call: call.to_owned() };
+                let calls: Vec<_> = peer.link.transports().map(|t| request(t.call())).collect();
+                self.to_hub.extend(calls);
             }
         }
     }
@@ -430,59 +433,68 @@ impl Rendezvous {
     /// Whether a transport uses this socket.
     #[must_use]
     pub fn has_local(&self, local: SocketAddr) -> bool {
-        self.ties.iter().any(|t| t.link.has_local(local))
+        self.peers.iter().any(|t| t.link.has_local(local))
     }
 
-    fn ids(&self) -> Vec<TieId> {
-        self.ties.iter().map(|t| t.id).collect()
+    fn ids(&self) -> Vec<RemotePeerId> {
+        self.peers.iter().map(|t| t.id).collect()
     }
 
     /// Whether there is room for one more link. Calls of others that have not come up make some,
-    /// the oldest first: whoever writes letters that lead nowhere keeps nobody else out.
+    /// the oldest first: whoever writes signal messages that lead nowhere keeps nobody else out.
     fn make_room(&mut self, now: Instant) -> bool {
-        if self.ties.len() < self.config.max_links {
+        if self.peers.len() < self.config.max_links {
             return true;
         }
-        let idle = self.ties.iter().filter(|t| !t.up && !t.ours).map(|t| t.id).min();
+        let idle = self.peers.iter().filter(|t| !t.up && !t.ours).map(|t| t.id).min();
         let Some(id) = idle else { return false };
-        let name = self.tie(id).map(|t| t.name.clone()).unwrap_or_default();
+        let name = self.peer(id).map(|t| t.name.clone()).unwrap_or_default();
         self.remove(now, id, Some(DialError::GivenUp(name)));
         true
     }
 
-    fn add_tie(&mut self, now: Instant, name: &str, ours: bool) -> Result<&mut Tie, DialError> {
-        let id = TieId(self.next_id);
+    fn add_peer(
+        &mut self,
+        now: Instant,
+        name: &str,
+        ours: bool,
+    ) -> Result<&mut RemotePeer, DialError> {
+        let id = RemotePeerId(self.next_id);
         self.next_id += 1;
         // Without what is known of it a link would take and give numbers that are taken.
         let records = std::mem::take(&mut self.records);
         let (last, others): (VecDeque<_>, _) = records.into_iter().partition(|(of, _)| of == name);
         self.records = others;
         let last = last.into_iter().map(|(_, record)| record).collect();
-        let saved = self.memory.as_mut().map(|memory| (memory.0)(name, last)).transpose();
+        let saved = self
+            .journal_lookup
+            .as_mut()
+            .map(|journal_lookup| (journal_lookup.0)(name, last))
+            .transpose();
         let saved = saved.map_err(DialError::Journal)?;
-        self.ties.push(Tie::new(now, id, name, ours, &self.config, saved));
-        Ok(self.ties.last_mut().expect("one has just been pushed"))
+        self.peers.push(RemotePeer::new(now, id, name, ours, &self.config, saved));
+        Ok(self.peers.last_mut().expect("one has just been pushed"))
     }
 
     /// Forgets a link. `why` is told to the driver.
-    fn remove(&mut self, now: Instant, id: TieId, why: Option<DialError>) {
-        let Some(position) = self.ties.iter().position(|t| t.id == id) else { return };
-        let mut tie = self.ties.swap_remove(position);
+    fn remove(&mut self, now: Instant, id: RemotePeerId, why: Option<DialError>) {
+        let Some(position) = self.peers.iter().position(|t| t.id == id) else { return };
+        let mut peer = self.peers.swap_remove(position);
         // What was taken at the last moment must not come again.
-        tie.link.pump(now);
-        while let Some(record) = tie.link.poll_record() {
-            self.records.push_back((tie.name.clone(), record));
+        peer.link.pump(now);
+        while let Some(record) = peer.link.poll_record() {
+            self.records.push_back((peer.name.clone(), record));
         }
-        let calls: Vec<_> = tie.link.transports().map(|t| t.call().to_owned()).collect();
-        tie.link.close(now);
-        while let Some(out) = tie.link.poll_transmit() {
-            let last = self.by_way(id, out);
-            self.last_words.extend(last);
+        let calls: Vec<_> = peer.link.transports().map(|t| t.call().to_owned()).collect();
+        peer.link.close(now);
+        while let Some(out) = peer.link.poll_transmit() {
+            let last = self.routed(id, out);
+            self.closing_transmits.extend(last);
         }
         calls.into_iter().for_each(|call| self.end_call(call));
         self.changed = true;
         if let Some(why) = why {
-            self.events.push_back((id, TieEvent::Ended(why)));
+            self.events.push_back((id, RemotePeerEvent::Ended(why)));
         }
     }
 
@@ -491,7 +503,7 @@ impl Rendezvous {
         if call.len() > MAX_CALL || !frame::is_frame(&number.to_be_bytes()) {
             return;
         }
-        let known = self.ties.iter_mut().any(|t| t.link.transport_of(&call).is_some());
+        let known = self.peers.iter_mut().any(|t| t.link.transport_of(&call).is_some());
         if !known && !self.is_early(&call) {
             self.early.push_back((now, call.clone()));
         }
@@ -522,7 +534,7 @@ impl Rendezvous {
     fn end_call(&mut self, call: String) {
         if self.numbers.remove(&call).is_some() {
             self.index_numbers();
-            self.parcels.push_back(ToHub::End { call });
+            self.to_hub.push_back(ToHub::End { call });
         }
     }
 
@@ -532,7 +544,7 @@ impl Rendezvous {
         self.frames.clear();
         for (call, number) in &self.numbers {
             let (one, two) = relay_addresses(call);
-            let ours = |a: &SocketAddr| self.ties.iter().any(|t| t.link.has_local(*a));
+            let ours = |a: &SocketAddr| self.peers.iter().any(|t| t.link.has_local(*a));
             let Some(local) = [one, two].into_iter().find(ours) else { continue };
             let remote = if local == one { two } else { one };
             self.relays.insert(local, *number);
@@ -552,7 +564,7 @@ impl Rendezvous {
             return;
         }
         let live: HashSet<String> = self
-            .ties
+            .peers
             .iter_mut()
             .flat_map(|t| t.link.transports().map(|t| t.call().to_owned()).collect::<Vec<_>>())
             .collect();

@@ -1,30 +1,13 @@
 //! The hub: signaling over HTTP, and clients over UDP, whose connections it watches and whose
 //! messages it relays.
 
-mod between;
-mod bucket;
-mod claim;
-mod crew;
-mod doors;
-mod driver;
-mod health;
+mod broker;
 mod hub;
-mod known;
-mod letters;
-mod mailbox;
-mod members;
-mod names;
 mod options;
-mod passing;
-mod plan;
-mod post;
-mod registration;
+mod registry;
 mod relay;
-mod sessions;
-mod status;
-mod telling;
-mod timers;
-mod traffic;
+mod shard;
+mod signaling;
 mod web;
 
 use std::collections::VecDeque;
@@ -33,45 +16,46 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub use doors::Doors;
-pub use driver::{Line, read_socket_input};
-pub use health::{attempt_connection_recovery, check_client_health};
-pub use hub::Hub;
-pub use options::{ServerOptions, main};
-pub use web::{Command, web_request};
+pub use crate::server::hub::Hub;
+pub use crate::server::hub::health::{attempt_connection_recovery, check_client_health};
+pub use crate::server::options::{ServerOptions, main};
+pub use crate::server::shard::command_router::CommandRouter;
+pub use crate::server::shard::{ShardQueues, read_socket_input};
+pub use crate::server::web::{HubCommand, web_request};
 
-use crew::Crew;
-use plan::Plan;
+use crate::server::shard::setup::ShardSetup;
+use crate::server::shard::threads::ShardThreads;
 
 use crate::config::ServerConfig;
-use crate::error::{SdpError, WebrtcError};
+use crate::error::WebrtcError;
+use crate::http::server::HttpServer;
 use crate::link::Outgoing;
 use crate::model::client::{Client, ClientOutput};
 use crate::model::propagated::Propagated;
 use crate::net::is_local;
-use crate::signal::HttpServer;
-use crate::signal::message::Description;
+use crate::session::SdpError;
+use crate::signal::description::Description;
 
 /// A hub whose sockets are open; [`run`] serves on it.
 #[derive(Debug)]
 pub struct Server {
-    crew: Crew,
+    threads: ShardThreads,
     http: HttpServer,
     udp: Vec<SocketAddr>,
-    doors: Doors,
+    router: CommandRouter,
 }
 
 /// Asks a hub how it fares while it serves.
 #[derive(Debug, Clone)]
 pub struct ServerStatus {
-    doors: Doors,
+    router: CommandRouter,
 }
 
 impl ServerStatus {
     /// What `GET /v1/status` tells: a JSON object of numbers, and the names of registered peers.
     /// `None` if the hub is too busy to say, or has ended.
     pub async fn json(&self) -> Option<bytes::Bytes> {
-        self.doors.status().await
+        self.router.status().await
     }
 }
 
@@ -83,31 +67,31 @@ impl Server {
     /// [`WebrtcError::Network`] if a UDP address cannot be used, [`WebrtcError::Server`] if HTTP
     /// cannot listen, or the roster or the names known before cannot be read.
     pub async fn bind(config: ServerConfig) -> Result<Self, WebrtcError> {
-        let plan = Arc::new(Plan::new(config)?);
-        let (doors, commands) = Doors::new(plan.shared.clone());
-        let lines = Line::among(plan.shared.count());
-        let mut crew = Crew::new();
+        let setup = Arc::new(ShardSetup::new(config)?);
+        let (router, commands) = CommandRouter::new(setup.shared.clone());
+        let lines = ShardQueues::among(setup.shared.count());
+        let mut threads = ShardThreads::new();
         let opened = async {
             let mut udp = Vec::new();
-            for (driver, (commands, line)) in commands.into_iter().zip(lines).enumerate() {
-                udp.extend(crew.add(plan.clone(), driver, commands, line).await?);
+            for (shard, (commands, queues)) in commands.into_iter().zip(lines).enumerate() {
+                udp.extend(threads.add(setup.clone(), shard, commands, queues).await?);
             }
-            let asked = doors.clone();
+            let asked = router.clone();
             let handler = move |exchange| web_request(exchange, &asked);
-            let http = HttpServer::bind(plan.config.listen, plan.config.http.clone(), handler);
+            let http = HttpServer::bind(setup.config.listen, setup.config.http.clone(), handler);
             Ok((udp, http.await.map_err(|e| WebrtcError::Server(e.to_string()))?))
         };
         match opened.await {
-            Ok((udp, http)) => Ok(Self { crew, http, udp, doors }),
+            Ok((udp, http)) => Ok(Self { threads, http, udp, router }),
             Err(error) => {
                 // Who tries again finds the sockets closed that were open.
-                crew.join().await;
+                threads.join().await;
                 Err(error)
             }
         }
     }
 
-    /// The UDP addresses that clients are told: those of the first driver, then of the others.
+    /// The UDP addresses that clients are told: those of the first shard, then of the others.
     #[must_use]
     pub fn udp_addresses(&self) -> &[SocketAddr] {
         &self.udp
@@ -116,7 +100,7 @@ impl Server {
     /// Who can be asked how the hub fares.
     #[must_use]
     pub fn status(&self) -> ServerStatus {
-        ServerStatus { doors: self.doors.clone() }
+        ServerStatus { router: self.router.clone() }
     }
 
     /// Where HTTP listens.
@@ -126,17 +110,17 @@ impl Server {
     }
 }
 
-/// Lets the hub's drivers serve all clients until `stop` resolves; then says good-bye to them. Each
-/// driver has a thread and a runtime of its own: in one that others share, a datagram would wake one
+/// Lets the hub's shards serve all clients until `stop` resolves; then says good-bye to them. Each
+/// shard has a thread and a runtime of its own: in one that others share, a datagram would wake one
 /// thread so that it wakes another.
 pub async fn run(server: Server, stop: impl Future<Output = ()>) {
-    let Server { mut crew, http, .. } = server;
-    crew.begin();
+    let Server { mut threads, http, .. } = server;
+    threads.begin();
     tokio::select! {
         () = stop => tracing::info!("shutting down"),
-        () = crew.stopped() => tracing::error!("a driver has ended"),
+        () = threads.stopped() => tracing::error!("a shard has ended"),
     }
-    crew.join().await;
+    threads.join().await;
     http.shutdown().await;
 }
 

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Server, run};
-use crate::config::{ServerConfig, Token};
+use crate::config::ServerConfig;
 use crate::error::WebrtcError;
+use crate::http::Token;
 use crate::util::{select_host_address, stop_requested};
 
 /// Runs a hub: signaling over HTTP, relay and status over UDP.
@@ -17,7 +18,7 @@ use crate::util::{select_host_address, stop_requested};
   rover-rtc server --listen 127.0.0.1:8080
   rover-rtc server --udp 10.0.0.5:40000 --udp 10.1.0.5:40000
   rover-rtc server --udp 10.0.0.5:40000 --advertise 203.0.113.7:40000
-  rover-rtc server --udp 10.0.0.5:40000 --drivers 4
+  rover-rtc server --udp 10.0.0.5:40000 --shards 4
   ROVER_RTC_TOKEN=secret rover-rtc server --state /var/lib/rover-rtc --roster fleet.txt")]
 pub struct ServerOptions {
     /// Where HTTP listens
@@ -34,8 +35,8 @@ pub struct ServerOptions {
     /// Parts of the hub that work at the same time, up to 64. With more than one, each UDP address
     /// stands for as many ports in a row; what clients of two parts tell each other is handed from
     /// thread to thread. Default: one for each core if no --udp is given, else one
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub drivers: Option<u16>,
+    #[arg(long, visible_alias = "drivers", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub shards: Option<u16>,
     /// Token that a peer has to show to get a name; repeat it for several. Others on this machine
     /// can read arguments: prefer the environment. Default: anybody may have a free name
     #[arg(long, value_name = "TOKEN", env = "ROVER_RTC_TOKEN", hide_env_values = true)]
@@ -60,7 +61,7 @@ impl ServerOptions {
             listen: self.listen,
             udp: self.udp.clone(),
             advertise: self.advertise.clone(),
-            drivers: self.drivers.map_or(0, usize::from),
+            shards: self.shards.map_or(0, usize::from),
             tokens: self.token.clone(),
             state: self.state.clone(),
             roster: self.roster.clone(),

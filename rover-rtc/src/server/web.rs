@@ -6,45 +6,45 @@ use bytes::Bytes;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
-use super::doors::Doors;
-use crate::signal::message::{Description, Failure, Kind, Trickle};
-use crate::signal::{Exchange, Reply};
+use crate::http::server::{Exchange, Reply};
+use crate::server::shard::command_router::CommandRouter;
+use crate::signal::description::{Description, Failure, Kind, Trickle};
 
-/// What a driver of the hub is to do.
+/// What a shard of the hub is to do.
 #[derive(Debug)]
-pub struct Command(pub(super) Order);
+pub struct HubCommand(pub(in crate::server) CommandKind);
 
 /// Who wants it.
 #[derive(Debug)]
-pub(super) enum Order {
+pub(in crate::server) enum CommandKind {
     /// Somebody who has asked over HTTP, and is to be answered.
-    Http(Box<(Request, Exchange)>),
+    Http(Box<(HubRequest, Exchange)>),
     /// This process wants to know the hub's status.
     Status(oneshot::Sender<Bytes>),
 }
 
-impl Command {
+impl HubCommand {
     /// Tells who asked that nothing comes of it.
     fn refuse(self, reply: Reply) {
         match self.0 {
-            Order::Http(asked) => asked.1.respond(reply),
+            CommandKind::Http(asked) => asked.1.respond(reply),
             // Dropping it says so.
-            Order::Status(_) => {}
+            CommandKind::Status(_) => {}
         }
     }
 }
 
 /// What is asked for.
 #[derive(Debug)]
-pub(super) enum Request {
+pub(in crate::server) enum HubRequest {
     /// A session for this offer.
     Create { offer: Description, as_sdp: bool, v1: bool },
     /// Something that a named peer asks of the hub.
-    Tell { session: String, text: Vec<u8> },
+    Send { session: String, text: Vec<u8> },
     /// What the hub has for a named peer, when it has something.
-    Mail { session: String, wait: Duration },
+    Mailbox { session: String, wait: Duration },
     /// A restart, an answer to a restart, or further candidates.
-    Change { session: String, change: Change },
+    SessionChange { session: String, change: SessionChange },
     /// An offer of the hub, when it has one.
     Poll { session: String, wait: Duration },
     /// The end of a session.
@@ -55,12 +55,12 @@ pub(super) enum Request {
 
 /// A change of a session.
 #[derive(Debug)]
-pub(super) enum Change {
+pub(in crate::server) enum SessionChange {
     Description(Description),
     Candidates { lines: Vec<String>, tag: Option<String> },
 }
 
-/// Handles one HTTP request: answers it, or hands it to the driver of the hub that it
+/// Handles one HTTP request: answers it, or hands it to the shard of the hub that it
 /// concerns, which does.
 ///
 /// | request | body | answer |
@@ -84,27 +84,29 @@ pub(super) enum Change {
 /// certificate's key in the context [`PROOF_CONTEXT`]: 401 without one, and 409 if the session did
 /// not ask for a name, or does not have it (yet).
 ///
-/// [`ToHub`]: crate::signal::post::ToHub
-/// [`FromHub`]: crate::signal::post::FromHub
-/// [`PROOF_CONTEXT`]: crate::signal::post::PROOF_CONTEXT
-pub fn web_request(exchange: Exchange, hub: &Doors) {
+/// [`ToHub`]: crate::signal::hub_messages::ToHub
+/// [`FromHub`]: crate::signal::hub_messages::FromHub
+/// [`PROOF_CONTEXT`]: crate::signal::hub_messages::PROOF_CONTEXT
+pub fn web_request(exchange: Exchange, hub: &CommandRouter) {
     let reply = match parse(&exchange) {
-        Ok(request) => match hub.knock(Command(Order::Http(Box::new((request, exchange))))) {
-            Ok(()) => return,
-            Err(TrySendError::Full(command)) => {
-                let busy = refuse(503, "the hub is busy, try again in a moment");
-                return command.refuse(busy.header("Retry-After", "1"));
+        Ok(request) => {
+            match hub.route(HubCommand(CommandKind::Http(Box::new((request, exchange))))) {
+                Ok(()) => return,
+                Err(TrySendError::Full(command)) => {
+                    let busy = refuse(503, "the hub is busy, try again in a moment");
+                    return command.refuse(busy.header("Retry-After", "1"));
+                }
+                Err(TrySendError::Closed(command)) => {
+                    return command.refuse(refuse(503, "the hub is shutting down"));
+                }
             }
-            Err(TrySendError::Closed(command)) => {
-                return command.refuse(refuse(503, "the hub is shutting down"));
-            }
-        },
+        }
         Err(reply) => reply,
     };
     exchange.respond(reply);
 }
 
-fn parse(exchange: &Exchange) -> Result<Request, Reply> {
+fn parse(exchange: &Exchange) -> Result<HubRequest, Reply> {
     let method = exchange.method();
     match exchange.path() {
         "/" => match method {
@@ -127,7 +129,7 @@ fn parse(exchange: &Exchange) -> Result<Request, Reply> {
             _ => Err(not_allowed("POST, OPTIONS")),
         },
         "/v1/status" => match method {
-            "GET" => Ok(Request::Status),
+            "GET" => Ok(HubRequest::Status),
             _ => Err(not_allowed("GET")),
         },
         path => match path.strip_prefix("/v1/sessions/").map(|rest| (rest, rest.split_once('/'))) {
@@ -142,7 +144,7 @@ fn parse(exchange: &Exchange) -> Result<Request, Reply> {
     }
 }
 
-fn create(exchange: &Exchange, v1: bool) -> Result<Request, Reply> {
+fn create(exchange: &Exchange, v1: bool) -> Result<HubRequest, Reply> {
     let as_sdp = is_type(exchange, "application/sdp");
     let offer = if as_sdp {
         let sdp = std::str::from_utf8(exchange.body()).map_err(|_| refuse(400, "not UTF-8"))?;
@@ -154,29 +156,29 @@ fn create(exchange: &Exchange, v1: bool) -> Result<Request, Reply> {
     if name.is_some_and(|n| n.len() > MAX_NAME || n.chars().any(char::is_control)) {
         return Err(refuse(400, "a name has at most 64 bytes and no control characters"));
     }
-    Ok(Request::Create { offer, as_sdp, v1 })
+    Ok(HubRequest::Create { offer, as_sdp, v1 })
 }
 
-fn of_session(exchange: &Exchange, session: String) -> Result<Request, Reply> {
+fn of_session(exchange: &Exchange, session: String) -> Result<HubRequest, Reply> {
     match exchange.method() {
-        "GET" => Ok(Request::Poll { session, wait: wait(exchange.query()) }),
-        "DELETE" => Ok(Request::Delete { session }),
-        "PATCH" => Ok(Request::Change { session, change: change(exchange)? }),
+        "GET" => Ok(HubRequest::Poll { session, wait: wait(exchange.query()) }),
+        "DELETE" => Ok(HubRequest::Delete { session }),
+        "PATCH" => Ok(HubRequest::SessionChange { session, change: change(exchange)? }),
         "OPTIONS" => Err(options("GET, PATCH, DELETE, OPTIONS")),
         _ => Err(not_allowed("GET, PATCH, DELETE, OPTIONS")),
     }
 }
 
-fn mail(exchange: &Exchange, session: String) -> Result<Request, Reply> {
+fn mail(exchange: &Exchange, session: String) -> Result<HubRequest, Reply> {
     match exchange.method() {
-        "GET" => Ok(Request::Mail { session, wait: wait(exchange.query()) }),
-        "POST" => Ok(Request::Tell { session, text: exchange.body().to_vec() }),
+        "GET" => Ok(HubRequest::Mailbox { session, wait: wait(exchange.query()) }),
+        "POST" => Ok(HubRequest::Send { session, text: exchange.body().to_vec() }),
         "OPTIONS" => Err(options("GET, POST, OPTIONS")),
         _ => Err(not_allowed("GET, POST, OPTIONS")),
     }
 }
 
-fn change(exchange: &Exchange) -> Result<Change, Reply> {
+fn change(exchange: &Exchange) -> Result<SessionChange, Reply> {
     let body = exchange.body();
     if is_type(exchange, "application/trickle-ice-sdpfrag") {
         let tag = exchange.header("If-Match").map(str::to_owned);
@@ -186,16 +188,16 @@ fn change(exchange: &Exchange) -> Result<Change, Reply> {
             return Err(refuse(422, "restart with a whole offer in JSON instead"));
         }
         let lines = text.lines().filter(|l| l.starts_with("a=candidate:"));
-        return Ok(Change::Candidates {
+        return Ok(SessionChange::Candidates {
             lines: lines.map(str::to_owned).collect(),
             tag: Some(tag),
         });
     }
     if let Ok(trickle) = serde_json::from_slice::<Trickle>(body) {
-        return Ok(Change::Candidates { lines: trickle.candidates, tag: None });
+        return Ok(SessionChange::Candidates { lines: trickle.candidates, tag: None });
     }
     let description = serde_json::from_slice(body);
-    description.map(Change::Description).map_err(|e| refuse(400, &format!("bad JSON: {e}")))
+    description.map(SessionChange::Description).map_err(|e| refuse(400, &format!("bad JSON: {e}")))
 }
 
 fn is_type(exchange: &Exchange, media_type: &str) -> bool {
@@ -224,7 +226,7 @@ fn asset(media_type: &str, text: &str) -> Reply {
 fn options(allow: &str) -> Reply {
     Reply::empty(204)
         .header("Allow", allow)
-        .header("Accept-Post", "application/json, application/sdp")
+        .header("Accept-SignalQueue", "application/json, application/sdp")
 }
 
 fn not_allowed(allow: &str) -> Reply {

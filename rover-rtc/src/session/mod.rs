@@ -8,6 +8,7 @@
 
 mod clock;
 mod crypto;
+mod error;
 pub mod sdp;
 
 use std::collections::VecDeque;
@@ -21,8 +22,8 @@ use str0m::net::{Protocol, Receive, Transmit};
 use str0m::{Candidate, IceConnectionState, IceCreds, Input, Output, Rtc};
 
 pub use clock::PaceClock;
+pub use error::SdpError;
 
-use crate::error::SdpError;
 use crate::identity::Fingerprint;
 use crate::path::Via;
 use crate::util::spare::spare;
@@ -209,8 +210,8 @@ impl Session {
         self.drain(now);
     }
 
-    /// Offers a connection. Channels are for [`Session::open`], once it is connected: SCTP starts its
-    /// timer when it is given something, however long ICE and DTLS still take, and would begin
+    /// Offers a connection. Channels are for [`Session::open`], once it is connected: SCTP starts
+    /// its timer when it is given something, however long ICE and DTLS still take, and would begin
     /// with a time-out and a window of one packet.
     ///
     /// # Errors
@@ -407,9 +408,9 @@ impl Session {
         self.apply_pace(now);
     }
 
-    /// Slows the clock where the round trip is long: SCTP's timer never waits for less than a second
-    /// of its time, and that has to be two round trips. A queue grows faster than SCTP learns of it,
-    /// and who sends twice because of it starts over with a window of one packet.
+    /// Slows the clock where the round trip is long: SCTP's timer never waits for less than a
+    /// second of its time, and that has to be two round trips. A queue grows faster than SCTP
+    /// learns of it, and who sends twice because of it starts over with a window of one packet.
     pub fn follow_rtt(&mut self, now: Instant, rtt: Duration) {
         let most = MIN_RTO.as_secs_f64() / 2.0 / rtt.as_secs_f64().max(1e-3);
         let pace = most.max(1.0).min(self.config.pace.data);

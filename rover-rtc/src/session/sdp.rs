@@ -9,8 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use str0m::{Candidate, IceCreds};
 
-use crate::error::SdpError;
 use crate::path::{Via, is_relay};
+use crate::session::SdpError;
 
 /// Which candidates of the other side are used.
 #[derive(Debug, Clone, Copy)]

@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::identity::valid_name;
+use super::name::valid_name;
 
 /// Where the program `rover-rtc peer` of this name keeps its key and the keys that it knows, unless
 /// it is told otherwise: `$XDG_STATE_HOME/rover-rtc/NAME`, or `~/.local/state/rover-rtc/NAME` (XDG

@@ -20,11 +20,12 @@ pub fn init_log(default: &str) {
     let _ = tracing_subscriber::registry().with(lines).try_init();
 }
 
-/// Gives each line of this level or a graver one to a program's own log: level, target (the module) and
-/// text, on whichever thread writes it. `None` ends that. `RUST_LOG` has no say, and secrets are left
-/// out as in [`init_log`].
+/// Gives each line of this level or a graver one to a program's own log: level, target (the module)
+/// and text, on whichever thread writes it. `None` ends that. `RUST_LOG` has no say, and secrets
+/// are left out as in [`init_log`].
 ///
-/// False if somebody else has installed a subscriber in this process already, who gets all lines then.
+/// False if somebody else has installed a subscriber in this process already, who gets all lines
+/// then.
 pub fn log_to(sink: Option<(Level, LogSink)>) -> bool {
     static INSTALL: Once = Once::new();
     INSTALL.call_once(|| {

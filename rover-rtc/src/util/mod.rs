@@ -1,16 +1,22 @@
-//! Clock, hash, randomness, logging, signals, the state's directory, and the address that a hub shows.
+//! Clock, hash, randomness, logging, signals, the state's directory, and the address that a hub
+//! shows.
 
 pub mod clock;
 pub mod crypto;
 mod dirs;
+pub(crate) mod file;
 pub mod histogram;
+pub mod interfaces;
 mod log;
+pub mod name;
 pub mod random;
 mod signal;
 pub(crate) mod spare;
+pub(crate) mod token_bucket;
 
 pub use dirs::state_dir;
+pub use histogram::Histogram;
 pub use log::{LogSink, init_log, log_to};
 pub use signal::stop_requested;
 
-pub use crate::net::select_host_address;
+pub use interfaces::select_host_address;

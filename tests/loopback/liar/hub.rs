@@ -1,42 +1,42 @@
-//! A hub whose strings a test holds: it serves real peers, does with their letters what the test
-//! says, and keeps all that it handles. It is made of the library's public parts.
+//! A hub whose strings a test holds: it serves real peers, does with their signal messages what the
+//! test says, and keeps all that it handles. It is made of the library's public parts.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use rover_rtc::Fingerprint;
+use rover_rtc::http::server::{HttpLimits, HttpServer};
 use rover_rtc::identity::Identity;
-use rover_rtc::signal::letter::{Content, Sealed};
-use rover_rtc::signal::post::FromHub;
-use rover_rtc::signal::{HttpLimits, HttpServer};
+use rover_rtc::signal::hub_messages::FromHub;
+use rover_rtc::signal::signed::{Content, SignedMessage};
 use tokio::sync::mpsc;
 
 use super::serve::{Hub, IMPOSTOR};
 
-/// A letter that a peer wants passed on.
+/// A signal message that a peer wants passed on.
 #[derive(Debug, Clone)]
 pub struct Posted {
     pub from: String,
     pub to: String,
     pub call: String,
-    pub letter: Sealed,
+    pub signal: SignedMessage,
 }
 
 /// What the hub does with it.
 pub enum Act {
-    /// Gives somebody this letter.
-    Deliver(String, Sealed),
+    /// Gives somebody this signal message.
+    Deliver(String, SignedMessage),
     /// Answers the offer itself, in the name of who was called, with this key.
     Answer(Arc<Identity>),
 }
 
-/// What becomes of letters.
+/// What becomes of signal messages.
 pub type Rule = Box<dyn FnMut(&Posted) -> Vec<Act> + Send>;
 
 /// What the hub has handled.
 #[derive(Default)]
 pub struct Seen {
-    pub letters: Vec<Posted>,
+    pub signals: Vec<Posted>,
     /// The JSON texts on the peers' own channels, and other messages for the hub.
     pub texts: Vec<Vec<u8>>,
     /// What was in the frames.
@@ -60,9 +60,9 @@ pub struct FalseHub {
     orders: mpsc::UnboundedSender<Order>,
 }
 
-/// Passes letters on as they are.
+/// Passes signal messages on as they are.
 pub fn honest() -> Rule {
-    Box::new(|posted| vec![Act::Deliver(posted.to.clone(), posted.letter.clone())])
+    Box::new(|posted| vec![Act::Deliver(posted.to.clone(), posted.signal.clone())])
 }
 
 impl FalseHub {
@@ -79,7 +79,7 @@ impl FalseHub {
         Self { url, seen, rule, orders }
     }
 
-    /// What becomes of letters from now on.
+    /// What becomes of signal messages from now on.
     pub fn rule(&self, rule: impl FnMut(&Posted) -> Vec<Act> + Send + 'static) {
         *self.rule.lock().unwrap() = Box::new(rule);
     }
@@ -99,8 +99,8 @@ impl FalseHub {
         self.say(IMPOSTOR, text);
     }
 
-    pub fn deliver(&self, to: &str, letter: &Sealed) {
-        let text = FromHub::Deliver { letter: Box::new(letter.clone()) };
+    pub fn deliver(&self, to: &str, signal: &SignedMessage) {
+        let text = FromHub::Deliver { signal: Box::new(signal.clone()) };
         self.say(to, serde_json::to_string(&text).unwrap());
     }
 
@@ -109,15 +109,15 @@ impl FalseHub {
         self.orders.send(Order::Frame(to.to_owned(), datagram.into())).unwrap();
     }
 
-    /// The letters that were posted so far whose contents are of a kind.
-    pub fn letters(&self, kind: impl Fn(&Content) -> bool) -> Vec<Posted> {
+    /// The signal messages that were posted so far whose contents are of a kind.
+    pub fn signals(&self, kind: impl Fn(&Content) -> bool) -> Vec<Posted> {
         let seen = self.seen.lock().unwrap();
-        let of_kind = |p: &&Posted| kind(&p.letter.open().unwrap().0.content);
-        seen.letters.iter().filter(of_kind).cloned().collect()
+        let of_kind = |p: &&Posted| kind(&p.signal.verify().unwrap().0.content);
+        seen.signals.iter().filter(of_kind).cloned().collect()
     }
 }
 
-/// The key under which the SDP of a posted letter was written.
-pub fn key_of(letter: &Sealed) -> Fingerprint {
-    letter.open().unwrap().1
+/// The key under which the SDP of a posted signal message was written.
+pub fn key_of(signal: &SignedMessage) -> Fingerprint {
+    signal.verify().unwrap().1
 }

@@ -1,19 +1,19 @@
-//! What the false hub does: a link with each peer, letters, frames.
+//! What the false hub does: a link with each peer, signal messages, frames.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use rover_rtc::http::server::{Exchange, HttpServer, Reply};
 use rover_rtc::identity::Identity;
 use rover_rtc::link::{ChannelConfig, Link, LinkEvent, Message, OutboxConfig, Transport};
 use rover_rtc::net::{Faults, RecvBatch, SocketSet, UdpSocket};
 use rover_rtc::path::{LocalAddress, PathConfig};
 use rover_rtc::session::SessionConfig;
-use rover_rtc::signal::letter::{Content, Letter, Sealed};
-use rover_rtc::signal::message::{Description, Kind, Rover, VERSION};
-use rover_rtc::signal::post::{CHANNEL, FromHub, ToHub};
-use rover_rtc::signal::{Exchange, HttpServer, Reply};
+use rover_rtc::signal::description::{Description, Kind, Rover, VERSION};
+use rover_rtc::signal::hub_messages::{CHANNEL, FromHub, ToHub};
+use rover_rtc::signal::signed::{Content, SignalMessage, SignedMessage};
 use rover_rtc::util::{clock, random};
 use tokio::sync::mpsc;
 
@@ -136,19 +136,19 @@ impl Hub {
         match asked {
             ToHub::Relay { to, call } => self.connect(from, &to, &call),
             ToHub::End { .. } => {}
-            ToHub::Send { to, call, offer, letter } => {
+            ToHub::Send { to, call, offer, signal } => {
                 if !self.guests.iter().any(|g| g.name == to) {
                     return self.tell(from, &FromHub::Absent { name: to, call });
                 }
                 if offer {
                     self.connect(from, &to, &call);
                 }
-                let posted = Posted { from: from.to_owned(), to, call, letter: *letter };
-                self.seen.lock().unwrap().letters.push(posted.clone());
+                let posted = Posted { from: from.to_owned(), to, call, signal: *signal };
+                self.seen.lock().unwrap().signals.push(posted.clone());
                 let acts = self.rule.lock().unwrap()(&posted);
                 for act in acts {
                     match act {
-                        Act::Deliver(to, letter) => self.deliver(&to, letter),
+                        Act::Deliver(to, signal) => self.deliver(&to, signal),
                         Act::Answer(key) => self.impersonate(now, &posted, &key),
                     }
                 }
@@ -171,8 +171,8 @@ impl Hub {
 
     /// Takes the place of who was called.
     fn impersonate(&mut self, now: Instant, posted: &Posted, key: &Identity) {
-        let (letter, _) = posted.letter.open().unwrap();
-        let Content::Offer { sdp, .. } = letter.content else { return };
+        let (signal, _) = posted.signal.verify().unwrap();
+        let Content::Offer { sdp, .. } = signal.content else { return };
         let mut link = Link::new(OutboxConfig::default(), 16);
         link.open(now, ChannelConfig::new("test"));
         let transport = self.transport(now, Some(key));
@@ -180,14 +180,14 @@ impl Hub {
         let name = IMPOSTOR.to_owned();
         let guest = Guest { name, session: String::new(), link, impostor: true };
         self.guests.push(guest);
-        let answer = Letter {
+        let answer = SignalMessage {
             from: posted.to.clone(),
             to: posted.from.clone(),
             call: posted.call.clone(),
-            number: letter.number + 1,
+            number: signal.number + 1,
             content: Content::Answer { sdp: answer },
         };
-        self.deliver(&posted.from, answer.seal(key));
+        self.deliver(&posted.from, answer.sign(key));
     }
 
     fn transport(&mut self, now: Instant, key: Option<&Identity>) -> Transport {
@@ -242,13 +242,13 @@ impl Hub {
 
     fn send(&mut self, to: &str, datagram: &[u8]) {
         let guest = self.guests.iter().find(|g| g.name == to);
-        if let Some(path) = guest.and_then(|g| g.link.carrying()) {
+        if let Some(path) = guest.and_then(|g| g.link.selected()) {
             self.sockets.send(path.local(), path.remote(), datagram);
         }
     }
 
-    fn deliver(&self, to: &str, letter: Sealed) {
-        self.tell(to, &FromHub::Deliver { letter: Box::new(letter) });
+    fn deliver(&self, to: &str, signal: SignedMessage) {
+        self.tell(to, &FromHub::Deliver { signal: Box::new(signal) });
     }
 
     fn tell(&self, to: &str, text: &FromHub) {

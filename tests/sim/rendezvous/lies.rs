@@ -5,21 +5,21 @@ use std::rc::Rc;
 
 use rover_rtc::DialError;
 use rover_rtc::identity::{Fingerprint, Identity};
-use rover_rtc::signal::letter::{Content, Letter, Sealed};
-use rover_rtc::signal::post::FromHub;
+use rover_rtc::signal::hub_messages::FromHub;
+use rover_rtc::signal::signed::{Content, SignalMessage, SignedMessage};
 
+use crate::network::{A, B, C, Network, Note};
 use crate::pair::{MS, SECOND};
-use crate::town::{A, B, C, Note, Town};
 
-type Change = Box<dyn Fn(&Letter, Sealed) -> Vec<(usize, Sealed)>>;
+type Change = Box<dyn Fn(&SignalMessage, SignedMessage) -> Vec<(usize, SignedMessage)>>;
 
-/// Makes the hub pass on letters as `change` says.
-fn lie(town: &mut Town, change: Change) {
-    town.hub.lie = Some(Box::new(move |to, text| match text {
-        FromHub::Deliver { letter } => {
-            let (opened, _) = letter.open().unwrap();
-            let letters = change(&opened, *letter).into_iter();
-            let post = letters.map(|(to, l)| (to, FromHub::Deliver { letter: Box::new(l) }));
+/// Makes the hub pass on signal messages as `change` says.
+fn lie(network: &mut Network, change: Change) {
+    network.hub.lie = Some(Box::new(move |to, text| match text {
+        FromHub::Deliver { signal } => {
+            let (opened, _) = signal.verify().unwrap();
+            let signals = change(&opened, *signal).into_iter();
+            let post = signals.map(|(to, l)| (to, FromHub::Deliver { signal: Box::new(l) }));
             let aside = usize::MAX;
             post.map(|(t, p)| (if t == aside { to } else { t }, p)).collect()
         }
@@ -30,18 +30,18 @@ fn lie(town: &mut Town, change: Change) {
 /// To whom the hub was about to deliver it.
 const SAME: usize = usize::MAX;
 
-fn with_fingerprint(letter: &Letter, of: Fingerprint) -> Letter {
-    let mut letter = letter.clone();
-    if let Content::Offer { sdp, .. } | Content::Answer { sdp } = &mut letter.content {
+fn with_fingerprint(signal: &SignalMessage, of: Fingerprint) -> SignalMessage {
+    let mut signal = signal.clone();
+    if let Content::Offer { sdp, .. } | Content::Answer { sdp } = &mut signal.content {
         let start = sdp.find("a=fingerprint:").unwrap();
         let end = start + sdp[start..].find('\r').unwrap();
         sdp.replace_range(start..end, &format!("a=fingerprint:sha-256 {of}"));
     }
-    letter
+    signal
 }
 
-fn is(letter: &Letter, what: &str) -> bool {
-    match letter.content {
+fn is(signal: &SignalMessage, what: &str) -> bool {
+    match signal.content {
         Content::Offer { .. } => what == "offer",
         Content::Answer { .. } => what == "answer",
         _ => false,
@@ -49,87 +49,87 @@ fn is(letter: &Letter, what: &str) -> bool {
 }
 
 /// All that a peer was told about what went wrong.
-fn told(town: &Town, who: usize) -> String {
-    let notes = town.people[who].notes.iter().filter_map(|(_, _, note)| match note {
+fn told(network: &Network, who: usize) -> String {
+    let notes = network.nodes[who].notes.iter().filter_map(|(_, _, note)| match note {
         Note::Trouble(why) => Some(why.clone()),
         Note::Ended(why) => Some(why.to_string()),
         _ => None,
     });
-    notes.chain(town.people[who].refusals.clone()).collect::<Vec<_>>().join("\n")
+    notes.chain(network.nodes[who].refusals.clone()).collect::<Vec<_>>().join("\n")
 }
 
 /// A dials B through a hub that lies; nobody ever has a link.
-fn dial_in_vain(change: Change) -> Town {
-    let mut town = Town::new(7, 3);
-    lie(&mut town, change);
-    town.people[A].ties.dial(town.now, "b", 20 * SECOND).unwrap();
-    town.talk(A, B, 100 * MS);
-    town.run_for(60 * SECOND);
-    for person in &town.people {
-        assert!(person.got.is_empty());
-        assert!(person.notes.iter().all(|(_, _, n)| !matches!(n, Note::Up | Note::Called)));
-        assert_eq!(person.ties.relay_channels(), 0);
+fn dial_in_vain(change: Change) -> Network {
+    let mut network = Network::new(7, 3);
+    lie(&mut network, change);
+    network.nodes[A].peers.dial(network.now, "b", 20 * SECOND).unwrap();
+    network.talk(A, B, 100 * MS);
+    network.run_for(60 * SECOND);
+    for node in &network.nodes {
+        assert!(node.got.is_empty());
+        assert!(node.notes.iter().all(|(_, _, n)| !matches!(n, Note::Up | Note::Called)));
+        assert_eq!(node.peers.relay_channels(), 0);
     }
-    assert!(town.people.iter_mut().all(|p| p.ties.ties().count() == 0));
-    assert!(town.people[A].ended("b").is_some());
-    town
+    assert!(network.nodes.iter_mut().all(|p| p.peers.peers().count() == 0));
+    assert!(network.nodes[A].ended("b").is_some());
+    network
 }
 
 #[test]
-fn a_changed_letter_is_found_out() {
+fn a_changed_signal_is_found_out() {
     for what in ["offer", "answer"] {
         let mallory = Identity::fresh().unwrap();
-        let town = dial_in_vain(Box::new(move |letter, sealed| {
-            if !is(letter, what) {
-                return vec![(SAME, sealed)];
+        let network = dial_in_vain(Box::new(move |signal, signed| {
+            if !is(signal, what) {
+                return vec![(SAME, signed)];
             }
-            let changed = with_fingerprint(letter, mallory.fingerprint());
+            let changed = with_fingerprint(signal, mallory.fingerprint());
             let text = serde_json::to_string(&changed).unwrap();
-            vec![(SAME, Sealed { text, ..sealed })]
+            vec![(SAME, SignedMessage { text, ..signed })]
         }));
         let who = if what == "offer" { B } else { A };
-        assert!(told(&town, who).contains("changed on its way"), "{}", told(&town, who));
+        assert!(told(&network, who).contains("changed on its way"), "{}", told(&network, who));
     }
 }
 
 #[test]
-fn a_letter_that_the_hub_has_signed_is_found_out() {
+fn a_signal_that_the_hub_has_signed_is_found_out() {
     for (what, swap) in [("offer", false), ("answer", false), ("offer", true), ("answer", true)] {
         let mallory = Identity::fresh().unwrap();
-        let town = Rc::new(RefCell::new(Vec::new()));
-        let seen = Rc::clone(&town);
+        let network = Rc::new(RefCell::new(Vec::new()));
+        let seen = Rc::clone(&network);
         // Who has met nobody trusts the first key; but the description must name the same.
-        let town = dial_in_vain(Box::new(move |letter, sealed| {
-            seen.borrow_mut().push(letter.clone());
-            if !is(letter, what) {
-                return vec![(SAME, sealed)];
+        let network = dial_in_vain(Box::new(move |signal, signed| {
+            seen.borrow_mut().push(signal.clone());
+            if !is(signal, what) {
+                return vec![(SAME, signed)];
             }
-            let of = if swap { mallory.fingerprint() } else { fingerprint(letter) };
-            let forged = with_fingerprint(letter, of).seal(&mallory);
+            let of = if swap { mallory.fingerprint() } else { fingerprint(signal) };
+            let forged = with_fingerprint(signal, of).sign(&mallory);
             vec![(SAME, forged)]
         }));
         let who = if what == "offer" { B } else { A };
         let expected = if swap { "" } else { "another certificate than the one that signed" };
-        assert!(told(&town, who).contains(expected), "{what} {swap}: {}", told(&town, who));
+        assert!(told(&network, who).contains(expected), "{what} {swap}: {}", told(&network, who));
     }
 }
 
-fn fingerprint(letter: &Letter) -> Fingerprint {
-    match &letter.content {
+fn fingerprint(signal: &SignalMessage) -> Fingerprint {
+    match &signal.content {
         Content::Offer { sdp, .. } | Content::Answer { sdp } => Fingerprint::in_sdp(sdp).unwrap(),
         _ => unreachable!(),
     }
 }
 
 #[test]
-fn a_letter_for_another_peer_is_not_taken() {
-    let town = dial_in_vain(Box::new(|letter, sealed| match is(letter, "offer") {
-        true => vec![(C, sealed)],
-        false => vec![(SAME, sealed)],
+fn a_signal_for_another_peer_is_not_taken() {
+    let network = dial_in_vain(Box::new(|signal, signed| match is(signal, "offer") {
+        true => vec![(C, signed)],
+        false => vec![(SAME, signed)],
     }));
-    assert!(told(&town, C).contains("mixes up its peers"), "{}", told(&town, C));
-    assert!(matches!(town.people[A].ended("b"), Some(DialError::Distrusted(_))));
-    assert!(told(&town, A).contains("mixes up its peers"), "{}", told(&town, A));
+    assert!(told(&network, C).contains("mixes up its peers"), "{}", told(&network, C));
+    assert!(matches!(network.nodes[A].ended("b"), Some(DialError::Distrusted(_))));
+    assert!(told(&network, A).contains("mixes up its peers"), "{}", told(&network, A));
 }
 
 /// C answers what A asked B, with its own true key.
@@ -137,74 +137,74 @@ fn a_letter_for_another_peer_is_not_taken() {
 fn the_answer_of_a_third_is_not_taken() {
     for own_name in [true, false] {
         let mallory = Identity::fresh().unwrap();
-        let town = dial_in_vain(Box::new(move |letter, sealed| {
-            if !is(letter, "answer") {
-                return vec![(SAME, sealed)];
+        let network = dial_in_vain(Box::new(move |signal, signed| {
+            if !is(signal, "answer") {
+                return vec![(SAME, signed)];
             }
-            let mut forged = with_fingerprint(letter, mallory.fingerprint());
+            let mut forged = with_fingerprint(signal, mallory.fingerprint());
             if own_name {
                 forged.from = "c".to_owned();
             }
-            vec![(SAME, forged.seal(&mallory))]
+            vec![(SAME, forged.sign(&mallory))]
         }));
         if own_name {
-            assert!(matches!(town.people[A].ended("b"), Some(DialError::Distrusted(_))));
-            assert!(told(&town, A).contains("c answered a call to b"), "{}", told(&town, A));
+            assert!(matches!(network.nodes[A].ended("b"), Some(DialError::Distrusted(_))));
+            assert!(told(&network, A).contains("c answered a call to b"), "{}", told(&network, A));
         }
     }
 }
 
-/// Every letter comes again and again, in calls that are over too.
+/// Every signal message comes again and again, in calls that are over too.
 #[test]
-fn repeated_letters_change_nothing() {
-    let mut town = Town::new(3, 3);
-    let letters = Rc::new(RefCell::new(Vec::<(usize, FromHub)>::new()));
-    let kept = Rc::clone(&letters);
-    town.hub.lie = Some(Box::new(move |to, text| {
+fn repeated_signals_change_nothing() {
+    let mut network = Network::new(3, 3);
+    let signals = Rc::new(RefCell::new(Vec::<(usize, FromHub)>::new()));
+    let kept = Rc::clone(&signals);
+    network.hub.lie = Some(Box::new(move |to, text| {
         kept.borrow_mut().push((to, text.clone()));
         vec![(to, text.clone()), (to, text)]
     }));
-    town.dial(A, B);
-    assert!(town.run(SECOND, |t| t.is_open(A, B)));
-    town.talk(A, B, 20 * MS);
+    network.dial(A, B);
+    assert!(network.run(SECOND, |t| t.is_open(A, B)));
+    network.talk(A, B, 20 * MS);
     // The link ends, and is made anew.
-    town.run_for(SECOND);
-    let id = town.people[A].id("b").unwrap();
-    town.people[A].ties.say_bye(town.now, id);
-    town.run_for(100 * MS);
-    let id = town.people[A].id("b");
-    id.into_iter().for_each(|id| town.people[A].ties.hang_up(town.now, id));
-    town.settle(SECOND);
-    assert!(town.people.iter_mut().all(|p| p.ties.ties().count() == 0));
-    let old = letters.borrow().clone();
+    network.run_for(SECOND);
+    let id = network.nodes[A].id("b").unwrap();
+    network.nodes[A].peers.say_bye(network.now, id);
+    network.run_for(100 * MS);
+    let id = network.nodes[A].id("b");
+    id.into_iter().for_each(|id| network.nodes[A].peers.hang_up(network.now, id));
+    network.settle(SECOND);
+    assert!(network.nodes.iter_mut().all(|p| p.peers.peers().count() == 0));
+    let old = signals.borrow().clone();
     let old = old.into_iter().filter(|(_, t)| matches!(t, FromHub::Deliver { .. }));
     let old: Vec<_> = old.collect();
-    town.hub.lie = None;
+    network.hub.lie = None;
     for (to, text) in &old {
-        town.hub.tell(town.now, *to, text.clone());
+        network.hub.tell(network.now, *to, text.clone());
     }
-    town.run_for(20 * SECOND);
-    assert!(town.people.iter_mut().all(|p| p.ties.ties().count() == 0), "an old call rings");
+    network.run_for(20 * SECOND);
+    assert!(network.nodes.iter_mut().all(|p| p.peers.peers().count() == 0), "an old call rings");
     assert!(
-        told(&town, B).contains("again") || told(&town, B).contains("old"),
+        told(&network, B).contains("again") || told(&network, B).contains("old"),
         "{}",
-        told(&town, B)
+        told(&network, B)
     );
-    town.dial(B, A);
-    assert!(town.run(SECOND, |t| t.is_open(A, B)));
-    town.people.iter_mut().for_each(|p| {
+    network.dial(B, A);
+    assert!(network.run(SECOND, |t| t.is_open(A, B)));
+    network.nodes.iter_mut().for_each(|p| {
         p.got.clear();
         p.streams.clear();
     });
-    town.talk(A, B, 20 * MS);
+    network.talk(A, B, 20 * MS);
     for _ in 0..5 {
         for (to, text) in &old {
-            town.hub.tell(town.now, *to, text.clone());
+            network.hub.tell(network.now, *to, text.clone());
         }
-        town.run_for(SECOND);
+        network.run_for(SECOND);
     }
-    assert!(town.is_open(A, B));
-    town.reports().iter().for_each(|r| {
+    assert!(network.is_open(A, B));
+    network.reports().iter().for_each(|r| {
         r.assert_whole();
     });
 }
@@ -213,36 +213,36 @@ fn repeated_letters_change_nothing() {
 #[test]
 fn mixed_up_relay_numbers_do_no_harm() {
     for seed in 0..2 {
-        let mut town = Town::new(seed, 3);
+        let mut network = Network::new(seed, 3);
         for (one, two) in [(A, B), (B, C), (C, A)] {
-            town.dial(one, two);
-            town.talk(one, two, 20 * MS);
+            network.dial(one, two);
+            network.talk(one, two, 20 * MS);
         }
-        town.run_for(3 * SECOND);
+        network.run_for(3 * SECOND);
         let direct = [(A, B), (B, C), (C, A)];
-        assert!(direct.iter().all(|(one, two)| town.is_open(*one, *two)));
+        assert!(direct.iter().all(|(one, two)| network.is_open(*one, *two)));
         // The relays are all that is left, and lead astray for a while.
-        town.net.change_all(|e| e.cut = true);
-        town.run_for(2 * SECOND);
+        network.net.change_all(|e| e.cut = true);
+        network.run_for(2 * SECOND);
         for _ in 0..4 {
-            town.hub.mix_up_channels();
-            town.run_for(700 * MS);
+            network.hub.mix_up_channels();
+            network.run_for(700 * MS);
         }
         let numbers: Vec<_> = direct.iter().map(|_| 0x4000u16).collect();
         for (who, number) in numbers.into_iter().enumerate() {
-            for person in 0..3 {
+            for node in 0..3 {
                 let call = format!("{who:032x}");
-                town.hub.tell(town.now, person, FromHub::Channel { call, number });
+                network.hub.tell(network.now, node, FromHub::Channel { call, number });
             }
         }
-        town.run_for(SECOND);
-        town.net.change_all(|e| e.cut = false);
-        town.run_for(20 * SECOND);
-        assert!(direct.iter().all(|(one, two)| town.is_open(*one, *two)), "seed {seed}");
-        town.settle(3 * SECOND);
+        network.run_for(SECOND);
+        network.net.change_all(|e| e.cut = false);
+        network.run_for(20 * SECOND);
+        assert!(direct.iter().all(|(one, two)| network.is_open(*one, *two)), "seed {seed}");
+        network.settle(3 * SECOND);
         for (one, two) in direct {
             for (from, to) in [(one, two), (two, one)] {
-                let report = town.check(from, to);
+                let report = network.check(from, to);
                 assert_eq!((report.duplicated, report.reordered), (0, 0), "{report:?}");
                 assert_eq!(report.lost, 0, "{report:?}");
             }
@@ -250,32 +250,32 @@ fn mixed_up_relay_numbers_do_no_harm() {
     }
 }
 
-/// Thousands of letters by keys that nobody knows, and channels of calls that nobody made.
+/// Thousands of signal messages by keys that nobody knows, and channels of calls that nobody made.
 #[test]
 fn a_flood_leaves_no_trace() {
-    let mut town = Town::talking(5);
+    let mut network = Network::talking(5);
     for n in 0..3000u32 {
         let mallory = if n % 100 == 0 { Some(Identity::fresh().unwrap()) } else { None };
         let call = format!("{n:032x}");
-        town.hub.tell(town.now, A, FromHub::Channel { call: call.clone(), number: n as u16 });
+        network.hub.tell(network.now, A, FromHub::Channel { call: call.clone(), number: n as u16 });
         let from = if n % 200 == 0 { "b".to_owned() } else { format!("m{n}") };
         let sdp = "v=0\r\n".to_owned();
         let content = Content::Answer { sdp };
-        let letter = Letter { from, to: "a".into(), call, number: u64::from(n), content };
-        let mut sealed = letter.seal(mallory.as_ref().unwrap_or(&town.people[B].identity));
+        let signal = SignalMessage { from, to: "a".into(), call, number: u64::from(n), content };
+        let mut signed = signal.sign(mallory.as_ref().unwrap_or(&network.nodes[B].identity));
         if mallory.is_none() {
-            sealed.text = sealed.text.replace("v=0", "v=1");
+            signed.text = signed.text.replace("v=0", "v=1");
         }
-        town.hub.tell(town.now, A, FromHub::Deliver { letter: Box::new(sealed) });
+        network.hub.tell(network.now, A, FromHub::Deliver { signal: Box::new(signed) });
         if n % 10 == 0 {
-            town.run_for(MS);
+            network.run_for(MS);
         }
     }
-    town.run_for(15 * SECOND);
-    assert!(town.people[A].ties.relay_channels() <= 1);
-    assert_eq!(town.people[A].ties.ties().count(), 1);
-    assert!(town.is_open(A, B));
-    town.reports().iter().for_each(|r| {
+    network.run_for(15 * SECOND);
+    assert!(network.nodes[A].peers.relay_channels() <= 1);
+    assert_eq!(network.nodes[A].peers.peers().count(), 1);
+    assert!(network.is_open(A, B));
+    network.reports().iter().for_each(|r| {
         r.assert_whole();
     });
 }
@@ -283,39 +283,39 @@ fn a_flood_leaves_no_trace() {
 /// Strangers who exist and call take no more links than there are, and only for a while.
 #[test]
 fn calls_that_come_to_nothing_are_forgotten() {
-    let mut town = Town::talking(6);
+    let mut network = Network::talking(6);
     let offer = Rc::new(RefCell::new(None));
     let kept = Rc::clone(&offer);
     lie(
-        &mut town,
-        Box::new(move |letter, sealed| {
-            if is(letter, "offer") {
-                *kept.borrow_mut() = Some(letter.clone());
+        &mut network,
+        Box::new(move |signal, signed| {
+            if is(signal, "offer") {
+                *kept.borrow_mut() = Some(signal.clone());
             }
-            vec![(SAME, sealed)]
+            vec![(SAME, signed)]
         }),
     );
-    town.people[B].ties.dial(town.now, "d", SECOND).unwrap_or_else(|e| panic!("{e}"));
-    let id = town.people[B].id("a").unwrap();
-    town.people[B].ties.hang_up(town.now, id);
-    town.dial(B, A);
-    town.run_for(2 * SECOND);
+    network.nodes[B].peers.dial(network.now, "d", SECOND).unwrap_or_else(|e| panic!("{e}"));
+    let id = network.nodes[B].id("a").unwrap();
+    network.nodes[B].peers.hang_up(network.now, id);
+    network.dial(B, A);
+    network.run_for(2 * SECOND);
     let template = offer.borrow().clone().expect("B has called again");
-    town.hub.lie = None;
+    network.hub.lie = None;
     for n in 0..50u32 {
         let mallory = Identity::fresh().unwrap();
-        let mut letter = with_fingerprint(&template, mallory.fingerprint());
+        let mut signal = with_fingerprint(&template, mallory.fingerprint());
         // The first one says that it is A itself.
-        letter.from = if n == 0 { "a".to_owned() } else { format!("m{n}") };
-        letter.call = format!("{n:032x}");
-        let letter = Box::new(letter.seal(&mallory));
-        town.hub.tell(town.now, A, FromHub::Deliver { letter });
+        signal.from = if n == 0 { "a".to_owned() } else { format!("m{n}") };
+        signal.call = format!("{n:032x}");
+        let signal = Box::new(signal.sign(&mallory));
+        network.hub.tell(network.now, A, FromHub::Deliver { signal });
     }
-    town.run_for(SECOND);
-    assert!(town.people[A].ties.ties().count() <= 8);
-    assert!(town.people[A].id("a").is_none(), "a link with oneself");
-    town.run_for(30 * SECOND);
-    assert_eq!(town.people[A].ties.ties().count(), 1);
-    assert!(town.is_open(A, B));
-    assert_eq!(town.people[A].count("m1", &|n| *n == Note::Called), 0);
+    network.run_for(SECOND);
+    assert!(network.nodes[A].peers.peers().count() <= 8);
+    assert!(network.nodes[A].id("a").is_none(), "a link with oneself");
+    network.run_for(30 * SECOND);
+    assert_eq!(network.nodes[A].peers.peers().count(), 1);
+    assert!(network.is_open(A, B));
+    assert_eq!(network.nodes[A].count("m1", &|n| *n == Note::Called), 0);
 }

@@ -1,9 +1,9 @@
-//! Links between named peers: calls, glare, trickled candidates, ladders, hubs that die or lie.
+//! Links between named peers: calls, glare, trickled candidates, escalations, hubs that die or lie.
 
 mod again;
 mod calls;
+mod escalation;
 mod glare;
-mod ladder;
 mod lies;
 mod moves;
 mod relay;

@@ -4,23 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::net::Edge;
+use crate::network::{A, B, Network, Note};
 use crate::pair::{MS, Report, SECOND};
-use crate::town::{A, B, Note, Town};
 
 /// One side loses all its addresses and gets a new one a second later; the gap counts from there.
-fn move_house(town: &mut Town, who: usize) -> Duration {
-    town.lose_addresses(who);
-    town.run_for(SECOND);
-    let seen: Vec<_> = [(A, "b"), (B, "a")].map(|(p, n)| town.people[p].got[n].len()).into();
-    town.add_address(who);
-    town.people[who].follow(town.now);
-    let start = town.now;
-    let flows = |t: &mut Town| {
-        let got = [(A, "b"), (B, "a")].map(|(p, n)| t.people[p].got[n].len());
+fn move_house(network: &mut Network, who: usize) -> Duration {
+    network.lose_addresses(who);
+    network.run_for(SECOND);
+    let seen: Vec<_> = [(A, "b"), (B, "a")].map(|(p, n)| network.nodes[p].got[n].len()).into();
+    network.add_address(who);
+    network.nodes[who].follow(network.now);
+    let start = network.now;
+    let flows = |t: &mut Network| {
+        let got = [(A, "b"), (B, "a")].map(|(p, n)| t.nodes[p].got[n].len());
         got[0] > seen[0] && got[1] > seen[1]
     };
-    assert!(town.run(30 * SECOND, flows), "nothing flows, seed {}", town.seed);
-    town.now - start
+    assert!(network.run(30 * SECOND, flows), "nothing flows, seed {}", network.seed);
+    network.now - start
 }
 
 #[test]
@@ -28,20 +28,20 @@ fn all_addresses_change() {
     let mut times = Vec::new();
     for seed in 0..6u64 {
         for (hub_lives, delay) in [(true, 1), (true, 50), (false, 1), (false, 50)] {
-            let mut town = Town::direct(seed);
+            let mut network = Network::direct(seed);
             let edge = Edge { delay: delay * MS, ..Edge::default() };
-            town.net.change_all(|e| *e = edge.clone());
-            town.edge = Some(edge);
-            town.run_for(MS * (3000 + 37 * seed as u32));
+            network.net.change_all(|e| *e = edge.clone());
+            network.edge = Some(edge);
+            network.run_for(MS * (3000 + 37 * seed as u32));
             if !hub_lives {
-                town.kill_hub();
-                town.run_for(SECOND);
+                network.kill_hub();
+                network.run_for(SECOND);
             }
-            let took = move_house(&mut town, if seed % 2 == 0 { A } else { B });
+            let took = move_house(&mut network, if seed % 2 == 0 { A } else { B });
             assert!(took <= 500 * MS, "{took:?}, hub {hub_lives}, {delay} ms, seed {seed}");
             times.push((took, hub_lives, delay));
-            town.run_for(2 * SECOND);
-            for report in town.reports() {
+            network.run_for(2 * SECOND);
+            for report in network.reports() {
                 report.assert_whole();
             }
         }
@@ -55,15 +55,15 @@ fn all_addresses_change() {
 fn both_move_at_once() {
     let mut times = Vec::new();
     for seed in 0..10u64 {
-        let mut town = Town::direct(seed);
-        town.run_for(MS * (500 + 37 * seed as u32));
-        town.lose_addresses(B);
-        let apart = town.random.time(500 * MS);
-        town.run_for(apart);
-        let took = move_house_after(&mut town);
+        let mut network = Network::direct(seed);
+        network.run_for(MS * (500 + 37 * seed as u32));
+        network.lose_addresses(B);
+        let apart = network.random.time(500 * MS);
+        network.run_for(apart);
+        let took = move_house_after(&mut network);
         times.push(took);
-        town.run_for(2 * SECOND);
-        for report in town.reports() {
+        network.run_for(2 * SECOND);
+        for report in network.reports() {
             report.assert_whole();
         }
     }
@@ -72,45 +72,45 @@ fn both_move_at_once() {
     assert!(times.last().unwrap() <= &(500 * MS));
 }
 
-fn move_house_after(town: &mut Town) -> Duration {
-    town.lose_addresses(A);
-    town.run_for(SECOND);
-    town.add_address(B);
-    town.people[B].follow(town.now);
-    town.add_address(A);
-    town.people[A].follow(town.now);
-    let start = town.now;
-    assert!(town.run(30 * SECOND, |t| t.is_open(A, B)), "seed {}", town.seed);
-    town.now - start
+fn move_house_after(network: &mut Network) -> Duration {
+    network.lose_addresses(A);
+    network.run_for(SECOND);
+    network.add_address(B);
+    network.nodes[B].follow(network.now);
+    network.add_address(A);
+    network.nodes[A].follow(network.now);
+    let start = network.now;
+    assert!(network.run(30 * SECOND, |t| t.is_open(A, B)), "seed {}", network.seed);
+    network.now - start
 }
 
 /// An interface comes or goes while a relay carries, again and again.
 #[test]
 fn interfaces_come_and_go() {
     for seed in 0..4u64 {
-        let mut town = Town::talking(seed);
+        let mut network = Network::talking(seed);
         for turn in 0..20 {
-            let who = (town.random.chance() * 2.0) as usize;
-            if town.people[who].ips.len() > 1 {
-                let gone = town.people[who].ips.remove(0);
-                town.net.edges.retain(|(a, b), _| *a != gone && *b != gone);
+            let who = (network.random.chance() * 2.0) as usize;
+            if network.nodes[who].ips.len() > 1 {
+                let gone = network.nodes[who].ips.remove(0);
+                network.net.edges.retain(|(a, b), _| *a != gone && *b != gone);
             } else {
-                town.add_address(who);
+                network.add_address(who);
             }
-            town.people[who].follow(town.now);
-            let pause = town.random.time(if turn % 3 == 0 { 100 * MS } else { 2 * SECOND });
-            town.run_for(pause);
+            network.nodes[who].follow(network.now);
+            let pause = network.random.time(if turn % 3 == 0 { 100 * MS } else { 2 * SECOND });
+            network.run_for(pause);
         }
-        town.run_for(3 * SECOND);
-        assert!(town.is_open(A, B), "seed {seed}");
-        for report in town.reports() {
+        network.run_for(3 * SECOND);
+        assert!(network.is_open(A, B), "seed {seed}");
+        for report in network.reports() {
             report.assert_whole().assert_gap(500 * MS);
         }
-        for person in &mut town.people {
-            assert_eq!(person.sockets.len(), person.ips.len());
-            let mut tie = person.ties.ties();
-            let locals = tie.next().unwrap().link().transport().unwrap().locals().len();
-            assert_eq!(locals, person.ips.len() + 1, "its addresses and the hub");
+        for node in &mut network.nodes {
+            assert_eq!(node.sockets.len(), node.ips.len());
+            let mut peer = node.peers.peers();
+            let locals = peer.next().unwrap().link().transport().unwrap().locals().len();
+            assert_eq!(locals, node.ips.len() + 1, "its addresses and the hub");
         }
     }
 }
@@ -126,32 +126,32 @@ fn old_paths_come_back_while_a_new_transport_is_dialed() {
     let mut lost = Vec::new();
     let mut second = 0;
     for seed in 0..10u64 {
-        let mut town = Town::direct(seed);
-        town.talk(A, B, 20 * MS);
+        let mut network = Network::direct(seed);
+        network.talk(A, B, 20 * MS);
         let delay = 1 + (seed as u32 % 4) * 20;
-        town.net.change_all(|e| e.delay = delay * MS);
-        (town.hub.delay, town.hub.jitter) = (5 * MS, 50 * MS);
-        let old = [A, B].map(|p| town.people[p].sockets[0].port());
-        town.net.change_all(|e| e.cut = true);
+        network.net.change_all(|e| e.delay = delay * MS);
+        (network.hub.delay, network.hub.jitter) = (5 * MS, 50 * MS);
+        let old = [A, B].map(|p| network.nodes[p].sockets[0].port());
+        network.net.change_all(|e| e.cut = true);
         let dials =
-            |t: &mut Town| [(A, "b"), (B, "a")].iter().any(|(p, n)| t.people[*p].redials(n));
-        assert!(town.run(30 * SECOND, dials), "seed {seed}");
-        assert_eq!(old, [A, B].map(|p| town.people[p].sockets[0].port()));
-        let pause = town.random.time(400 * MS);
-        town.run_for(pause);
-        town.net.change_all(|e| e.cut = false);
-        assert!(town.run(5 * SECOND, |t| t.is_open(A, B)), "seed {seed}");
-        town.run_for(15 * SECOND);
-        assert!(town.is_open(A, B), "seed {seed}");
-        let ups = [(A, "b"), (B, "a")].map(|(p, n)| town.people[p].count(n, &|n| *n == Note::Up));
+            |t: &mut Network| [(A, "b"), (B, "a")].iter().any(|(p, n)| t.nodes[*p].redials(n));
+        assert!(network.run(30 * SECOND, dials), "seed {seed}");
+        assert_eq!(old, [A, B].map(|p| network.nodes[p].sockets[0].port()));
+        let pause = network.random.time(400 * MS);
+        network.run_for(pause);
+        network.net.change_all(|e| e.cut = false);
+        assert!(network.run(5 * SECOND, |t| t.is_open(A, B)), "seed {seed}");
+        network.run_for(15 * SECOND);
+        assert!(network.is_open(A, B), "seed {seed}");
+        let ups = [(A, "b"), (B, "a")].map(|(p, n)| network.nodes[p].count(n, &|n| *n == Note::Up));
         assert!(ups[0] == ups[1] && ups[0] <= 3, "{ups:?}, seed {seed}");
         second += usize::from(ups[0] > 1);
-        for report in town.reports() {
+        for report in network.reports() {
             assert_few_lost(&report, 12);
             lost.push(report.lost);
         }
         for (p, n) in [(A, "b"), (B, "a")] {
-            assert!(town.people[p].sockets.len() <= 2, "{n}");
+            assert!(network.nodes[p].sockets.len() <= 2, "{n}");
         }
     }
     lost.sort_unstable();
@@ -164,23 +164,23 @@ fn old_paths_come_back_while_a_new_transport_is_dialed() {
 fn a_call_comes_while_the_old_transport_works() {
     let mut lost = Vec::new();
     for seed in 0..10u64 {
-        let mut town = Town::talking(seed);
+        let mut network = Network::talking(seed);
         let (one, other) = if seed % 2 == 0 { (A, B) } else { (B, A) };
-        let (own, name) = (town.people[one].name.clone(), town.people[other].name.clone());
+        let (own, name) = (network.nodes[one].name.clone(), network.nodes[other].name.clone());
         // The good-bye gets lost.
-        town.net.change_all(|e| e.cut = true);
-        (town.hub.relays, town.hub.wired[other]) = (false, false);
-        let id = town.people[one].id(&name).unwrap();
-        town.people[one].ties.hang_up(town.now, id);
-        town.run_for(20 * MS);
-        town.net.change_all(|e| e.cut = false);
-        town.hub.wired[other] = true;
-        town.dial(one, other);
-        assert!(town.run(2 * SECOND, |t| t.is_open(A, B)), "seed {seed}");
-        town.run_for(3 * SECOND);
-        assert!(town.is_open(A, B));
-        assert_eq!(town.people[other].count(&own, &|n| *n == Note::Up), 2);
-        for report in town.reports() {
+        network.net.change_all(|e| e.cut = true);
+        (network.hub.relays, network.hub.wired[other]) = (false, false);
+        let id = network.nodes[one].id(&name).unwrap();
+        network.nodes[one].peers.hang_up(network.now, id);
+        network.run_for(20 * MS);
+        network.net.change_all(|e| e.cut = false);
+        network.hub.wired[other] = true;
+        network.dial(one, other);
+        assert!(network.run(2 * SECOND, |t| t.is_open(A, B)), "seed {seed}");
+        network.run_for(3 * SECOND);
+        assert!(network.is_open(A, B));
+        assert_eq!(network.nodes[other].count(&own, &|n| *n == Note::Up), 2);
+        for report in network.reports() {
             assert_few_lost(&report, 30);
             lost.push(report.lost);
         }
@@ -192,17 +192,17 @@ fn a_call_comes_while_the_old_transport_works() {
 #[test]
 fn a_new_process_at_a_new_address() {
     for seed in 0..10u64 {
-        let mut town = Town::direct(seed);
-        town.kill(B);
-        town.lose_addresses(B);
-        town.run_for(SECOND);
-        town.add_address(B);
-        let identity = Arc::clone(&town.people[B].identity);
-        town.revive(B, identity);
-        town.dial(B, A);
-        assert!(town.run(2 * SECOND, |t| t.is_open(A, B)), "seed {seed}");
-        town.run_for(SECOND);
-        for report in town.reports() {
+        let mut network = Network::direct(seed);
+        network.kill(B);
+        network.lose_addresses(B);
+        network.run_for(SECOND);
+        network.add_address(B);
+        let identity = Arc::clone(&network.nodes[B].identity);
+        network.revive(B, identity);
+        network.dial(B, A);
+        assert!(network.run(2 * SECOND, |t| t.is_open(A, B)), "seed {seed}");
+        network.run_for(SECOND);
+        for report in network.reports() {
             assert_few_lost(&report, 200);
         }
     }

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use rover_rtc::event::IceConnectionState;
+use rover_rtc::link::{ChannelStats, LinkStats};
+use rover_rtc::path::PathStats;
 use rover_rtc::peer::Events;
-use rover_rtc::stats::{ChannelStats, LinkStats, PathStats};
 use rover_rtc::util::{clock, random};
 use rover_rtc::{Channel, Event, Peer, PeerLink};
 use serde_json::{Value, json};
@@ -153,14 +154,14 @@ fn log_event(log: &mut Log, event: &Event) -> std::io::Result<()> {
 
 fn shown(stats: &LinkStats) -> Value {
     let bytes = |f: fn(&PathStats) -> u64| stats.paths.iter().map(f).sum::<u64>();
-    let carrying = stats.paths.iter().find(|p| p.carrying);
+    let selected = stats.paths.iter().find(|p| p.selected);
     json!({
         "bytes_sent": bytes(|p| p.bytes_sent),
         "bytes_received": bytes(|p| p.bytes_received),
-        "kind": carrying.map(|p| p.kind),
-        "rtt_ms": carrying.and_then(|p| p.rtt).map(|rtt| rtt.as_secs_f64() * 1e3),
+        "kind": selected.map(|p| p.kind),
+        "rtt_ms": selected.and_then(|p| p.rtt).map(|rtt| rtt.as_secs_f64() * 1e3),
         "probes": stats.stun.probes,
-        "copies": stats.stun.copies,
+        "copies": stats.stun.duplicates,
         "switches": stats.stun.switches,
         "warps": stats.warps,
         "channels": stats.channels.iter().map(channel_shown).collect::<Vec<_>>(),

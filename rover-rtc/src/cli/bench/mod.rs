@@ -79,8 +79,8 @@ pub(crate) struct RunOptions {
     /// in the shared directory
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// Bytes that may wait to be sent or acknowledged, in mode throughput, in KiB. A long link needs
-    /// more than its rate times its round trip
+    /// Bytes that may wait to be sent or acknowledged, in mode throughput, in KiB. A long link
+    /// needs more than its rate times its round trip
     #[arg(long, value_name = "KIB", default_value_t = 1024)]
     buffer: usize,
     /// Open the channel unordered; for a plain one only

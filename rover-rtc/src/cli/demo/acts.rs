@@ -142,11 +142,11 @@ impl Stage {
     ) -> Result<Report, WebrtcError> {
         self.raise(name, "the network that carries dies without a word");
         wait(2.0).await;
-        let network = self.rovers[0].carrying().await?;
+        let network = self.rovers[0].selected().await?;
         self.rovers[0].cut(network);
         self.say(format!("  {network} of rover-1 is cut"));
         wait(3.0).await;
-        let now = self.rovers[0].carrying().await?;
+        let now = self.rovers[0].selected().await?;
         self.say(format!("  rover-1 is carried by {now}; {network} is restored"));
         self.rovers[0].heal();
         wait(2.0).await;
@@ -203,7 +203,7 @@ impl Stage {
         self.hub.stop().await;
         tell(self.talk, self.begin, "  the hub is down");
         wait(1.0).await;
-        let network = self.rovers[0].carrying().await?;
+        let network = self.rovers[0].selected().await?;
         self.rovers[0].cut(network);
         tell(self.talk, self.begin, format!("  {network} of rover-1 is cut"));
         wait(2.0).await;

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rover_rtc::link::LinkStats;
 use rover_rtc::net::{FaultRule, Faults};
-use rover_rtc::stats::LinkStats;
 use rover_rtc::util::random;
 use rover_rtc::{
     Channel, ChannelConfig, Event, PathKind, Peer, PeerConfig, PeerLink, Redundancy, Server,
@@ -168,17 +168,17 @@ impl Rover {
     }
 
     /// The network that carries its messages now.
-    pub(super) async fn carrying(&self) -> Result<IpAddr, WebrtcError> {
+    pub(super) async fn selected(&self) -> Result<IpAddr, WebrtcError> {
         let stats = self.stats().await?;
-        let carrying = stats.paths.iter().find(|p| p.carrying);
-        Ok(carrying.map_or(NETWORKS[0], |p| p.local.ip()))
+        let selected = stats.paths.iter().find(|p| p.selected);
+        Ok(selected.map_or(NETWORKS[0], |p| p.local.ip()))
     }
 
     /// What its messages go through now.
     pub(super) async fn kind(&self) -> Result<PathKind, WebrtcError> {
         let stats = self.stats().await?;
-        let carrying = stats.paths.iter().find(|p| p.carrying);
-        Ok(carrying.map_or(PathKind::Hub, |p| p.kind))
+        let selected = stats.paths.iter().find(|p| p.selected);
+        Ok(selected.map_or(PathKind::Hub, |p| p.kind))
     }
 
     async fn stats(&self) -> Result<LinkStats, WebrtcError> {

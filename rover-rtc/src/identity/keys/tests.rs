@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use super::super::file::Scratch;
 use super::*;
+use crate::util::file::Scratch;
 
 #[test]
 fn fresh_ones_differ_and_hide_their_key() {

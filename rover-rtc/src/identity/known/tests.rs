@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use super::super::file::Scratch;
 use super::*;
+use crate::util::file::Scratch;
 
 fn key(of: &str) -> Fingerprint {
     Fingerprint::of(of.as_bytes())
@@ -31,7 +31,7 @@ fn a_name_stays_with_its_first_key() {
 }
 
 #[test]
-fn each_letter_is_taken_once() {
+fn each_signal_is_taken_once() {
     let mut known = KnownPeers::in_memory();
     assert_eq!(known.accept("a", key("a"), 5).unwrap(), Trust::FirstUse);
     for old in [5, 4, 0] {
@@ -120,7 +120,7 @@ fn a_disk_that_fails_loses_nothing_that_a_later_write_can_keep() {
     let error = known.accept("a", key("a"), 5).unwrap_err();
     assert!(matches!(error, TrustError::Store { .. }), "{error}");
     assert!(matches!(known.accept("a", key("a"), 5), Err(TrustError::Replayed { .. })));
-    super::super::file::create_dir(&dir.0).unwrap();
+    crate::util::file::create_dir(&dir.0).unwrap();
     known.bind("b", key("b")).unwrap();
     let known = KnownPeers::load(&dir.0).unwrap();
     assert_eq!((known.expected("a"), known.expected("b")), (Some(key("a")), Some(key("b"))));

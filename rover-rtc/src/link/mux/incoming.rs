@@ -8,10 +8,10 @@ use super::exchange::Exchange;
 use super::frame::{Data, Entry, Frame, Reader};
 use super::receiver::{Arrival, Receiver, When};
 use super::{Channel, ChannelConfig, ChannelId, LinkEvent, Mux, Record};
+use crate::link::ChannelCounters;
 use crate::link::channel::{Mode, Priority};
 use crate::link::message::Origin;
 use crate::link::{RESERVED, STATUS};
-use crate::stats::ChannelCounters;
 
 impl Mux {
     /// Takes a container of frames; true if there were messages, or parts of them, in it.

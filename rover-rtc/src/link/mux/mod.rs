@@ -34,8 +34,8 @@ pub use record::{Record, Saved, SavedOutgoing};
 use super::{
     ChannelConfig, ChannelId, LinkEvent, MAX_MESSAGE, Mode, Outbox, OutboxConfig, WhenFull,
 };
-use crate::error::SendError;
-use crate::stats::{ChannelCounters, ChannelStats};
+use crate::link::SendError;
+use crate::link::{ChannelCounters, ChannelStats};
 use crate::util::random;
 use crate::util::spare::add;
 use exchange::Exchange;

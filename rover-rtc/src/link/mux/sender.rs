@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use super::frame::{DATA_HEAD, DataWriter, Entry, Frame, PIECE, PieceRef};
 use super::receiver::{ACK_BYTES, ACK_PIECES};
+use crate::link::ChannelCounters;
 use crate::link::channel::Mode;
 use crate::link::message::Message;
 use crate::link::outbox::{Outbox, Queued};
-use crate::stats::ChannelCounters;
 
 /// The sending side of one channel.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(super) struct Sender {
     /// The number of the next new piece.
     next: u64,
     /// Messages that are kept, oldest first.
-    flight: VecDeque<Held>,
+    flight: VecDeque<InFlight>,
     /// The next piece to send on the transport of now, and where in `flight` it is.
     send: u64,
     at: usize,
@@ -39,7 +39,7 @@ pub(super) struct Sender {
 
 /// A message that is kept.
 #[derive(Debug)]
-struct Held {
+struct InFlight {
     first: u64,
     pieces: u64,
     /// Absent if there is none of these numbers.
@@ -50,7 +50,7 @@ struct Held {
     since: Instant,
 }
 
-impl Held {
+impl InFlight {
     fn last(&self) -> u64 {
         self.first + self.pieces - 1
     }
@@ -115,13 +115,19 @@ impl Sender {
 
     fn keep(&mut self, message: Message, since: Instant) {
         let (first, pieces) = (self.next, pieces(message.data.len()));
-        self.flight.push_back(Held { first, pieces, message: Some(message), lost: false, since });
+        self.flight.push_back(InFlight {
+            first,
+            pieces,
+            message: Some(message),
+            lost: false,
+            since,
+        });
         self.next += pieces;
     }
 
     /// Numbers that no message has.
     fn leave_out(&mut self, pieces: u64, lost: bool, since: Instant) {
-        self.flight.push_back(Held { first: self.next, pieces, message: None, lost, since });
+        self.flight.push_back(InFlight { first: self.next, pieces, message: None, lost, since });
         self.next += pieces;
     }
 
@@ -228,7 +234,7 @@ impl Sender {
         behind.is_some_and(|h| h.first < self.unstored)
     }
 
-    fn next_cost(&self, held: &Held) -> usize {
+    fn next_cost(&self, held: &InFlight) -> usize {
         let before = (self.send - held.first) as usize * PIECE;
         held.size().saturating_sub(before).min(PIECE) + PIECE_COST
     }

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::link::LinkStats;
+use crate::path::PathStats;
 use crate::path::{PathKind, PathState};
-use crate::stats::{LinkStats, PathStats};
 use crate::util::clock;
 
 /// A link as seen now; the one with the hub has no name.
@@ -58,7 +59,7 @@ impl Meter {
                     PathRow { stats: path, rates }
                 })
                 .collect();
-            paths.sort_by_key(|p| (!p.stats.carrying, p.stats.state != PathState::Alive));
+            paths.sort_by_key(|p| (!p.stats.selected, p.stats.state != PathState::Alive));
             Row { name, stats, paths }
         };
         links.into_iter().map(&mut row).collect()
@@ -114,7 +115,7 @@ impl Row {
                     "remote": path.remote.to_string(),
                     "kind": path.kind,
                     "state": format!("{:?}", path.state).to_lowercase(),
-                    "carrying": path.carrying,
+                    "carrying": path.selected,
                     "rtt_ms": millis(path.rtt),
                     "loss": path.loss,
                     "bytes_sent": path.bytes_sent,
@@ -143,15 +144,15 @@ impl Row {
                 })
             })
             .collect();
-        let carrying = self.paths.first().filter(|p| p.stats.carrying);
+        let selected = self.paths.first().filter(|p| p.stats.selected);
         let outage = stats.outage;
         json!({
             "time": clock::unix_nanos() as f64 / 1e9,
             "hub": self.name.is_none(),
             "name": self.name,
             "state": if outage.is_some() { "down".to_owned() } else { self.state() },
-            "rtt_ms": carrying.and_then(|p| millis(p.stats.rtt)),
-            "loss": carrying.map(|p| p.stats.loss),
+            "rtt_ms": selected.and_then(|p| millis(p.stats.rtt)),
+            "loss": selected.map(|p| p.stats.loss),
             "messages_sent": stats.messages_sent,
             "messages_received": stats.messages_received,
             "messages_queued": stats.messages_queued,
@@ -205,13 +206,13 @@ fn seconds(time: Duration) -> String {
 pub(super) mod tests {
     use super::*;
 
-    pub(in super::super) fn path(bytes: u64, carrying: bool) -> PathStats {
+    pub(in super::super) fn path(bytes: u64, selected: bool) -> PathStats {
         PathStats {
-            local: SocketAddr::from(([10, 0, 0, 1], if carrying { 1 } else { 2 })),
+            local: SocketAddr::from(([10, 0, 0, 1], if selected { 1 } else { 2 })),
             remote: SocketAddr::from(([10, 0, 0, 2], 3)),
-            kind: if carrying { PathKind::Direct } else { PathKind::Hub },
+            kind: if selected { PathKind::Direct } else { PathKind::Hub },
             state: PathState::Alive,
-            carrying,
+            selected,
             rtt: Some(Duration::from_micros(1250)),
             loss: 0.02,
             bytes_sent: bytes,
@@ -231,7 +232,7 @@ pub(super) mod tests {
         let first = meter.rows(now, links(1000, 5000));
         assert_eq!(first[0].paths[1].rates, (0.0, 0.0));
         let rows = meter.rows(now + Duration::from_secs(2), links(3000, 100));
-        assert!(rows[0].paths[0].stats.carrying);
+        assert!(rows[0].paths[0].stats.selected);
         assert_eq!(rows[0].paths[0].rates, (10_000.0, 5_000.0));
         assert_eq!(rows[0].paths[1].rates, (1_000.0, 500.0));
         // Its counter went back: it is another path.

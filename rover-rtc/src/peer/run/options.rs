@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::config::{PeerConfig, Token};
+use crate::config::PeerConfig;
 use crate::error::WebrtcError;
+use crate::http::Token;
+use crate::http::client::is_reachable;
 use crate::identity::valid_name;
 use crate::net::FaultRule;
 use crate::path::Redundancy;
-use crate::signal::client::is_reachable;
 use crate::turn::{IceServer, IceServerError};
 use crate::util::state_dir;
 
@@ -149,7 +150,7 @@ impl ConnectOptions {
         config.no_interfaces.clone_from(&self.no_interface);
         config.path.redundancy = self.redundancy;
         if self.loss > 0.0 {
-            for ip in crate::net::scan().map_err(crate::error::NetworkError::from)? {
+            for ip in crate::net::scan().map_err(crate::net::NetworkError::from)? {
                 config.faults.set(ip.addr, FaultRule::loss(self.loss / 100.0));
             }
         }

@@ -42,8 +42,8 @@ pub(super) fn table(rows: &[Row]) -> Vec<TableLine> {
         );
         lines.push(line(Style::Bold, text));
         lines.extend(row.paths.iter().filter(|p| is_shown(p)).map(|path| {
-            let style = if path.stats.carrying { Style::Plain } else { Style::Dim };
-            let mark = if path.stats.carrying { ">" } else { " " };
+            let style = if path.stats.selected { Style::Plain } else { Style::Dim };
+            let mark = if path.stats.selected { ">" } else { " " };
             let dead = path.stats.state == PathState::Dead;
             let rtt = if dead { "dead".to_owned() } else { path.rtt() };
             let (kind, loss) = (path.stats.kind.to_string(), path.loss());
@@ -56,7 +56,7 @@ pub(super) fn table(rows: &[Row]) -> Vec<TableLine> {
 
 /// A link in one line.
 pub(super) fn one_line(row: &Row) -> String {
-    let way = row.paths.first().filter(|p| p.stats.carrying).map(|path| {
+    let way = row.paths.first().filter(|p| p.stats.selected).map(|path| {
         let (kind, ends, rtt, loss) = (path.stats.kind, path.ends(), path.rtt(), path.loss());
         let (out, into) = (speed(path.rates.0), speed(path.rates.1));
         format!(", {kind} {ends}, RTT {rtt}, loss {loss}, out {out}, in {into}")
@@ -75,7 +75,7 @@ pub(super) fn one_line(row: &Row) -> String {
 
 /// Pairs of addresses that never worked say nothing, and are many.
 fn is_shown(path: &PathRow) -> bool {
-    path.stats.carrying || path.stats.state != PathState::Unproven
+    path.stats.selected || path.stats.state != PathState::Unproven
 }
 
 fn line(style: Style, text: String) -> TableLine {
@@ -113,8 +113,8 @@ mod tests {
     use super::super::meter::Meter;
     use super::super::meter::tests::link;
     use super::*;
+    use crate::link::LinkStats;
     use crate::path::SwitchCause;
-    use crate::stats::LinkStats;
     use crate::util::clock;
 
     fn rows() -> Vec<Row> {

@@ -26,7 +26,7 @@ fn numbers_are_unique_and_the_same_again() {
             assert!((FIRST..=LAST).contains(&numbers.ours));
             assert!(seen.insert((A, numbers.ours)) && seen.insert((other, numbers.theirs)));
             assert_eq!(relay.allocate(now, A, other, &call), Some(numbers));
-            let turned = Numbers { ours: numbers.theirs, theirs: numbers.ours };
+            let turned = ChannelNumbers { ours: numbers.theirs, theirs: numbers.ours };
             assert_eq!(relay.allocate(now, other, A, &call), Some(turned));
         }
     }

@@ -9,7 +9,7 @@ use rover_rtc::link::{ChannelId, Link, LinkEvent, Outbox, Transport};
 use rover_rtc::net::{Faults, RecvBatch, SocketSet, UdpSocket};
 use rover_rtc::path::{LocalAddress, PathConfig};
 use rover_rtc::session::SessionConfig;
-use rover_rtc::signal::message::{Description, Rover, VERSION};
+use rover_rtc::signal::description::{Description, Rover, VERSION};
 use rover_rtc::util::random;
 use rover_rtc::{ChannelConfig, Message, OutboxConfig};
 

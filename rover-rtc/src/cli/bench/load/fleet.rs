@@ -163,7 +163,8 @@ impl Fleet {
         }
     }
 
-    /// Waits until there is somebody to serve, or until then. The sockets are looked at in any case.
+    /// Waits until there is somebody to serve, or until then. The sockets are looked at in any
+    /// case.
     pub(super) async fn wait(&mut self, until: Instant) {
         let now = clock::now();
         let next = self.timers.peek().map_or(now + LONG, |Reverse((at, _))| *at);

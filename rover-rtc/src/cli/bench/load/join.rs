@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use rover_rtc::http::client::SignalClient;
 use rover_rtc::net::InterfaceFilter;
-use rover_rtc::signal::client::SignalClient;
 use rover_rtc::util::clock;
 use tokio::sync::mpsc;
 

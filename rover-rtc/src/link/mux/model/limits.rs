@@ -1,7 +1,7 @@
 //! The largest messages, the slowest readers, the most keys.
 
 use super::pair::Pair;
-use crate::error::SendError;
+use crate::link::SendError;
 use crate::link::{ChannelId, MAX_MESSAGE, Message, Mode};
 
 const DATA: ChannelId = ChannelId(0);

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::super::{Mux, Out, Record, Room};
 use super::check::{Fate, Lane};
 use super::journal::Journal;
-use crate::error::SendError;
+use crate::link::SendError;
 use crate::link::{ChannelConfig, ChannelId, LinkEvent, Message, Mode, OutboxConfig, WhenFull};
 use crate::util::clock;
 

@@ -1,0 +1,7 @@
+//! Signaling over HTTP: the calls of a peer, and the server of a hub.
+
+pub mod client;
+pub mod server;
+mod token;
+
+pub use token::Token;
