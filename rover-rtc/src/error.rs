@@ -6,6 +6,7 @@ use crate::link::{LabelError, SendError};
 use crate::net::NetworkError;
 use crate::rendezvous::DialError;
 use crate::session::SdpError;
+#[cfg(feature = "turn")]
 use crate::turn::IceServerError;
 
 /// What can go wrong on a peer or a hub.
@@ -36,6 +37,7 @@ pub enum WebrtcError {
     Table(#[from] TableError),
     /// A text names no STUN or TURN server: caused by whoever wrote it. It is not repeated, since
     /// it may hold a password.
+    #[cfg(feature = "turn")]
     #[error(transparent)]
     IceServer(#[from] IceServerError),
     /// A channel's label is empty or too long: choose another.

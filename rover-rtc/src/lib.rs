@@ -37,12 +37,20 @@
 //! ```
 
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(all(feature = "server", feature = "turn", feature = "cli")),
+    allow(
+        dead_code,
+        reason = "what only the hub, TURN or the command line ask of the layers below"
+    )
+)]
 
 // So that the command line is written as programs are that use the library.
 extern crate self as rover_rtc;
 
 #[doc(hidden)]
 pub mod bench_support;
+#[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
 mod config;
@@ -60,13 +68,17 @@ pub mod peer;
 pub mod pull;
 pub mod recovery;
 pub mod rendezvous;
+#[cfg(feature = "server")]
 pub mod server;
 pub mod session;
 pub mod signal;
+#[cfg(feature = "turn")]
 pub mod turn;
 pub mod util;
 
-pub use config::{PeerConfig, ServerConfig};
+pub use config::PeerConfig;
+#[cfg(feature = "server")]
+pub use config::ServerConfig;
 pub use error::WebrtcError;
 pub use event::Event;
 pub use health::{ConnectionHealth, HealthConfig};
@@ -79,5 +91,6 @@ pub use path::{PathConfig, PathKind, Redundancy};
 pub use peer::{Channel, Peer, PeerLink};
 pub use recovery::RecoveryConfig;
 pub use rendezvous::DialError;
+#[cfg(feature = "server")]
 pub use server::Server;
 pub use session::SdpError;

@@ -6,12 +6,13 @@ pub(crate) mod bench;
 pub(crate) mod demo;
 pub(crate) mod files;
 pub(crate) mod key;
+pub(crate) mod peer;
+pub(crate) mod server;
 
 use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 use rover_rtc::util::init_log;
-use rover_rtc::{peer, server};
 use tokio::runtime::Runtime;
 
 /// The link that keeps a robot connected: WebRTC data channels that survive changing networks.
@@ -80,7 +81,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
 
 fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
     match command {
-        Command::Server(options) => runtime()?.block_on(server::main(options))?,
+        Command::Server(options) => {
+            runtime()?.block_on(rover_rtc::server::main(options.config()))?
+        }
         Command::Peer(options) => runtime()?.block_on(peer::main(options))?,
         Command::Send(options) => return runtime()?.block_on(files::send(options)),
         Command::Receive(options) => return runtime()?.block_on(files::receive(options)),

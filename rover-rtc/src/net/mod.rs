@@ -40,6 +40,7 @@ pub use error::NetworkError;
 pub use fault::{FaultRule, FaultState, Faults, Verdict};
 pub use recv::RecvBatch;
 pub use set::{SendFailure, SocketSet};
+#[cfg(feature = "turn")]
 pub(crate) use socket::pin;
 pub use socket::{BindError, UdpSocket};
 pub use stats::SocketStats;

@@ -1,20 +1,12 @@
 //! Settings of the path layer.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Whether DTLS records are sent twice.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Default,
-    clap::ValueEnum,
-    serde::Serialize,
-    serde::Deserialize,
-)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase", from = "String")]
 pub enum Redundancy {
     /// Never.
     Off,
@@ -26,6 +18,39 @@ pub enum Redundancy {
     /// Each record on the two best paths: when one dies, nothing is even late. Costs the traffic
     /// twice. With one living path only, as `Auto`.
     Always,
+}
+
+impl Redundancy {
+    /// What each is called, in the order of the variants.
+    pub const NAMES: [&str; 3] = ["off", "auto", "always"];
+}
+
+impl fmt::Display for Redundancy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::NAMES[*self as usize])
+    }
+}
+
+/// A text names no [`Redundancy`]: caused by its writer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is none of off, auto and always")]
+pub struct UnknownRedundancy(String);
+
+impl FromStr for Redundancy {
+    type Err = UnknownRedundancy;
+
+    fn from_str(text: &str) -> Result<Self, UnknownRedundancy> {
+        let all = [Self::Off, Self::Auto, Self::Always];
+        let found = all.into_iter().find(|one| Self::NAMES[*one as usize] == text);
+        found.ok_or_else(|| UnknownRedundancy(text.to_owned()))
+    }
+}
+
+/// On the wire: a policy that only later versions know is as good as the default.
+impl From<String> for Redundancy {
+    fn from(text: String) -> Self {
+        text.parse().unwrap_or_default()
+    }
 }
 
 /// Settings of the path layer. Times are real time.
@@ -62,6 +87,23 @@ impl Default for PathConfig {
             redundancy: Redundancy::default(),
             duplicate_budget: 32_000,
             max_paths: 32,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_of_a_later_version_is_read_as_the_default() {
+        let read = |text: &str| serde_json::from_str::<Redundancy>(text).unwrap();
+        assert_eq!(read("\"always\""), Redundancy::Always);
+        assert_eq!(read("\"on-tuesdays\""), Redundancy::Auto);
+        assert!("on-tuesdays".parse::<Redundancy>().is_err());
+        for one in [Redundancy::Off, Redundancy::Auto, Redundancy::Always] {
+            assert_eq!(one.to_string().parse(), Ok(one));
+            assert_eq!(serde_json::to_string(&one).unwrap(), format!("\"{one}\""));
         }
     }
 }

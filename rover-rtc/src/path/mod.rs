@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 use str0m::IceCreds;
 use str0m::ice::TransId;
 
-pub use config::{PathConfig, Redundancy};
+pub use config::{PathConfig, Redundancy, UnknownRedundancy};
 pub use kind::{LocalAddress, PathKind, Via, is_relay, relay_addresses};
 pub use one::{Path, PathId, PathState};
 pub use select::SwitchCause;

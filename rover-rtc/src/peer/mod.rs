@@ -21,14 +21,17 @@
 mod bind_addresses;
 mod channel;
 mod driver;
+mod entry;
 mod event_broadcast;
 mod frontend;
 mod handle;
 mod hub_link;
 mod inbox;
+mod lines;
 mod network;
+#[cfg(not(feature = "turn"))]
+mod no_turn;
 mod peer_links;
-mod run;
 mod shared_journal;
 mod signaling;
 
@@ -38,10 +41,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify, mpsc};
 
-pub use channel::{Channel, Received};
-pub use handle::{Events, PeerLink};
-pub use run::{ConnectOptions, IceServers, PeerOptions, main};
-
+#[cfg(feature = "cli")]
 use crate::config::PeerConfig;
 use crate::error::WebrtcError;
 use crate::identity::{Fingerprint, Identity, KnownPeers, valid_name};
@@ -52,8 +52,15 @@ use crate::recovery::Escalation;
 use crate::rendezvous::DialError;
 use crate::rendezvous::{Rendezvous, RendezvousConfig};
 use crate::util::{clock, random};
+pub use channel::{Channel, Received};
 use driver::{Driver, LinkId, Request};
+pub use entry::main;
+#[cfg(feature = "cli")]
+pub(crate) use entry::{STARTING, send_payloads};
+pub use handle::{Events, PeerLink};
 use hub_link::HubSession;
+#[cfg(feature = "cli")]
+pub(crate) use lines::{event_line, message_line};
 use peer_links::PeerLinks;
 use shared_journal::{HUB_LINK, SharedJournal, WeakJournal};
 use signaling::Signaling;

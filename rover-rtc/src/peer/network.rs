@@ -6,11 +6,14 @@ use std::time::Instant;
 
 use super::bind_addresses::{self, BindAddress, HubScope};
 use super::driver::Driver;
+#[cfg(not(feature = "turn"))]
+use super::no_turn::{TurnSet, TurnSetEvent};
 use crate::config::PeerConfig;
 use crate::net::NetworkError;
 use crate::net::SocketSet;
 use crate::path::{LocalAddress, PathState};
 use crate::rendezvous::Rendezvous;
+#[cfg(feature = "turn")]
 use crate::turn::{TurnSet, TurnSetEvent};
 use crate::util::spare::add;
 
@@ -33,10 +36,14 @@ pub(super) struct Network {
 }
 
 impl Network {
+    #[cfg_attr(not(feature = "turn"), allow(unused_variables, reason = "for `turn` alone"))]
     pub(super) fn new(now: Instant, config: &Arc<PeerConfig>, has_hub: bool) -> Self {
         Self {
             sockets: SocketSet::new(config.faults.clone()),
+            #[cfg(feature = "turn")]
             turn: TurnSet::new(now, config.ice_servers.clone()),
+            #[cfg(not(feature = "turn"))]
+            turn: TurnSet,
             relayed: Vec::new(),
             scope: if has_hub { HubScope::of(&config.server) } else { HubScope::Unknown },
             config: Arc::clone(config),

@@ -2,7 +2,7 @@
 //!
 //! A packet that comes while the program waits would wake the library's thread, which would wake
 //! the program's: twice the way. So a thread that waits leads meanwhile: it runs the runtime. The
-//! library's thread stands by, and takes the seat when nobody has waited for a moment.
+//! library's thread follows, and leads when no thread has waited for a moment.
 
 #[cfg(unix)]
 use std::io;
@@ -99,7 +99,7 @@ impl Leadership {
         Self { state: Mutex::new(state), changed, aside, vacant: AtomicBool::new(false) }
     }
 
-    /// Sits while nobody else wants to, until it is stopped; returns the runtime, which nobody uses
+    /// Leads while no other thread wants to, until it is stopped; returns the runtime, which nobody uses
     /// any more. For the library's thread.
     pub(super) fn follow(&self) -> Option<Runtime> {
         let mut state = self.lock();

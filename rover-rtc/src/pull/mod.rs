@@ -33,6 +33,7 @@ mod leadership;
 mod link;
 mod peer;
 mod queue;
+#[cfg(feature = "server")]
 mod server;
 mod wait;
 mod worker;
@@ -41,4 +42,5 @@ pub use crate::peer::Received;
 pub use channel::Channel;
 pub use link::Link;
 pub use peer::{Event, Peer};
+#[cfg(feature = "server")]
 pub use server::Server;

@@ -2,8 +2,8 @@
 //! messages it relays.
 
 mod broker;
+mod entry;
 mod hub;
-mod options;
 mod registry;
 mod relay;
 mod shard;
@@ -16,9 +16,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+pub use crate::server::entry::main;
 pub use crate::server::hub::Hub;
 pub use crate::server::hub::health::{attempt_connection_recovery, check_client_health};
-pub use crate::server::options::{ServerOptions, main};
 pub use crate::server::shard::command_router::CommandRouter;
 pub use crate::server::shard::{ShardQueues, read_socket_input};
 pub use crate::server::web::{HubCommand, web_request};

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use rover_rtc::cli::ExitCode;
+use rover_rtc::cli::peer::redundancy_parser;
 use rover_rtc::{ChannelConfig, Mode as Promise, OutboxConfig, PeerConfig, Priority, Redundancy};
 
 /// Options of `bench`.
@@ -105,7 +106,7 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "ADDRESS")]
     bind: Vec<IpAddr>,
     /// Whether records are sent twice: off, auto or always
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, default_value_t, value_parser = redundancy_parser())]
     redundancy: Redundancy,
     #[command(flatten)]
     net: net::NetOptions,

@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 use clap::Args;
 use rover_rtc::identity::valid_name;
-use rover_rtc::peer::ConnectOptions;
 use rover_rtc::{Event, Peer, WebrtcError};
 
+use super::peer::ConnectOptions;
 pub(crate) use receive::receive;
 pub(crate) use send::send;
 use show::Show;

@@ -7,16 +7,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use crate::config::PeerConfig;
-use crate::error::WebrtcError;
-use crate::http::Token;
-use crate::http::client::is_reachable;
-use crate::identity::valid_name;
-use crate::net::FaultRule;
-use crate::path::Redundancy;
-use crate::turn::{IceServer, IceServerError};
-use crate::util::state_dir;
+use rover_rtc::http::client::is_reachable;
+use rover_rtc::identity::valid_name;
+use rover_rtc::net::{FaultRule, scan};
+use rover_rtc::turn::{IceServer, IceServerError};
+use rover_rtc::util::state_dir;
+use rover_rtc::{NetworkError, PeerConfig, Redundancy, Token, WebrtcError};
 
 /// Runs a peer: connects to a hub, exchanges payloads on "test", with the hub's other clients or
 /// with rovers that it calls or that call it, and prints what it gets.
@@ -32,91 +30,91 @@ use crate::util::state_dir;
   rover-rtc peer --every 100 --redundancy always
   rover-rtc peer --interface 'wlan*' --interface wwan0
   rover-rtc peer --loss 2      (plays a network that loses 2 % each way)")]
-pub struct PeerOptions {
+pub(crate) struct PeerOptions {
     /// The hub, and this rover.
     #[command(flatten)]
-    pub connect: ConnectOptions,
+    pub(crate) connect: ConnectOptions,
     /// Rover to call: payloads go to it, peer to peer, and not to the hub's clients; repeat it for
     /// several. One that says good-bye is called again
     #[arg(long, value_name = "NAME", requires = "name", value_parser = name)]
-    pub to: Vec<String>,
+    pub(crate) to: Vec<String>,
     /// How long a rover may take to be reached until this ends with exit code 1; 0: for ever
     #[arg(long, value_name = "SECONDS", default_value = "30", requires = "to",
         value_parser = seconds)]
-    pub wait: Duration,
+    pub(crate) wait: Duration,
     /// Milliseconds between the payloads sent; 0 sends none
     #[arg(long, value_name = "MS", default_value_t = 1000)]
-    pub every: u64,
+    pub(crate) every: u64,
     /// Show all links and their paths: on a terminal a table in place, else a line for each link.
     /// `--status=5` does so every 5 s
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true,
         default_missing_value = "1", value_parser = interval)]
-    pub status: Option<Duration>,
+    pub(crate) status: Option<Duration>,
     /// Print the status as JSON, one object for each link in each line, and nothing else
     #[arg(long, requires = "status")]
-    pub json: bool,
+    pub(crate) json: bool,
     /// Prints no message, only events
     #[arg(long)]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
 }
 
 /// How a rover gets to its hub and to others: the options that all rovers of the command line
 /// share.
 #[derive(Debug, Clone, Args)]
-pub struct ConnectOptions {
+pub(crate) struct ConnectOptions {
     /// The hub. Default: the first of 127.0.0.1:3000 and 172.17.0.1:3000 that answers
     #[arg(long, value_name = "URL", env = "ROVER_RTC_SERVER")]
-    pub server: Option<String>,
+    pub(crate) server: Option<String>,
     /// Name under which others find this peer at the hub; with one it can call and be called
     #[arg(long, value_parser = name)]
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Directory of this rover's key and of the keys that it knows. Default:
     /// $XDG_STATE_HOME/rover-rtc/NAME or ~/.local/state/rover-rtc/NAME
     #[arg(long, value_name = "DIR", requires = "name")]
-    pub state: Option<PathBuf>,
+    pub(crate) state: Option<PathBuf>,
     /// Keep nothing: a new key each time, and no memory of others
     #[arg(long, requires = "name", conflicts_with = "state")]
-    pub no_state: bool,
+    pub(crate) no_state: bool,
     /// File of names and fingerprints, one rover in each line; nobody else is called or answered
     #[arg(long, value_name = "FILE", requires = "name")]
-    pub roster: Option<PathBuf>,
+    pub(crate) roster: Option<PathBuf>,
     /// Token that the hub asks for. Others on this machine can read arguments: prefer the
     /// environment
     #[arg(long, value_name = "TOKEN", env = "ROVER_RTC_TOKEN", hide_env_values = true)]
-    pub token: Option<Token>,
+    pub(crate) token: Option<Token>,
     /// Do not let the hub relay between this rover and others
     #[arg(long)]
-    pub no_relay: bool,
+    pub(crate) no_relay: bool,
     /// Use only the hub's relay or a TURN server to other rovers, which then do not learn the
     /// addresses of this one
     #[arg(long)]
-    pub relay_only: bool,
+    pub(crate) relay_only: bool,
     /// STUN or TURN server for links with other rovers: stun:HOST, turn:USER:PASSWORD@HOST,
     /// turns:..., turn:HOST?secret=TEXT; repeat it for several. Others on this machine can read
     /// arguments: prefer the environment, where white space separates several
     #[arg(long, value_name = "URL", env = "ROVER_RTC_ICE_SERVERS", hide_env_values = true)]
-    pub ice_server: Vec<IceServers>,
+    pub(crate) ice_server: Vec<IceServers>,
     /// Local address to use; repeat it for several. Default: those of all usable interfaces
     #[arg(long, value_name = "ADDRESS")]
-    pub bind: Vec<std::net::IpAddr>,
+    pub(crate) bind: Vec<std::net::IpAddr>,
     /// Interface to use, * for any characters; repeat it for several. Default: all but bridges
     #[arg(long, value_name = "PATTERN", conflicts_with = "bind")]
-    pub interface: Vec<String>,
+    pub(crate) interface: Vec<String>,
     /// Interface not to use, even if --interface matches it; repeat it for several
     #[arg(long, value_name = "PATTERN", conflicts_with = "bind")]
-    pub no_interface: Vec<String>,
+    pub(crate) no_interface: Vec<String>,
     /// Whether messages are sent twice: off, auto or always
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
-    pub redundancy: Redundancy,
+    #[arg(long, value_name = "WHEN", default_value_t, value_parser = redundancy_parser())]
+    pub(crate) redundancy: Redundancy,
     /// Fault to play: percent of packets lost each way
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
-    pub loss: f64,
+    pub(crate) loss: f64,
 }
 
 impl PeerOptions {
     /// Whether it takes the whole screen, so that other lines would spoil it.
     #[must_use]
-    pub fn takes_screen(&self) -> bool {
+    pub(crate) fn takes_screen(&self) -> bool {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         self.status.is_some() && !self.json && !dumb && std::io::stdout().is_terminal()
     }
@@ -134,7 +132,7 @@ impl ConnectOptions {
     ///
     /// [`WebrtcError::IceServer`] if one cannot be used, [`WebrtcError::Network`] if the machine's
     /// addresses are needed and cannot be read.
-    pub async fn config(&self) -> Result<PeerConfig, WebrtcError> {
+    pub(crate) async fn config(&self) -> Result<PeerConfig, WebrtcError> {
         let mut config = PeerConfig::new(self.hub().await);
         config.name.clone_from(&self.name);
         config.state = self.state_dir();
@@ -150,7 +148,7 @@ impl ConnectOptions {
         config.no_interfaces.clone_from(&self.no_interface);
         config.path.redundancy = self.redundancy;
         if self.loss > 0.0 {
-            for ip in crate::net::scan().map_err(crate::net::NetworkError::from)? {
+            for ip in scan().map_err(NetworkError::from)? {
                 config.faults.set(ip.addr, FaultRule::loss(self.loss / 100.0));
             }
         }
@@ -179,7 +177,7 @@ impl ConnectOptions {
 /// STUN and TURN servers, separated by white space, or what is wrong with the text: it is told
 /// later, because the command line's own errors repeat the text, which may hold a password.
 #[derive(Debug, Clone)]
-pub struct IceServers(Result<Vec<IceServer>, IceServerError>);
+pub(crate) struct IceServers(Result<Vec<IceServer>, IceServerError>);
 
 impl FromStr for IceServers {
     type Err = Infallible;
@@ -187,6 +185,12 @@ impl FromStr for IceServers {
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(Self(text.split_whitespace().map(str::parse).collect()))
     }
+}
+
+/// Takes a policy by its name, and shows all names in the help.
+pub(crate) fn redundancy_parser() -> impl TypedValueParser<Value = Redundancy> {
+    // Only names that there are come through.
+    PossibleValuesParser::new(Redundancy::NAMES).map(|name| name.parse().unwrap_or_default())
 }
 
 fn name(text: &str) -> Result<String, &'static str> {

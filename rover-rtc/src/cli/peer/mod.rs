@@ -3,7 +3,6 @@
 mod meter;
 mod options;
 mod output;
-mod print;
 mod screen;
 mod table;
 
@@ -15,17 +14,14 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-pub use options::{ConnectOptions, IceServers, PeerOptions};
+use rover_rtc::peer::{STARTING, event_line, message_line, send_payloads};
+use rover_rtc::util::{clock, stop_requested};
+use rover_rtc::{Channel, Event, Message, Peer, PeerLink, WebrtcError};
 
-use super::{Channel, Peer, PeerLink};
-use crate::error::WebrtcError;
-use crate::event::Event;
-use crate::link::Message;
-use crate::model::payload::Payload;
-use crate::util::{clock, stop_requested};
+pub(crate) use options::{ConnectOptions, PeerOptions, redundancy_parser};
+
 use meter::Meter;
 use output::Output;
-use print::{event_line, message_line};
 
 /// Connects to a hub, calls the rovers that are to be called, and exchanges payloads until SIGINT
 /// or SIGTERM.
@@ -34,11 +30,11 @@ use print::{event_line, message_line};
 ///
 /// If the settings cannot be used, or a rover is not reached in time; a hub that is down is waited
 /// for.
-pub async fn main(options: PeerOptions) -> Result<(), WebrtcError> {
+pub(crate) async fn main(options: PeerOptions) -> Result<(), WebrtcError> {
     // Before anything is shown: who waits for a line may stop us right after.
     let stop = stop_requested();
     let mut out = Output::new(&options);
-    out.line("Starting modern str0m peer...");
+    out.line(STARTING);
     let config = options.connect.config().await?;
     let kept = config.state.is_some();
     let peer = Arc::new(Peer::connect(config)?);
@@ -90,7 +86,7 @@ impl Session {
         // Who calls rovers exchanges payloads with them, and not with all clients of the hub.
         let calls = !self.options.to.is_empty();
         let every = if calls { 0 } else { self.options.every };
-        let mut sender = pin!(send_payloads(channel.clone(), every));
+        let mut sender = pin!(send_every(channel.clone(), every));
         let mut stop = pin!(stop);
         let named = self.options.connect.name.is_some();
         let shows = self.options.status.is_some();
@@ -180,7 +176,7 @@ async fn exchange(link: PeerLink, every: u64, quiet: bool, lines: mpsc::Sender<S
     let name = link.name().to_owned();
     let mut events = link.events();
     let Some(channel) = link.channel("test") else { return name };
-    let mut sender = pin!(send_payloads(channel.clone(), every));
+    let mut sender = pin!(send_every(channel.clone(), every));
     let mut open = true;
     loop {
         let line = tokio::select! {
@@ -215,20 +211,11 @@ async fn next(channel: Option<&Channel>) -> Option<Message> {
     }
 }
 
-/// Sends one payload per interval for good.
-async fn send_payloads(channel: Channel, every: u64) {
-    if every == 0 {
-        return std::future::pending().await;
-    }
-    let mut interval = tokio::time::interval(Duration::from_millis(every));
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    for number in 0u64.. {
-        interval.tick().await;
-        let payload = Payload::now(format!("message {number}"));
-        // While the hub is away the outbox fills up; what is too much is not worth waiting for.
-        if channel.try_send(Message::binary(payload.encode())).is_err() {
-            tracing::debug!(number, "the outbox is full");
-        }
+/// Sends a payload every so many milliseconds; none at all for 0.
+async fn send_every(channel: Channel, ms: u64) {
+    match ms {
+        0 => std::future::pending().await,
+        ms => send_payloads(channel, Duration::from_millis(ms)).await,
     }
 }
 

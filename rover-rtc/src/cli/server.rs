@@ -1,15 +1,10 @@
 //! `rover-rtc server`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-
-use super::{Server, run};
-use crate::config::ServerConfig;
-use crate::error::WebrtcError;
-use crate::http::Token;
-use crate::util::{select_host_address, stop_requested};
+use rover_rtc::{ServerConfig, Token};
 
 /// Runs a hub: signaling over HTTP, relay and status over UDP.
 #[derive(Debug, Clone, Args)]
@@ -20,43 +15,43 @@ use crate::util::{select_host_address, stop_requested};
   rover-rtc server --udp 10.0.0.5:40000 --advertise 203.0.113.7:40000
   rover-rtc server --udp 10.0.0.5:40000 --shards 4
   ROVER_RTC_TOKEN=secret rover-rtc server --state /var/lib/rover-rtc --roster fleet.txt")]
-pub struct ServerOptions {
+pub(crate) struct ServerOptions {
     /// Where HTTP listens
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:3000")]
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// UDP address to use; repeat it for several. Default: a random port on this machine's
     /// address, and on loopback
     #[arg(long, value_name = "ADDRESS:PORT")]
-    pub udp: Vec<SocketAddr>,
+    pub(crate) udp: Vec<SocketAddr>,
     /// Address under which others see the UDP address in the same place, for a hub behind a
     /// static NAT; port 0 stands for the same port
     #[arg(long, value_name = "ADDRESS:PORT")]
-    pub advertise: Vec<SocketAddr>,
+    pub(crate) advertise: Vec<SocketAddr>,
     /// Parts of the hub that work at the same time, up to 64. With more than one, each UDP address
     /// stands for as many ports in a row; what clients of two parts tell each other is handed from
     /// thread to thread. Default: one for each core if no --udp is given, else one
     #[arg(long, visible_alias = "drivers", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub shards: Option<u16>,
+    pub(crate) shards: Option<u16>,
     /// Token that a peer has to show to get a name; repeat it for several. Others on this machine
     /// can read arguments: prefer the environment. Default: anybody may have a free name
     #[arg(long, value_name = "TOKEN", env = "ROVER_RTC_TOKEN", hide_env_values = true)]
-    pub token: Vec<Token>,
+    pub(crate) token: Vec<Token>,
     /// Directory in which the hub remembers whose a name is. Default: it forgets when it ends
     #[arg(long, value_name = "DIR")]
-    pub state: Option<PathBuf>,
+    pub(crate) state: Option<PathBuf>,
     /// File of names and fingerprints, one peer in each line; nobody else gets a name then
     #[arg(long, value_name = "FILE")]
-    pub roster: Option<PathBuf>,
+    pub(crate) roster: Option<PathBuf>,
     /// Hand out no relay channels: peers that have no direct path do not reach each other
     #[arg(long)]
-    pub no_relay: bool,
+    pub(crate) no_relay: bool,
     /// Bytes per second that are relayed for each call and direction; 0: no limit
     #[arg(long, value_name = "BYTES", default_value_t = ServerConfig::default().relay_rate)]
-    pub relay_rate: u64,
+    pub(crate) relay_rate: u64,
 }
 
 impl ServerOptions {
-    fn config(&self) -> ServerConfig {
+    pub(crate) fn config(&self) -> ServerConfig {
         ServerConfig {
             listen: self.listen,
             udp: self.udp.clone(),
@@ -70,31 +65,4 @@ impl ServerOptions {
             ..ServerConfig::default()
         }
     }
-}
-
-/// Starts a hub and serves until SIGINT or SIGTERM.
-///
-/// # Errors
-///
-/// If an address cannot be used.
-#[allow(clippy::print_stdout, reason = "the command line")]
-pub async fn main(options: ServerOptions) -> Result<(), WebrtcError> {
-    // Before anything is shown: who waits for the lines below may stop us right after.
-    let stop = stop_requested();
-    let server = Server::bind(options.config()).await?;
-    for address in server.udp_addresses() {
-        println!("Bound UDP port: {address}");
-    }
-    println!("Connect a browser to http://{}", shown(server.http_address()));
-    run(server, stop).await;
-    Ok(())
-}
-
-/// The address to type into a browser: not the unspecified one.
-fn shown(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        ip if ip.is_unspecified() => select_host_address().unwrap_or(IpAddr::from([127, 0, 0, 1])),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port())
 }

@@ -6,7 +6,7 @@ use crate::model::payload::Payload;
 use crate::util::clock;
 
 /// The line of an event.
-pub(super) fn event_line(event: &Event) -> String {
+pub(crate) fn event_line(event: &Event) -> String {
     match event {
         Event::Offer(sdp) => format!("Offer SDP: {sdp}"),
         Event::Answer(sdp) => format!("Answer SDP: {sdp}"),
@@ -15,7 +15,7 @@ pub(super) fn event_line(event: &Event) -> String {
 }
 
 /// The line of a message.
-pub(super) fn message_line(message: &Message) -> String {
+pub(crate) fn message_line(message: &Message) -> String {
     if !message.binary {
         let kind = if is_status(&message.data) { "Status" } else { "Text" };
         return format!("{kind}: {}", printable(&message.data));

@@ -1,7 +1,7 @@
 //! Links and their paths as lines of text.
 
 use super::meter::{PathRow, Row, speed};
-use crate::path::PathState;
+use rover_rtc::path::PathState;
 
 /// A line of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,9 +113,9 @@ mod tests {
     use super::super::meter::Meter;
     use super::super::meter::tests::link;
     use super::*;
-    use crate::link::LinkStats;
-    use crate::path::SwitchCause;
-    use crate::util::clock;
+    use rover_rtc::link::LinkStats;
+    use rover_rtc::path::SwitchCause;
+    use rover_rtc::util::clock;
 
     fn rows() -> Vec<Row> {
         let stats = LinkStats {

@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::link::LinkStats;
-use crate::path::PathStats;
-use crate::path::{PathKind, PathState};
-use crate::util::clock;
+use rover_rtc::link::LinkStats;
+use rover_rtc::path::{PathKind, PathState, PathStats};
+use rover_rtc::util::clock;
 
 /// A link as seen now; the one with the hub has no name.
 #[derive(Debug)]
