@@ -13,6 +13,7 @@ usage: install.sh [options]
   --libdir DIR      libraries, below the prefix [lib]
   --destdir DIR     put everything below this directory, to be packed [none]
   --profile NAME    small; release, which is larger and a little faster; or dev [small]
+  --features NAMES  cargo features of the crate rover-rtc-ffi [none]
   --target TRIPLE   build for this target [this machine, or $CARGO_BUILD_TARGET]
   --no-build        install what has been built before
   --strip           take the symbols for debuggers out of the shared library [unless in dev]
@@ -39,6 +40,7 @@ prefix=/usr/local
 libdir=lib
 destdir=
 profile=small
+features=
 target=${CARGO_BUILD_TARGET:-}
 build=yes
 strip=
@@ -54,13 +56,14 @@ while [ $# -gt 0 ]; do
         ;;
     esac
     case $1 in
-    --prefix | --libdir | --destdir | --profile | --target)
+    --prefix | --libdir | --destdir | --profile | --features | --target)
         [ $# -ge 2 ] && [ -n "$2" ] || fail "$1 needs a value"
         case $1 in
         --prefix) prefix=$2 ;;
         --libdir) libdir=$2 ;;
         --destdir) destdir=$2 ;;
         --profile) profile=$2 ;;
+        --features) features=$2 ;;
         --target) target=$2 ;;
         esac
         shift
@@ -146,7 +149,8 @@ if [ $build = yes ]; then
         : "${AWS_LC_SYS_CFLAGS=-DOPENSSL_SMALL ${old}_512AVX ${old}_ADX_AVX2}"
         export AWS_LC_SYS_CFLAGS
     fi
-    cargo build -p rover-rtc-ffi --locked --profile "$profile" ${target:+--target "$target"}
+    cargo build -p rover-rtc-ffi --locked --profile "$profile" ${features:+--features "$features"} \
+        ${target:+--target "$target"}
 fi
 from=${CARGO_TARGET_DIR:-$(cargo metadata --no-deps --locked --format-version 1 2>/dev/null |
     sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')}

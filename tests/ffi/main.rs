@@ -21,4 +21,5 @@ mod rovers;
 mod scratch;
 #[path = "../support/mod.rs"]
 mod support;
+mod unified;
 mod wrapper;

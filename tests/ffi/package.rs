@@ -20,7 +20,9 @@ fn installed() -> Arc<Scratch> {
     installed.upgrade().unwrap_or_else(|| {
         let folder = Arc::new(Scratch::new());
         let prefix = folder.path("");
-        done(script("install.sh").args(["--profile", "dev", "--prefix", &prefix]));
+        // With what is compiled already: see tests/unify.
+        let like_tests = ["--profile", "dev", "--features", "unified"];
+        done(script("install.sh").args(like_tests).args(["--prefix", &prefix]));
         *installed = Arc::downgrade(&folder);
         folder
     })
@@ -286,7 +288,14 @@ fn native_static_libraries_are_the_pinned_ones() {
     let family = if cfg!(target_env = "musl") { "linux-musl " } else { "linux-gnu " };
     let pinned = pinned.lines().find_map(|line| line.strip_prefix(family)).unwrap();
     let mut cargo = program(env!("CARGO"));
-    cargo.current_dir(root()).args(["rustc", "-p", "rover-rtc-ffi", "--locked"]);
+    cargo.current_dir(root()).args([
+        "rustc",
+        "-p",
+        "rover-rtc-ffi",
+        "--features",
+        "unified",
+        "--locked",
+    ]);
     cargo.args(["--color", "never", "--crate-type", "staticlib"]);
     let output = done(cargo.args(["--", "--print", "native-static-libs"]));
     let now = output.lines().find_map(|line| line.split_once("native-static-libs: "));

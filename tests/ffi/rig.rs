@@ -18,7 +18,8 @@ pub(crate) fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
         let cargo = Command::new(env!("CARGO"))
-            .args(["build", "--locked", "--package", "rover-rtc-ffi"])
+            // As cargo has built the tests, so that little is left to build: see tests/unify.
+            .args(["build", "--locked", "--package", "rover-rtc-ffi", "--features", "unified"])
             .current_dir(root())
             .status()
             .unwrap();

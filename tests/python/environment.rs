@@ -68,8 +68,9 @@ fn make() -> Result<Python, String> {
     say("building and installing rover-rtc-py");
     let begin = Instant::now();
     let mut package = python.command(install.iter().chain(&["./rover-rtc-py"]));
-    // As cargo has built it for the tests, so that little is left to build.
-    package.env("MATURIN_PEP517_ARGS", "--profile dev --locked");
+    // As cargo has built the tests, so that little is left to build: see tests/unify. What is asked
+    // for here takes the place of what `pyproject.toml` asks for, so that is asked for, too.
+    package.env("MATURIN_PEP517_ARGS", "--profile dev --locked --features abi3,unified");
     package.env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap());
     let package = run(&mut package, 2 * MINUTES);
     assert!(package.status.success(), "pip install ./rover-rtc-py: {}", text(&package));
