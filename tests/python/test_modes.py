@@ -254,6 +254,13 @@ async def test_batches_have_a_limit(hub: str) -> None:
         assert [m.text for m in await far.recv_many(max_messages=0)] == ["b"]
 
 
+def test_what_is_public_says_where_it_is_looked_for() -> None:
+    for module in (sync, rover_rtc.aio):
+        for name in set(module.__all__) - {"Message"}:
+            made = getattr(module, name)
+            assert made.__module__ == module.__name__ and made.__qualname__ == name
+
+
 def test_both_interfaces_have_the_same_names() -> None:
     assert set(sync.__all__) == set(rover_rtc.aio.__all__) - {"Connecting"}
     for name in sync.__all__:

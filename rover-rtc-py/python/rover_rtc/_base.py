@@ -32,7 +32,6 @@ from .types import (
     Mode,
     PeerConfig,
     PeerStats,
-    ServerConfig,
     _channel_config,
     _link_stats,
     _settings,
@@ -45,6 +44,9 @@ L = TypeVar("L", bound="BaseLink[Any]")
 
 BATCH = 256
 """Events that are pulled at a time."""
+
+RECV_BYTES = 1 << 20
+"""Bytes that `recv_many` takes at a time."""
 
 EVENTS = 1024
 """Events that wait for a reader; of more the oldest are lost."""
@@ -511,18 +513,3 @@ def peer_config(
     """The settings of a peer: all, then single ones."""
     given = dict(settings) if server is None else {**settings, "server": server}
     return replace(config or PeerConfig(), **given)
-
-
-def server_config(
-    config: ServerConfig | None, listen: str | None, settings: Mapping[str, Any]
-) -> ServerConfig:
-    """The settings of a hub: all, then single ones."""
-    given = dict(settings) if listen is None else {**settings, "listen": listen}
-    return replace(config or ServerConfig(), **given)
-
-
-def url_of(address: str) -> str:
-    """What a peer on this machine connects to, of a hub that listens there."""
-    host, _, port = address.rpartition(":")
-    local = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
-    return f"http://{local}:{port}"
