@@ -11,12 +11,9 @@ use crate::error::Failure;
 /// Forks that led to this process.
 static FORKS: AtomicU64 = AtomicU64::new(0);
 
-/// Says that this process is a child that was just forked.
-#[pyfunction]
-pub(crate) fn after_fork() {
+/// Notes that this process is a child that was just forked.
+pub(crate) fn forked() {
     FORKS.fetch_add(1, Ordering::Relaxed);
-    // While there is one thread.
-    drop(crate::log::lock());
 }
 
 /// Forks that led to this process.

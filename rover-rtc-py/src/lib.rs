@@ -35,11 +35,11 @@ mod _native {
     #[pymodule_export]
     use crate::config::{channel_defaults, peer_defaults, server_defaults};
     #[pymodule_export]
-    use crate::fork::{after_fork, forks};
+    use crate::fork::forks;
     #[pymodule_export]
     use crate::link::Link;
     #[pymodule_export]
-    use crate::log::{log_fileno, set_log, take_logs};
+    use crate::log::{after_fork, log_fileno, set_log, take_logs};
     #[pymodule_export]
     use crate::message::Message;
     #[pymodule_export]

@@ -1,24 +1,25 @@
 //! What the library logs waits here for Python.
 
 use std::collections::VecDeque;
-use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
-use std::os::fd::{AsRawFd as _, RawFd};
+use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pyo3::prelude::*;
+use rover_rtc::pull::EventNotifier;
 use rover_rtc::util::{LogSink, clock, log_to};
 use tracing::Level;
 
 use crate::error::Failure;
+use crate::fork::{forked, forks};
 
 /// Python's level, where it comes from, the text, and when it was, in seconds since 1970.
 type Line = (u8, String, String, f64);
 
-pub(crate) struct Queue {
+struct Queue {
     lines: VecDeque<Line>,
     dropped: u64,
-    /// Holds a byte exactly while there are lines.
-    pipe: Option<(PipeReader, PipeWriter)>,
+    /// Set exactly while there are lines.
+    notifier: EventNotifier,
 }
 
 /// The queue of one process: a child has neither the parent's lines nor its pipe, nor a lock that
@@ -33,7 +34,7 @@ static FIRST: Generation = Generation::new(0);
 
 impl Generation {
     const fn new(forks: u64) -> Self {
-        let queue = Queue { lines: VecDeque::new(), dropped: 0, pipe: None };
+        let queue = Queue { lines: VecDeque::new(), dropped: 0, notifier: EventNotifier::new() };
         Self { forks, queue: Mutex::new(queue), next: OnceLock::new() }
     }
 }
@@ -53,28 +54,14 @@ pub(crate) fn set_log(py: Python<'_>, level: Option<u8>) -> bool {
 /// A descriptor that is readable exactly while there are lines.
 #[pyfunction]
 pub(crate) fn log_fileno() -> Result<RawFd, Failure> {
-    let mut queue = lock();
-    if queue.pipe.is_none() {
-        let (reader, mut writer) = std::io::pipe().map_err(|error| Failure::io(&error))?;
-        if !queue.lines.is_empty() {
-            writer.write_all(&[1]).map_err(|error| Failure::io(&error))?;
-        }
-        queue.pipe = Some((reader, writer));
-    }
-    let fd = queue.pipe.as_ref().map(|(reader, _)| reader.as_raw_fd());
-    fd.ok_or_else(|| Failure::new("PANIC", "no pipe"))
+    lock().notifier.fd().map_err(|error| Failure::io(&error))
 }
 
 /// All lines, and how many there was no room for.
 #[pyfunction]
 pub(crate) fn take_logs() -> (Vec<Line>, u64) {
     let mut queue = lock();
-    if !queue.lines.is_empty()
-        && let Some((reader, _)) = &mut queue.pipe
-    {
-        // There is one byte in it.
-        let _ = reader.read(&mut [0]);
-    }
+    queue.notifier.clear();
     (queue.lines.drain(..).collect(), std::mem::take(&mut queue.dropped))
 }
 
@@ -88,16 +75,19 @@ fn push(level: Level, target: &str, text: &str) {
         return;
     }
     queue.lines.push_back(line);
-    if queue.lines.len() == 1
-        && let Some((_, writer)) = &mut queue.pipe
-    {
-        // The pipe is empty, so this neither blocks nor fails.
-        let _ = writer.write(&[1]);
-    }
+    queue.notifier.set();
 }
 
-pub(crate) fn lock() -> MutexGuard<'static, Queue> {
-    let (forks, mut own) = (crate::fork::forks(), &FIRST);
+/// Says that this process is a child that was just forked.
+#[pyfunction]
+pub(crate) fn after_fork() {
+    forked();
+    // Its queue is made while there is one thread.
+    drop(lock());
+}
+
+fn lock() -> MutexGuard<'static, Queue> {
+    let (forks, mut own) = (forks(), &FIRST);
     while own.forks < forks {
         own = own.next.get_or_init(|| Box::new(Generation::new(own.forks + 1)));
     }

@@ -1,14 +1,14 @@
 //! Something to wait for that is no event of a peer.
 
 use std::future::Future;
-use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
-use std::os::fd::{AsRawFd as _, RawFd};
+use std::os::fd::RawFd;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use pyo3::prelude::*;
 use rover_rtc::PeerLink;
+use rover_rtc::pull::EventNotifier;
 
 use crate::error::Failure;
 use crate::fork::Here;
@@ -32,7 +32,7 @@ pub(crate) struct Wait {
 
 struct Inner {
     state: Mutex<State>,
-    bell: Arc<Bell>,
+    notifier: Arc<EventNotifier>,
 }
 
 enum State {
@@ -45,7 +45,7 @@ impl Wait {
         future: impl Future<Output = Result<Outcome, Failure>> + Send + 'static,
     ) -> Self {
         let state = Mutex::new(State::Waiting(Box::pin(future)));
-        Self { inner: Here::new(Inner { state, bell: Arc::default() }) }
+        Self { inner: Here::new(Inner { state, notifier: Arc::default() }) }
     }
 }
 
@@ -53,16 +53,16 @@ impl Wait {
 impl Wait {
     /// A descriptor to be polled and nothing else.
     fn fileno(&self) -> Result<RawFd, Failure> {
-        self.inner.get()?.bell.fd().map_err(|error| Failure::io(&error))
+        self.inner.get()?.notifier.fd().map_err(|error| Failure::io(&error))
     }
 
     /// Whether it has happened. An error says that it never will.
     fn poll(&self) -> Result<bool, Failure> {
-        let Inner { state, bell } = self.inner.get()?;
-        bell.hush();
+        let Inner { state, notifier } = self.inner.get()?;
+        notifier.clear();
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         let State::Waiting(future) = &mut *state else { return Ok(true) };
-        let waker = Waker::from(bell.clone());
+        let waker = Waker::from(notifier.clone());
         let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(&waker)) else {
             return Ok(false);
         };
@@ -72,63 +72,5 @@ impl Wait {
         };
         *state = State::Over { _outcome: outcome };
         failure.map_or(Ok(true), Err)
-    }
-}
-
-/// Makes a descriptor readable from whichever thread.
-#[derive(Default)]
-struct Bell {
-    state: Mutex<Rung>,
-}
-
-#[derive(Default)]
-struct Rung {
-    rung: bool,
-    /// Holds a byte exactly while it is rung. Made when somebody asks for it.
-    pipe: Option<(PipeReader, PipeWriter)>,
-}
-
-impl Bell {
-    fn fd(&self) -> std::io::Result<RawFd> {
-        let mut state = self.lock();
-        if state.pipe.is_none() {
-            let (reader, mut writer) = std::io::pipe()?;
-            if state.rung {
-                writer.write_all(&[1])?;
-            }
-            state.pipe = Some((reader, writer));
-        }
-        state.pipe.as_ref().map(|pipe| pipe.0.as_raw_fd()).ok_or(std::io::ErrorKind::Other.into())
-    }
-
-    fn hush(&self) {
-        let mut state = self.lock();
-        if std::mem::take(&mut state.rung)
-            && let Some((reader, _)) = &mut state.pipe
-        {
-            // There is one byte in it.
-            let _ = reader.read(&mut [0]);
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Rung> {
-        // Nothing that is done under the lock can panic halfway through a change.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        let mut state = self.lock();
-        if !std::mem::replace(&mut state.rung, true)
-            && let Some((_, writer)) = &mut state.pipe
-        {
-            // The pipe is empty, so this neither blocks nor fails.
-            let _ = writer.write(&[1]);
-        }
     }
 }

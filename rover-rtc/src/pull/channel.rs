@@ -1,28 +1,29 @@
 //! A channel that is pulled from.
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::link::{Link, LinkState};
+use super::link::{Link, SharedLink};
 use super::queue::{Of, Queue, Source};
 use super::wait::wait_within;
 use super::worker::Worker;
+use crate::link::Message;
 use crate::link::SendError;
-use crate::link::{ChannelId, Message};
 use crate::peer::{self, Received};
 
 /// A channel. Cheap to clone; clones are handles on the same one.
 #[derive(Debug, Clone)]
 pub struct Channel {
-    pub(super) state: Arc<ChannelState>,
+    pub(super) state: Arc<SharedChannel>,
 }
 
 #[derive(Debug)]
-pub(super) struct ChannelState {
+pub(super) struct SharedChannel {
     channel: peer::Channel,
-    link: Weak<LinkState>,
+    link: Weak<SharedLink>,
     worker: Arc<Worker>,
     /// There are messages.
     messages: Arc<Source>,
@@ -36,16 +37,16 @@ pub(super) struct ChannelState {
 impl Channel {
     pub(super) fn new(
         channel: peer::Channel,
-        link: Weak<LinkState>,
+        link: Weak<SharedLink>,
         worker: Arc<Worker>,
         queue: &Arc<Queue>,
     ) -> Self {
-        let state = Arc::new_cyclic(|state: &Weak<ChannelState>| {
+        let state = Arc::new_cyclic(|state: &Weak<SharedChannel>| {
             let messages = queue.source(Of::Messages(state.clone()));
             let room = queue.source(Of::Room(state.clone()));
             let (on_message, on_room) = (messages.clone().into(), room.clone().into());
             let tag = AtomicUsize::new(0);
-            ChannelState { channel, link, worker, messages, on_message, room, on_room, tag }
+            SharedChannel { channel, link, worker, messages, on_message, room, on_room, tag }
         });
         if state.channel.poll_readable(&Context::from_waker(&state.on_message)).is_ready() {
             state.messages.mark();
@@ -53,7 +54,7 @@ impl Channel {
         Self { state }
     }
 
-    /// The channel as asynchronous programs use it.
+    /// The channel as asynchronous programs use it, for methods that both have.
     #[must_use]
     pub fn inner(&self) -> &peer::Channel {
         &self.state.channel
@@ -63,16 +64,6 @@ impl Channel {
     #[must_use]
     pub fn link(&self) -> Option<Link> {
         self.state.link.upgrade().map(|state| Link { state })
-    }
-
-    /// Its label.
-    #[must_use]
-    pub fn label(&self) -> &str {
-        self.state.channel.label()
-    }
-
-    pub(super) fn id(&self) -> ChannelId {
-        self.state.channel.id()
     }
 
     /// Queues a message if there is room now. The message is queued; the thread on which the
@@ -159,7 +150,16 @@ impl Channel {
     }
 }
 
-impl ChannelState {
+/// What is the same for asynchronous programs.
+impl Deref for Channel {
+    type Target = peer::Channel;
+
+    fn deref(&self) -> &peer::Channel {
+        self.inner()
+    }
+}
+
+impl SharedChannel {
     pub(super) fn forget(&self) {
         self.messages.unmark();
         self.room.unmark();

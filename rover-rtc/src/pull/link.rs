@@ -1,6 +1,7 @@
 //! A link that is pulled from.
 
 use std::future::Future as _;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Waker};
@@ -20,11 +21,11 @@ use crate::peer::{Events, PeerLink};
 /// Its [`Peer`](super::Peer) keeps it, closed or not, until it is let go of.
 #[derive(Debug, Clone)]
 pub struct Link {
-    pub(super) state: Arc<LinkState>,
+    pub(super) state: Arc<SharedLink>,
 }
 
 #[derive(Debug)]
-pub(super) struct LinkState {
+pub(super) struct SharedLink {
     pub(super) link: PeerLink,
     worker: Arc<Worker>,
     queue: Arc<Queue>,
@@ -44,28 +45,22 @@ struct Reader {
 impl Link {
     pub(super) fn new(link: PeerLink, worker: Arc<Worker>, queue: Arc<Queue>) -> Self {
         let events = Mutex::new(Reader { events: link.events(), ahead: Ahead::new() });
-        let state = Arc::new_cyclic(|state: &Weak<LinkState>| {
+        let state = Arc::new_cyclic(|state: &Weak<SharedLink>| {
             let source = queue.source(Of::Link(state.clone()));
             let on_event = source.clone().into();
             let channels = Mutex::new(Vec::new());
             let tag = AtomicUsize::new(0);
-            LinkState { link, worker, queue, events, source, on_event, channels, tag }
+            SharedLink { link, worker, queue, events, source, on_event, channels, tag }
         });
         // What has happened already is found by the first look.
         state.source.mark();
         Self { state }
     }
 
-    /// The link as asynchronous programs use it.
+    /// The link as asynchronous programs use it, for methods that both have.
     #[must_use]
     pub fn inner(&self) -> &PeerLink {
         &self.state.link
-    }
-
-    /// The other peer's name; empty for the hub.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        self.state.link.name()
     }
 
     /// The other peer's key as of now; `None` for the hub, and as long as it is not known.
@@ -182,5 +177,14 @@ impl Link {
     fn channels_locked(&self) -> MutexGuard<'_, Vec<Channel>> {
         // Nothing that is done under the lock can panic halfway through a change.
         self.state.channels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is the same for asynchronous programs.
+impl Deref for Link {
+    type Target = PeerLink;
+
+    fn deref(&self) -> &PeerLink {
+        self.inner()
     }
 }

@@ -7,6 +7,9 @@
 //! empty, so it fits into any epoll set; a program without one waits in [`Peer::wait`]. C and
 //! Python are bound to this.
 //!
+//! [`Peer`], [`Link`] and [`Channel`] deref to what asynchronous programs use; what waits there,
+//! and has to be pulled here, has a method of the same name.
+//!
 //! ```no_run
 //! use rover_rtc::{Message, PeerConfig, pull};
 //!
@@ -31,6 +34,7 @@ mod ahead;
 mod channel;
 mod leadership;
 mod link;
+mod notifier;
 mod peer;
 mod queue;
 #[cfg(feature = "server")]
@@ -41,6 +45,7 @@ mod worker;
 pub use crate::peer::Received;
 pub use channel::Channel;
 pub use link::Link;
+pub use notifier::EventNotifier;
 pub use peer::{Event, Peer};
 #[cfg(feature = "server")]
 pub use server::Server;

@@ -1,6 +1,7 @@
 //! A peer that is pulled from.
 
 use std::future::poll_fn;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -17,7 +18,6 @@ use super::worker::Worker;
 use crate::config::PeerConfig;
 use crate::error::WebrtcError;
 use crate::event;
-use crate::identity::Fingerprint;
 use crate::peer::{self, PeerLink};
 use crate::util::clock;
 
@@ -98,7 +98,7 @@ impl Peer {
         Ok((Self { peer, worker, queue, home, links, calls, source, on_call, hook }, more))
     }
 
-    /// The peer as asynchronous programs use it.
+    /// The peer as asynchronous programs use it, for methods that both have.
     #[must_use]
     pub fn inner(&self) -> &peer::Peer {
         &self.peer
@@ -132,12 +132,6 @@ impl Peer {
     #[must_use]
     pub fn links(&self) -> Vec<Link> {
         self.links_locked().clone()
-    }
-
-    /// The key by which others know this peer, if it has a name.
-    #[must_use]
-    pub fn fingerprint(&self) -> Option<Fingerprint> {
-        self.peer.fingerprint()
     }
 
     /// What has happened next; `None` if nothing has, by now.
@@ -291,6 +285,15 @@ impl Peer {
     fn links_locked(&self) -> MutexGuard<'_, Vec<Link>> {
         // Nothing that is done under the lock can panic halfway through a change.
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is the same for asynchronous programs.
+impl Deref for Peer {
+    type Target = peer::Peer;
+
+    fn deref(&self) -> &peer::Peer {
+        self.inner()
     }
 }
 

@@ -2,29 +2,29 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::sync::Notify;
 
-use super::channel::ChannelState;
-use super::link::LinkState;
+use super::channel::SharedChannel;
+use super::link::SharedLink;
+use super::notifier::EventNotifier;
 
 /// Sources that have something, in the order in which they got it. Each is here once at most, so it
 /// is bounded by their number.
 pub(super) struct Queue {
     state: Mutex<State>,
+    /// Set exactly while there are sources, and once the queue is closed. Changed under the queue's
+    /// lock only.
+    notifier: EventNotifier,
     /// Told when the queue is no longer empty.
     told: Mutex<Option<Arc<Notify>>>,
 }
 
 struct State {
     sources: VecDeque<Arc<Source>>,
-    /// Holds a byte exactly while there are sources, or the queue is closed. Made when somebody
-    /// asks for it: a call of the operating system costs more than a message.
-    pipe: Option<(PipeReader, PipeWriter)>,
     closed: bool,
     /// Those who wait until there is something.
     waiting: Vec<Waker>,
@@ -44,18 +44,18 @@ pub(super) enum Of {
     /// Links that others have called.
     Calls,
     /// Events of a link.
-    Link(Weak<LinkState>),
+    Link(Weak<SharedLink>),
     /// Messages of a channel.
-    Messages(Weak<ChannelState>),
+    Messages(Weak<SharedChannel>),
     /// Room in the outbox of a channel.
-    Room(Weak<ChannelState>),
+    Room(Weak<SharedChannel>),
 }
 
 impl Queue {
     pub(super) fn new() -> Arc<Self> {
-        let state =
-            State { sources: VecDeque::new(), pipe: None, closed: false, waiting: Vec::new() };
-        Arc::new(Self { state: Mutex::new(state), told: Mutex::new(None) })
+        let state = State { sources: VecDeque::new(), closed: false, waiting: Vec::new() };
+        let (state, notifier) = (Mutex::new(state), EventNotifier::new());
+        Arc::new(Self { state, notifier, told: Mutex::new(None) })
     }
 
     /// A source that is not in it.
@@ -68,7 +68,7 @@ impl Queue {
         let mut state = self.lock();
         let source = state.sources.pop_front()?;
         source.marked.store(false, Ordering::Release);
-        state.hush();
+        self.left(&state);
         Some(source)
     }
 
@@ -85,18 +85,10 @@ impl Queue {
         Poll::Pending
     }
 
-    /// The reading end of the pipe; the same each time.
+    /// The notifier's descriptor.
     #[cfg(unix)]
-    pub(super) fn fd(&self) -> io::Result<std::os::fd::RawFd> {
-        use std::os::fd::AsRawFd as _;
-        let mut state = self.lock();
-        if state.pipe.is_none() {
-            state.pipe = Some(io::pipe()?);
-            if !state.sources.is_empty() || state.closed {
-                state.ring();
-            }
-        }
-        state.pipe.as_ref().map(|(reader, _)| reader.as_raw_fd()).ok_or(io::ErrorKind::Other.into())
+    pub(super) fn fd(&self) -> std::io::Result<std::os::fd::RawFd> {
+        self.notifier.fd()
     }
 
     /// Sets who is told when it is no longer empty; if it is not, that is now.
@@ -114,7 +106,7 @@ impl Queue {
             return;
         }
         if state.sources.is_empty() {
-            state.ring();
+            self.filled(&mut state);
         }
         state.closed = true;
         // They hold the queue.
@@ -128,31 +120,23 @@ impl Queue {
         self.lock().closed
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that is done under the lock can panic halfway through a change.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
     /// It is no longer empty.
-    fn ring(&mut self) {
-        self.waiting.drain(..).for_each(Waker::wake);
-        if let Some((_, writer)) = &mut self.pipe {
-            // The pipe is empty, so this neither blocks nor fails.
-            let _ = writer.write(&[1]);
-        }
+    fn filled(&self, state: &mut State) {
+        self.notifier.set();
+        // They are threads in `Peer::wait`: waking them calls nothing back.
+        state.waiting.drain(..).for_each(Waker::wake);
     }
 
     /// It may have become empty.
-    fn hush(&mut self) {
-        if self.sources.is_empty()
-            && !self.closed
-            && let Some((reader, _)) = &mut self.pipe
-        {
-            // There is one byte in it.
-            let _ = reader.read(&mut [0]);
+    fn left(&self, state: &State) {
+        if state.sources.is_empty() && !state.closed {
+            self.notifier.clear();
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that is done under the lock can panic halfway through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -175,7 +159,7 @@ impl Source {
         if state.sources.len() > 1 {
             return;
         }
-        state.ring();
+        self.queue.filled(&mut state);
         drop(state);
         let told = self.queue.told.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(who) = &*told {
@@ -193,7 +177,7 @@ impl Source {
         if marked {
             self.marked.store(false, Ordering::Release);
             state.sources.retain(|source| !Arc::ptr_eq(source, self));
-            state.hush();
+            self.queue.left(&state);
         }
         marked
     }
@@ -231,24 +215,9 @@ mod tests {
     use super::super::wait::wait_for;
     use super::*;
 
-    /// Whether the descriptor is readable, as the kernel sees it.
     #[cfg(target_os = "linux")]
     fn is_readable(queue: &Queue) -> bool {
-        let fd = queue.fd().unwrap();
-        let text = std::fs::read_link(format!("/proc/self/fd/{fd}")).unwrap();
-        assert!(text.to_string_lossy().starts_with("pipe:"), "{text:?}");
-        // A second opening of the same pipe, one that does not block.
-        let mut options = std::fs::OpenOptions::new();
-        std::os::unix::fs::OpenOptionsExt::custom_flags(options.read(true), 0o4000);
-        let mut copy = options.open(format!("/proc/self/fd/{fd}")).unwrap();
-        match copy.read(&mut [0]) {
-            Ok(1) => {
-                // Put back what the look has taken.
-                queue.lock().ring();
-                true
-            }
-            _ => false,
-        }
+        super::super::notifier::tests::is_readable(&queue.notifier)
     }
 
     fn filled(queue: &Queue) -> Poll<bool> {
