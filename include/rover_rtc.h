@@ -318,8 +318,9 @@
 #define ROVER_RTC_EVENT_TROUBLE 16
 
 /**
- * The connection is over; `text` says why. A link with the hub, or one that was called here, makes a new
- * one.
+ * The connection is over; `value` says why, a `ROVER_RTC_DISCONNECT_...`, and so does `text`. A link with
+ * the hub, or one that was called here, makes a new one, unless the link itself is over: then
+ * `ROVER_RTC_EVENT_CLOSED` follows.
  */
 #define ROVER_RTC_EVENT_DISCONNECTED 17
 
@@ -347,6 +348,47 @@
  * No path lives.
  */
 #define ROVER_RTC_STATE_DISCONNECTED 3
+
+/**
+ * The connection failed; the link goes on.
+ */
+#define ROVER_RTC_DISCONNECT_FAILED 0
+
+/**
+ * The other side has closed the connection: it, or the hub, is being stopped or restarted. The link goes
+ * on.
+ */
+#define ROVER_RTC_DISCONNECT_CLOSED 1
+
+/**
+ * The link is over: the other peer has ended it.
+ */
+#define ROVER_RTC_DISCONNECT_BYE 2
+
+/**
+ * The link is over: the other peer was away for longer than links wait.
+ */
+#define ROVER_RTC_DISCONNECT_GIVEN_UP 3
+
+/**
+ * The link is over: the other peer was not reached in the time that the call had.
+ */
+#define ROVER_RTC_DISCONNECT_TIMED_OUT 4
+
+/**
+ * The link is over: what came in the other peer's name was not from it.
+ */
+#define ROVER_RTC_DISCONNECT_DISTRUSTED 5
+
+/**
+ * The link is over: the journal cannot be read or written.
+ */
+#define ROVER_RTC_DISCONNECT_NOT_STORED 6
+
+/**
+ * The link is over for another reason of this side: see `text`.
+ */
+#define ROVER_RTC_DISCONNECT_HERE 7
 
 /**
  * No path carries the messages.

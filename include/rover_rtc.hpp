@@ -218,7 +218,7 @@ enum class event_kind : std::int32_t {
     restarting = ROVER_RTC_EVENT_RESTARTING,         /**< By the hub, a restart is under way. */
     dialing = ROVER_RTC_EVENT_DIALING,               /**< value-th new connection of an outage. */
     trouble = ROVER_RTC_EVENT_TROUBLE,               /**< text failed and is tried again. */
-    disconnected = ROVER_RTC_EVENT_DISCONNECTED,     /**< The connection is over: text. */
+    disconnected = ROVER_RTC_EVENT_DISCONNECTED,     /**< The connection is over: reason(), text. */
     closed = ROVER_RTC_EVENT_CLOSED,                 /**< link is closed for good. */
 };
 
@@ -246,6 +246,18 @@ enum class switch_cause : std::int32_t {
     came_back = ROVER_RTC_SWITCH_CAME_BACK, /**< None lived, and this one came back. */
     faster = ROVER_RTC_SWITCH_FASTER,       /**< Clearly faster. */
     direct = ROVER_RTC_SWITCH_DIRECT,       /**< Needs no relay, the one before does. */
+};
+
+/** Why a connection, or a link, is over. */
+enum class disconnect_reason : std::int32_t {
+    failed = ROVER_RTC_DISCONNECT_FAILED,         /**< The connection failed; the link goes on. */
+    closed = ROVER_RTC_DISCONNECT_CLOSED,         /**< By the other side; the link goes on. */
+    bye = ROVER_RTC_DISCONNECT_BYE,               /**< The other peer has ended the link. */
+    given_up = ROVER_RTC_DISCONNECT_GIVEN_UP,     /**< It was away for too long. */
+    timed_out = ROVER_RTC_DISCONNECT_TIMED_OUT,   /**< It was not reached in time. */
+    distrusted = ROVER_RTC_DISCONNECT_DISTRUSTED, /**< What came in its name was not from it. */
+    not_stored = ROVER_RTC_DISCONNECT_NOT_STORED, /**< The journal cannot be used. */
+    here = ROVER_RTC_DISCONNECT_HERE,             /**< Another reason of this side: text. */
 };
 
 /** How a link fares. */
@@ -315,6 +327,21 @@ inline const char *to_string(switch_cause cause) noexcept {
     case switch_cause::came_back: return "came_back";
     case switch_cause::faster: return "faster";
     case switch_cause::direct: return "direct";
+    }
+    return "unknown";
+}
+
+/** The name of a reason, as in disconnect_reason. Static. */
+inline const char *to_string(disconnect_reason reason) noexcept {
+    switch (reason) {
+    case disconnect_reason::failed: return "failed";
+    case disconnect_reason::closed: return "closed";
+    case disconnect_reason::bye: return "bye";
+    case disconnect_reason::given_up: return "given_up";
+    case disconnect_reason::timed_out: return "timed_out";
+    case disconnect_reason::distrusted: return "distrusted";
+    case disconnect_reason::not_stored: return "not_stored";
+    case disconnect_reason::here: return "here";
     }
     return "unknown";
 }
@@ -1297,6 +1324,8 @@ struct event {
     path_kind path() const noexcept { return static_cast<path_kind>(value); }
     /** Of event_kind::path_switch: why it carries the messages. */
     switch_cause cause() const noexcept { return static_cast<switch_cause>(other); }
+    /** Of event_kind::disconnected: why. */
+    disconnect_reason reason() const noexcept { return static_cast<disconnect_reason>(value); }
     /** Of event_kind::recovered: how long it took. */
     std::chrono::microseconds outage() const noexcept {
         return std::chrono::microseconds(static_cast<std::int64_t>(value));

@@ -1,41 +1,23 @@
 //! Channels.
 
-use std::collections::BTreeMap;
 use std::ffi::{c_char, c_void};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rover_rtc::pull::{self, Received};
+use rover_rtc::pull::Received;
 use rover_rtc::{Message, SendError};
 
 use crate::guard::{done, guard, in_callback, remember_static};
-use crate::handle::{self, Object};
-use crate::link::{self, freed};
-use crate::peer::PeerHandle;
+use crate::object::{ChannelHandle, freed, rover_rtc_channel};
 use crate::stats::{self, rover_rtc_channel_statistics};
 use crate::status::{
     Failure, ROVER_RTC_AGAIN, ROVER_RTC_CLOSED, ROVER_RTC_NOT_FOUND, ROVER_RTC_OK,
     ROVER_RTC_TOO_SMALL, rover_rtc_status,
 };
 use crate::text::{self, Sized32, declared, put_if_wanted, write_text};
-
-/// A channel of a link. It stays the same across path changes, outages and restarts: while there is
-/// no connection, what is sent waits. It belongs to its link, and is invalid when that, or its
-/// peer, has been freed. Several threads may use it at the same time.
-#[derive(Debug)]
-pub struct rover_rtc_channel {
-    _private: [u8; 0],
-}
-
-#[derive(Debug)]
-pub(crate) struct ChannelHandle {
-    pub(crate) channel: pull::Channel,
-    /// What was received and is to be acknowledged by the program.
-    unacked: Mutex<BTreeMap<u64, Message>>,
-}
 
 /// What `rover_rtc_channel_recv()` tells of a message.
 #[repr(C)]
@@ -187,7 +169,7 @@ impl Drop for Owned {
 }
 
 fn send(channel: *mut rover_rtc_channel, message: Message) -> Result<rover_rtc_status, Failure> {
-    match find(channel)?.channel.send(message) {
+    match ChannelHandle::find(channel)?.channel.send(message) {
         Poll::Ready(sent) => Ok(sent.map(|()| ROVER_RTC_OK)?),
         Poll::Pending => Ok(ROVER_RTC_AGAIN),
     }
@@ -220,7 +202,7 @@ pub unsafe extern "C" fn rover_rtc_channel_recv(
         if buffer.is_null() && capacity > 0 {
             return Err(text::null("buffer"));
         }
-        let found = find(channel)?;
+        let found = ChannelHandle::find(channel)?;
         match found.channel.recv(capacity) {
             Poll::Pending => Ok(ROVER_RTC_AGAIN),
             Poll::Ready(Received::Message { message: received, .. }) => {
@@ -269,8 +251,8 @@ pub extern "C" fn rover_rtc_channel_ack(
     number: u64,
 ) -> rover_rtc_status {
     done(|| {
-        let found = find(channel)?;
-        let message = found.unacked().remove(&number).ok_or_else(|| {
+        let found = ChannelHandle::find(channel)?;
+        let message = found.take_unacked(number).ok_or_else(|| {
             Failure::new(ROVER_RTC_NOT_FOUND, format!("no message {number} waits for it"))
         })?;
         message.ack();
@@ -286,10 +268,13 @@ pub extern "C" fn rover_rtc_channel_wait_stored(
     channel: *const rover_rtc_channel,
     timeout_ms: u32,
 ) -> rover_rtc_status {
-    guard(|| match find(channel)?.channel.stored(Duration::from_millis(timeout_ms.into())) {
-        Ok(()) => Ok(ROVER_RTC_OK),
-        Err(SendError::Full) => Ok(ROVER_RTC_AGAIN),
-        Err(error) => Err(error.into()),
+    guard(|| {
+        match ChannelHandle::find(channel)?.channel.stored(Duration::from_millis(timeout_ms.into()))
+        {
+            Ok(()) => Ok(ROVER_RTC_OK),
+            Err(SendError::Full) => Ok(ROVER_RTC_AGAIN),
+            Err(error) => Err(error.into()),
+        }
     })
 }
 
@@ -301,10 +286,15 @@ pub extern "C" fn rover_rtc_channel_wait_acknowledged(
     channel: *const rover_rtc_channel,
     timeout_ms: u32,
 ) -> rover_rtc_status {
-    guard(|| match find(channel)?.channel.acknowledged(Duration::from_millis(timeout_ms.into())) {
-        Some(true) => Ok(ROVER_RTC_OK),
-        Some(false) => Err(Failure::new(ROVER_RTC_CLOSED, "the channel was closed before")),
-        None => Ok(ROVER_RTC_AGAIN),
+    guard(|| {
+        match ChannelHandle::find(channel)?
+            .channel
+            .acknowledged(Duration::from_millis(timeout_ms.into()))
+        {
+            Some(true) => Ok(ROVER_RTC_OK),
+            Some(false) => Err(Failure::new(ROVER_RTC_CLOSED, "the channel was closed before")),
+            None => Ok(ROVER_RTC_AGAIN),
+        }
     })
 }
 
@@ -325,7 +315,7 @@ pub unsafe extern "C" fn rover_rtc_channel_label(
         // SAFETY: as required of the caller.
         unsafe { write_text(found.channel.label().as_bytes(), buffer, capacity, size) }
     };
-    done(|| write(&*find(channel)?))
+    done(|| write(&*ChannelHandle::find(channel)?))
 }
 
 /// Writes how many messages and bytes wait to be sent, and how many messages were sent and are not
@@ -342,9 +332,9 @@ pub unsafe extern "C" fn rover_rtc_channel_queued(
     unacknowledged: *mut usize,
 ) -> rover_rtc_status {
     done(|| {
-        let found = find(channel)?;
-        let (queued, size) = found.channel.inner().queued();
-        let held = found.channel.inner().held();
+        let found = ChannelHandle::find(channel)?;
+        let (queued, size) = found.channel.queued();
+        let held = found.channel.held();
         // SAFETY: as required of the caller.
         unsafe {
             put_if_wanted(messages, queued);
@@ -366,48 +356,9 @@ pub unsafe extern "C" fn rover_rtc_channel_stats(
     statistics: *mut rover_rtc_channel_statistics,
 ) -> rover_rtc_status {
     done(|| {
-        let found = find(channel)?;
+        let found = ChannelHandle::find(channel)?;
         let link = found.channel.link().ok_or_else(freed)?.stats()?;
         // SAFETY: as required of the caller.
         unsafe { stats::write_channel(&link, found.channel.label(), statistics) }
     })
-}
-
-pub(crate) fn find(channel: *const rover_rtc_channel) -> Result<Arc<ChannelHandle>, Failure> {
-    handle::get::<ChannelHandle>(channel.addr())
-}
-
-/// The handle of a channel, made if there is none.
-pub(crate) fn handle_of(
-    peer: &Arc<PeerHandle>,
-    channel: &pull::Channel,
-) -> Result<*mut rover_rtc_channel, Failure> {
-    let mut handle = channel.tag();
-    if handle == 0 {
-        let object = ChannelHandle { channel: channel.clone(), unacked: Mutex::default() };
-        let object = Object::Channel(Arc::new(object));
-        let known = || {
-            peer.check()?;
-            link::usable(channel.link().ok_or_else(freed)?.tag())?;
-            Ok(channel.tag())
-        };
-        let set = |handle| channel.set_tag(handle);
-        handle = handle::insert_once::<ChannelHandle>(object, known, set)?;
-    }
-    Ok(std::ptr::without_provenance_mut(handle))
-}
-
-impl ChannelHandle {
-    fn keep_unacked(&self, mut message: Message) {
-        if self.channel.inner().is_manual_ack() {
-            let number = message.number;
-            message.data = Bytes::new();
-            self.unacked().insert(number, message);
-        }
-    }
-
-    fn unacked(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Message>> {
-        // Inserting and removing leave nothing half done.
-        self.unacked.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }

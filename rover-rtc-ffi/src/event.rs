@@ -3,15 +3,13 @@
 use std::ffi::c_char;
 use std::sync::Arc;
 
-use rover_rtc::event::{Event, IceConnectionState, Recovery};
+use rover_rtc::event::{DisconnectReason, Event, IceConnectionState, Recovery};
 use rover_rtc::pull;
 
-use crate::channel::{self, rover_rtc_channel};
-use crate::link::{self, rover_rtc_link};
-use crate::peer::PeerHandle;
+use crate::object::{ChannelHandle, LinkHandle, PeerHandle, rover_rtc_channel, rover_rtc_link};
 use crate::stats::{of_cause, of_kind};
 use crate::status::{Failure, ROVER_RTC_AGAIN, ROVER_RTC_CLOSED, ROVER_RTC_OK, rover_rtc_status};
-use crate::text::{Sized32, declared, write_sized};
+use crate::text::{Sized32, declared, put_text, write_sized};
 
 /// Another peer has called; `link` is new.
 pub const ROVER_RTC_EVENT_CALLED: i32 = 1;
@@ -49,8 +47,9 @@ pub const ROVER_RTC_EVENT_RESTARTING: i32 = 14;
 pub const ROVER_RTC_EVENT_DIALING: i32 = 15;
 /// Something failed and will be tried again; `text` says what.
 pub const ROVER_RTC_EVENT_TROUBLE: i32 = 16;
-/// The connection is over; `text` says why. A link with the hub, or one that was called here, makes
-/// a new one.
+/// The connection is over; `value` says why, a `ROVER_RTC_DISCONNECT_...`, and so does `text`. A
+/// link with the hub, or one that was called here, makes a new one, unless the link itself is over:
+/// then `ROVER_RTC_EVENT_CLOSED` follows.
 pub const ROVER_RTC_EVENT_DISCONNECTED: i32 = 17;
 /// The link is closed for good.
 pub const ROVER_RTC_EVENT_CLOSED: i32 = 18;
@@ -63,6 +62,24 @@ pub const ROVER_RTC_STATE_CHECKING: i32 = 1;
 pub const ROVER_RTC_STATE_CONNECTED: i32 = 2;
 /// No path lives.
 pub const ROVER_RTC_STATE_DISCONNECTED: i32 = 3;
+
+/// The connection failed; the link goes on.
+pub const ROVER_RTC_DISCONNECT_FAILED: i32 = 0;
+/// The other side has closed the connection: it, or the hub, is being stopped or restarted. The
+/// link goes on.
+pub const ROVER_RTC_DISCONNECT_CLOSED: i32 = 1;
+/// The link is over: the other peer has ended it.
+pub const ROVER_RTC_DISCONNECT_BYE: i32 = 2;
+/// The link is over: the other peer was away for longer than links wait.
+pub const ROVER_RTC_DISCONNECT_GIVEN_UP: i32 = 3;
+/// The link is over: the other peer was not reached in the time that the call had.
+pub const ROVER_RTC_DISCONNECT_TIMED_OUT: i32 = 4;
+/// The link is over: what came in the other peer's name was not from it.
+pub const ROVER_RTC_DISCONNECT_DISTRUSTED: i32 = 5;
+/// The link is over: the journal cannot be read or written.
+pub const ROVER_RTC_DISCONNECT_NOT_STORED: i32 = 6;
+/// The link is over for another reason of this side: see `text`.
+pub const ROVER_RTC_DISCONNECT_HERE: i32 = 7;
 
 /// An event.
 #[repr(C)]
@@ -132,23 +149,23 @@ fn shown(peer: &Arc<PeerHandle>, event: pull::Event) -> Result<Option<rover_rtc_
     match event {
         pull::Event::Called(link) => {
             shown.kind = ROVER_RTC_EVENT_CALLED;
-            shown.link = link::handle_of(peer, &link)?;
+            shown.link = LinkHandle::of(peer, &link)?;
         }
         pull::Event::Readable(channel) => {
             shown.kind = ROVER_RTC_EVENT_READABLE;
-            shown.channel = channel::handle_of(peer, &channel)?;
+            shown.channel = ChannelHandle::of(peer, &channel)?;
         }
         pull::Event::Room(channel) => {
             shown.kind = ROVER_RTC_EVENT_SEND_READY;
-            shown.channel = channel::handle_of(peer, &channel)?;
+            shown.channel = ChannelHandle::of(peer, &channel)?;
         }
         pull::Event::Link(link, channel, event) => {
             if !of_link(&mut shown, &event) {
                 return Ok(None);
             }
-            shown.link = link::handle_of(peer, &link)?;
+            shown.link = LinkHandle::of(peer, &link)?;
             if let Some(channel) = channel {
-                shown.channel = channel::handle_of(peer, &channel)?;
+                shown.channel = ChannelHandle::of(peer, &channel)?;
             }
         }
         _ => return Ok(None),
@@ -187,15 +204,28 @@ fn of_link(shown: &mut rover_rtc_event, event: &Event) -> bool {
             set(ROVER_RTC_EVENT_TROUBLE, 0, 0);
             put_text(&mut shown.text, text);
         }
-        Event::Disconnected(text) => {
-            set(ROVER_RTC_EVENT_DISCONNECTED, 0, 0);
-            put_text(&mut shown.text, text);
+        Event::Disconnected(why) => {
+            set(ROVER_RTC_EVENT_DISCONNECTED, of_reason(why.reason) as u64, 0);
+            put_text(&mut shown.text, &why.text);
         }
         Event::Closed => set(ROVER_RTC_EVENT_CLOSED, 0, 0),
         // Offers and answers are for who debugs signaling.
         _ => return false,
     }
     true
+}
+
+fn of_reason(reason: DisconnectReason) -> i32 {
+    match reason {
+        DisconnectReason::TransportFailed => ROVER_RTC_DISCONNECT_FAILED,
+        DisconnectReason::TransportClosed => ROVER_RTC_DISCONNECT_CLOSED,
+        DisconnectReason::Bye => ROVER_RTC_DISCONNECT_BYE,
+        DisconnectReason::GivenUp => ROVER_RTC_DISCONNECT_GIVEN_UP,
+        DisconnectReason::TimedOut => ROVER_RTC_DISCONNECT_TIMED_OUT,
+        DisconnectReason::Distrusted => ROVER_RTC_DISCONNECT_DISTRUSTED,
+        DisconnectReason::NotStored => ROVER_RTC_DISCONNECT_NOT_STORED,
+        _ => ROVER_RTC_DISCONNECT_HERE,
+    }
 }
 
 fn of_state(state: IceConnectionState) -> u64 {
@@ -206,16 +236,4 @@ fn of_state(state: IceConnectionState) -> u64 {
         IceConnectionState::Disconnected => ROVER_RTC_STATE_DISCONNECTED,
     };
     state as u64
-}
-
-/// Writes as much of a text as there is room for, whole characters and a NUL.
-pub(crate) fn put_text(place: &mut [c_char], text: &str) {
-    let mut end = text.len().min(place.len() - 1);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let bytes = text.as_bytes()[..end].iter().map(|byte| if *byte == 0 { b' ' } else { *byte });
-    for (place, byte) in place.iter_mut().zip(bytes.chain([0])) {
-        *place = byte as c_char;
-    }
 }

@@ -4,62 +4,19 @@
 //! that place before, and the kind of thing. So a handle that was freed, freed twice or made up is
 //! found out, where a pointer would be followed.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rover_rtc::pull;
-
-use crate::channel::ChannelHandle;
-use crate::link::LinkHandle;
-use crate::peer::PeerHandle;
 use crate::status::{Failure, ROVER_RTC_BAD_HANDLE};
 
-/// Something that a program has a handle of.
-#[derive(Debug, Clone)]
-pub(crate) enum Object {
-    Peer(Arc<PeerHandle>),
-    Link(Arc<LinkHandle>),
-    Channel(Arc<ChannelHandle>),
-    Server(Arc<pull::Server>),
-}
-
-impl Object {
-    fn kind(&self) -> usize {
-        match self {
-            Self::Peer(_) => PeerHandle::KIND,
-            Self::Link(_) => LinkHandle::KIND,
-            Self::Channel(_) => ChannelHandle::KIND,
-            Self::Server(_) => pull::Server::KIND,
-        }
-    }
-}
-
-/// A kind of thing, and how to find one by its handle.
-pub(crate) trait Kind: Sized {
+/// A kind of thing that a program has handles of.
+pub(crate) trait Kind: Any + Send + Sync {
+    /// Its number, which is part of each handle: 1 to 7, another one for each kind.
     const KIND: usize;
+    /// What it is called in errors.
     const NAME: &'static str;
-    fn of(object: &Object) -> Option<&Arc<Self>>;
 }
-
-macro_rules! kind {
-    ($type:ty, $variant:ident, $number:literal, $name:literal) => {
-        impl Kind for $type {
-            const KIND: usize = $number;
-            const NAME: &'static str = $name;
-            fn of(object: &Object) -> Option<&Arc<Self>> {
-                match object {
-                    Object::$variant(thing) => Some(thing),
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-kind!(PeerHandle, Peer, 1, "peer");
-kind!(LinkHandle, Link, 2, "link");
-kind!(ChannelHandle, Channel, 3, "channel");
-kind!(pull::Server, Server, 4, "server");
 
 static TABLE: RwLock<Table> = RwLock::new(Table { slots: Vec::new(), free: VecDeque::new() });
 
@@ -74,14 +31,19 @@ struct Slot {
     object: Option<Object>,
 }
 
+struct Object {
+    kind: usize,
+    thing: Arc<dyn Any + Send + Sync>,
+}
+
 /// A new handle.
-pub(crate) fn insert<T: Kind>(object: Object) -> Result<usize, Failure> {
-    insert_once::<T>(object, || Ok(0), |_| ())
+pub(crate) fn insert<T: Kind>(thing: Arc<T>) -> Result<usize, Failure> {
+    insert_once(thing, || Ok(0), |_| ())
 }
 
 /// A new handle, unless there is one already, or there is to be none; `set` notes the new one.
 pub(crate) fn insert_once<T: Kind>(
-    object: Object,
+    thing: Arc<T>,
     known: impl FnOnce() -> Result<usize, Failure>,
     set: impl FnOnce(usize),
 ) -> Result<usize, Failure> {
@@ -101,7 +63,7 @@ pub(crate) fn insert_once<T: Kind>(
         None => return Err(Failure::invalid("there are too many handles: free some")),
     };
     let slot = &mut table.slots[index];
-    slot.object = Some(object);
+    slot.object = Some(Object { kind: T::KIND, thing });
     let handle = (slot.generation << INDEX_BITS | index) << KIND_BITS | T::KIND;
     set(handle);
     Ok(handle)
@@ -110,15 +72,13 @@ pub(crate) fn insert_once<T: Kind>(
 /// What a handle stands for.
 pub(crate) fn get<T: Kind>(handle: usize) -> Result<Arc<T>, Failure> {
     let table = TABLE.read().unwrap_or_else(PoisonError::into_inner);
-    let found = table.find(handle).and_then(T::of).cloned();
-    found.ok_or_else(|| bad::<T>(handle))
+    table.find(handle)
 }
 
 /// Makes a handle invalid, and returns what it stood for.
 pub(crate) fn remove<T: Kind>(handle: usize) -> Result<Arc<T>, Failure> {
     let mut table = TABLE.write().unwrap_or_else(PoisonError::into_inner);
-    let found = table.find(handle).and_then(T::of).cloned();
-    let found = found.ok_or_else(|| bad::<T>(handle))?;
+    let found = table.find::<T>(handle)?;
     let index = index(handle);
     let slot = &mut table.slots[index];
     let object = slot.object.take();
@@ -136,13 +96,18 @@ fn bad<T: Kind>(handle: usize) -> Failure {
 }
 
 impl Table {
-    fn find(&self, handle: usize) -> Option<&Object> {
+    fn find<T: Kind>(&self, handle: usize) -> Result<Arc<T>, Failure> {
+        self.look_up(handle).ok_or_else(|| bad::<T>(handle))
+    }
+
+    fn look_up<T: Kind>(&self, handle: usize) -> Option<Arc<T>> {
         let slot = self.slots.get(index(handle))?;
         let kind = handle & ((1 << KIND_BITS) - 1);
         if slot.generation != handle >> (INDEX_BITS + KIND_BITS) & GENERATIONS {
             return None;
         }
-        slot.object.as_ref().filter(|object| object.kind() == kind)
+        let object = slot.object.as_ref().filter(|object| object.kind == kind)?;
+        object.thing.clone().downcast().ok()
     }
 }
 
@@ -165,35 +130,39 @@ const GENERATIONS: usize = (1 << (usize::BITS - KIND_BITS - INDEX_BITS)) - 1;
 mod tests {
     use super::*;
 
-    fn server() -> Object {
-        let any = "127.0.0.1:0".parse().unwrap();
-        let config = rover_rtc::ServerConfig {
-            listen: any,
-            udp: vec![any],
-            ..rover_rtc::ServerConfig::default()
-        };
-        Object::Server(Arc::new(pull::Server::start(config).unwrap()))
+    struct One;
+    struct Two;
+
+    impl Kind for One {
+        const KIND: usize = 6;
+        const NAME: &'static str = "one";
+    }
+
+    impl Kind for Two {
+        const KIND: usize = 7;
+        const NAME: &'static str = "two";
     }
 
     #[test]
     fn a_handle_is_good_until_it_is_removed() {
-        let object = server();
-        let handles = [(); 3].map(|()| insert::<pull::Server>(object.clone()).unwrap());
+        let one = Arc::new(One);
+        let handles = [(); 3].map(|()| insert(one.clone()).unwrap());
         for handle in handles {
-            assert!(get::<pull::Server>(handle).is_ok());
-            assert!(get::<PeerHandle>(handle).is_err(), "of another kind");
-            assert!(get::<pull::Server>(handle ^ 1).is_err(), "with the bits of another kind");
-            assert!(get::<pull::Server>(handle ^ 1 << (KIND_BITS + INDEX_BITS)).is_err());
-            remove::<pull::Server>(handle).unwrap();
-            assert!(get::<pull::Server>(handle).is_err());
-            assert!(remove::<pull::Server>(handle).is_err());
+            assert!(Arc::ptr_eq(&get::<One>(handle).unwrap(), &one));
+            assert!(get::<Two>(handle).is_err(), "of another kind");
+            assert!(get::<One>(handle ^ 1).is_err(), "with the bits of another kind");
+            assert!(get::<Two>(handle ^ 1).is_err(), "with the bits of another kind");
+            assert!(get::<One>(handle ^ 1 << (KIND_BITS + INDEX_BITS)).is_err());
+            remove::<One>(handle).unwrap();
+            assert!(get::<One>(handle).is_err());
+            assert!(remove::<One>(handle).is_err());
         }
         for made_up in [0, 1, 4, 7, usize::MAX, usize::MAX / 2] {
-            assert!(get::<pull::Server>(made_up).is_err(), "{made_up}");
+            assert!(get::<One>(made_up).is_err(), "{made_up}");
         }
         // A place that is used again has another number.
-        let again = insert::<pull::Server>(object).unwrap();
+        let again = insert(one).unwrap();
         assert!(!handles.contains(&again));
-        remove::<pull::Server>(again).unwrap();
+        remove::<One>(again).unwrap();
     }
 }

@@ -5,6 +5,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | `handle` | handles: numbers that stand for what the program has, checked at each use |
+//! | `object` | what they stand for: peers, links, channels |
 //! | `guard` | around each function: no panic gets out, errors are remembered |
 //! | `status` | what functions return |
 //! | `config`, `text` | what comes from C, checked and copied |
@@ -21,6 +22,7 @@ mod guard;
 mod handle;
 mod link;
 mod log;
+mod object;
 mod peer;
 mod server;
 mod stats;

@@ -1,31 +1,13 @@
 //! Links with other peers, and with the hub.
 
 use std::ffi::c_char;
-use std::sync::{Arc, Weak};
 
-use rover_rtc::pull;
-
-use crate::channel::{self, ChannelHandle, rover_rtc_channel};
 use crate::config::{self, rover_rtc_channel_config};
 use crate::guard::{done, free, remember};
-use crate::handle::{self, Object};
-use crate::peer::PeerHandle;
+use crate::object::{ChannelHandle, LinkHandle, rover_rtc_channel, rover_rtc_link};
 use crate::stats::{self, rover_rtc_link_statistics, rover_rtc_path_statistics};
-use crate::status::{Failure, ROVER_RTC_CLOSED, ROVER_RTC_NOT_FOUND, rover_rtc_status};
+use crate::status::{Failure, ROVER_RTC_NOT_FOUND, rover_rtc_status};
 use crate::text::{needed, null, put, write_text};
-
-/// The lasting relation with another peer, or with the hub. It stays the same across path changes,
-/// outages and restarts. It belongs to its peer, and is invalid when that has been freed.
-#[derive(Debug)]
-pub struct rover_rtc_link {
-    _private: [u8; 0],
-}
-
-#[derive(Debug)]
-pub(crate) struct LinkHandle {
-    pub(crate) link: pull::Link,
-    pub(crate) peer: Weak<PeerHandle>,
-}
 
 /// Lets go of a link with another peer: closes it in the background, sending what is queued for at
 /// most a second, and makes its handles (channels too) invalid. NULL is fine, a handle that was
@@ -39,14 +21,14 @@ pub extern "C" fn rover_rtc_link_free(link: *mut rover_rtc_link) {
     if link.is_null() {
         return;
     }
-    match find(link) {
+    match LinkHandle::find(link) {
         Ok(found) => free(move || {
-            let Some(peer) = found.peer.upgrade() else { return };
+            let Ok(peer) = found.peer() else { return };
             if peer.peer.hub_link().is_same(&found.link) {
                 return remember("the home link belongs to the peer: free that");
             }
             peer.peer.let_go(&found.link);
-            forget(&found.link);
+            LinkHandle::forget(&found.link);
         }),
         Err(failure) => remember(&failure.text),
     }
@@ -57,7 +39,7 @@ pub extern "C" fn rover_rtc_link_free(link: *mut rover_rtc_link) {
 #[unsafe(no_mangle)]
 pub extern "C" fn rover_rtc_link_close(link: *mut rover_rtc_link) -> rover_rtc_status {
     done(|| {
-        find(link)?.link.close();
+        LinkHandle::find(link)?.link.close();
         Ok(())
     })
 }
@@ -77,7 +59,9 @@ pub unsafe extern "C" fn rover_rtc_link_name(
     size: *mut usize,
 ) -> rover_rtc_status {
     // SAFETY: as required of the caller.
-    done(|| unsafe { write_text(find(link)?.link.name().as_bytes(), buffer, capacity, size) })
+    done(|| unsafe {
+        write_text(LinkHandle::find(link)?.link.name().as_bytes(), buffer, capacity, size)
+    })
 }
 
 /// Writes the fingerprint of the other peer's key, as of `rover_rtc_link_name()`: 96 bytes are
@@ -94,7 +78,8 @@ pub unsafe extern "C" fn rover_rtc_link_fingerprint(
     size: *mut usize,
 ) -> rover_rtc_status {
     done(|| {
-        let text = find(link)?.link.fingerprint()?.map(|fingerprint| fingerprint.to_string());
+        let text =
+            LinkHandle::find(link)?.link.fingerprint()?.map(|fingerprint| fingerprint.to_string());
         let text = text.ok_or_else(|| Failure::new(ROVER_RTC_NOT_FOUND, "no key is known"))?;
         // SAFETY: as required of the caller.
         unsafe { write_text(text.as_bytes(), buffer, capacity, size) }
@@ -116,11 +101,11 @@ pub unsafe extern "C" fn rover_rtc_link_channel(
     done(|| {
         // SAFETY: as required of the caller.
         let label = unsafe { needed(label, "label") }?;
-        let found = find(link)?;
+        let found = LinkHandle::find(link)?;
         let known = found.link.channel(label).ok_or_else(|| {
             Failure::new(ROVER_RTC_NOT_FOUND, format!("there is no channel {label:?}"))
         })?;
-        let known = channel::handle_of(&peer_of(&found)?, &known)?;
+        let known = ChannelHandle::of(&found.peer()?, &known)?;
         // SAFETY: as required of the caller.
         unsafe { put(channel, known, "channel") }
     })
@@ -144,9 +129,9 @@ pub unsafe extern "C" fn rover_rtc_link_open(
         if channel.is_null() {
             return Err(null("channel"));
         }
-        let found = find(link)?;
+        let found = LinkHandle::find(link)?;
         let opened = found.link.open(config)?;
-        let opened = channel::handle_of(&peer_of(&found)?, &opened)?;
+        let opened = ChannelHandle::of(&found.peer()?, &opened)?;
         // SAFETY: as required of the caller.
         unsafe { put(channel, opened, "channel") }
     })
@@ -163,7 +148,7 @@ pub unsafe extern "C" fn rover_rtc_link_stats(
     statistics: *mut rover_rtc_link_statistics,
 ) -> rover_rtc_status {
     // SAFETY: as required of the caller.
-    done(|| unsafe { stats::write_link(&find(link)?.link.stats()?, statistics) })
+    done(|| unsafe { stats::write_link(&LinkHandle::find(link)?.link.stats()?, statistics) })
 }
 
 /// Writes the paths of the link to the array `paths`, which has room for `*count`, and to `count`
@@ -180,51 +165,7 @@ pub unsafe extern "C" fn rover_rtc_link_paths(
     count: *mut usize,
 ) -> rover_rtc_status {
     // SAFETY: as required of the caller.
-    done(|| unsafe { stats::write_paths(&find(link)?.link.stats()?.paths, paths, count) })
-}
-
-pub(crate) fn find(link: *const rover_rtc_link) -> Result<Arc<LinkHandle>, Failure> {
-    handle::get::<LinkHandle>(link.addr())
-}
-
-/// The handle of a link, made if there is none.
-pub(crate) fn handle_of(
-    peer: &Arc<PeerHandle>,
-    link: &pull::Link,
-) -> Result<*mut rover_rtc_link, Failure> {
-    let mut handle = usable(link.tag())?;
-    if handle == 0 {
-        let object = LinkHandle { link: link.clone(), peer: Arc::downgrade(peer) };
-        let known = || peer.check().and_then(|()| usable(link.tag()));
-        let set = |handle| link.set_tag(handle);
-        handle = handle::insert_once::<LinkHandle>(Object::Link(Arc::new(object)), known, set)?;
-    }
-    Ok(std::ptr::without_provenance_mut(handle))
-}
-
-/// Makes the handles of a link and of its channels invalid.
-pub(crate) fn forget(link: &pull::Link) {
-    let handle = link.tag();
-    link.set_tag(FREED);
-    // Removing waits for who is just making a handle; from then on nobody makes one.
-    let _ = handle::remove::<LinkHandle>(handle);
-    for channel in link.channels() {
-        let _ = handle::remove::<ChannelHandle>(channel.tag());
-    }
-}
-
-/// Whether a link may have new handles: what its tag is, unless it has been freed.
-pub(crate) fn usable(tag: usize) -> Result<usize, Failure> {
-    if tag == FREED { Err(Failure::new(ROVER_RTC_CLOSED, "the link was freed")) } else { Ok(tag) }
-}
-
-/// The tag of a link that has been freed; no handle is as large.
-const FREED: usize = usize::MAX;
-
-pub(crate) fn freed() -> Failure {
-    Failure::new(ROVER_RTC_CLOSED, "the peer was freed")
-}
-
-fn peer_of(link: &LinkHandle) -> Result<Arc<PeerHandle>, Failure> {
-    link.peer.upgrade().ok_or_else(freed)
+    done(|| unsafe {
+        stats::write_paths(&LinkHandle::find(link)?.link.stats()?.paths, paths, count)
+    })
 }

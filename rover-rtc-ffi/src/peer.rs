@@ -2,7 +2,6 @@
 
 use std::ffi::{c_char, c_int, c_void};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rover_rtc::{WebrtcError, pull};
@@ -10,41 +9,13 @@ use rover_rtc::{WebrtcError, pull};
 use crate::config::{self, rover_rtc_peer_config};
 use crate::event::{self, rover_rtc_event};
 use crate::guard::{done, free, guard, in_callback, remember};
-use crate::handle::{self, Object};
-use crate::link::{self, rover_rtc_link};
+use crate::handle;
+use crate::object::{LinkHandle, PeerHandle, rover_rtc_link, rover_rtc_peer};
 use crate::status::{
     Failure, ROVER_RTC_AGAIN, ROVER_RTC_CLOSED, ROVER_RTC_NETWORK, ROVER_RTC_NOT_FOUND,
     ROVER_RTC_OK, rover_rtc_status,
 };
 use crate::text::{needed, null, put, write_text};
-
-/// A peer: its thread, its event queue, its link with the hub, and its links with other peers. A
-/// handle that is used after it was freed is refused with `ROVER_RTC_BAD_HANDLE`.
-#[derive(Debug)]
-pub struct rover_rtc_peer {
-    _private: [u8; 0],
-}
-
-#[derive(Debug)]
-pub(crate) struct PeerHandle {
-    pub(crate) peer: pull::Peer,
-    /// The offer or answer that it was made with.
-    description: Option<String>,
-    freed: AtomicBool,
-}
-
-impl PeerHandle {
-    /// Whether there may be new handles of what belongs to it.
-    pub(crate) fn check(&self) -> Result<(), Failure> {
-        if self.freed.load(Ordering::Acquire) { Err(link::freed()) } else { Ok(()) }
-    }
-
-    /// Makes its links' and channels' handles invalid.
-    fn forget(&self) {
-        let home = self.peer.hub_link().clone();
-        self.peer.links().iter().chain([&home]).for_each(link::forget);
-    }
-}
 
 /// Starts a peer of the hub in `config` and writes its handle to `peer`. It connects by itself,
 /// again and again, until it is freed: a hub that is down is an event, no error. Everything in
@@ -130,8 +101,7 @@ unsafe fn start(
         return Err(null("peer"));
     }
     let (peer, description) = make()?;
-    let peer = PeerHandle { peer, description, freed: AtomicBool::new(false) };
-    let handle = handle::insert::<PeerHandle>(Object::Peer(Arc::new(peer)))?;
+    let handle = handle::insert(Arc::new(PeerHandle::new(peer, description)))?;
     // SAFETY: as required of the caller.
     unsafe { put(place, std::ptr::without_provenance_mut(handle), "peer") }
 }
@@ -147,10 +117,10 @@ pub extern "C" fn rover_rtc_peer_free(peer: *mut rover_rtc_peer) {
     if peer.is_null() {
         return;
     }
-    match handle::get::<PeerHandle>(peer.addr()) {
+    match PeerHandle::find(peer) {
         Ok(found) => {
             // Before its handle is gone: from then on there are no new ones of its links.
-            found.freed.store(true, Ordering::Release);
+            found.set_freed();
             let _ = handle::remove::<PeerHandle>(peer.addr());
             free(move || {
                 found.forget();
@@ -166,7 +136,7 @@ pub extern "C" fn rover_rtc_peer_free(peer: *mut rover_rtc_peer) {
 #[unsafe(no_mangle)]
 pub extern "C" fn rover_rtc_peer_close(peer: *mut rover_rtc_peer) -> rover_rtc_status {
     done(|| {
-        find(peer)?.peer.close();
+        PeerHandle::find(peer)?.peer.close();
         Ok(())
     })
 }
@@ -186,7 +156,7 @@ pub unsafe extern "C" fn rover_rtc_peer_description(
     size: *mut usize,
 ) -> rover_rtc_status {
     done(|| {
-        let found = find(peer)?;
+        let found = PeerHandle::find(peer)?;
         let text = found.description.as_deref();
         let text = text.ok_or_else(|| {
             Failure::new(ROVER_RTC_NOT_FOUND, "a peer with a hub has no description")
@@ -209,7 +179,7 @@ pub unsafe extern "C" fn rover_rtc_peer_accept_answer(
     done(|| {
         // SAFETY: as required of the caller.
         let answer = unsafe { needed(answer, "answer") }?;
-        Ok(find(peer)?.peer.accept_answer(answer)?)
+        Ok(PeerHandle::find(peer)?.peer.accept_answer(answer)?)
     })
 }
 
@@ -225,8 +195,8 @@ pub unsafe extern "C" fn rover_rtc_peer_home(
     link: *mut *mut rover_rtc_link,
 ) -> rover_rtc_status {
     done(|| {
-        let found = find(peer)?;
-        let home = link::handle_of(&found, found.peer.hub_link())?;
+        let found = PeerHandle::find(peer)?;
+        let home = LinkHandle::of(&found, found.peer.hub_link())?;
         // SAFETY: as required of the caller.
         unsafe { put(link, home, "link") }
     })
@@ -251,9 +221,9 @@ pub unsafe extern "C" fn rover_rtc_peer_dial(
         if link.is_null() {
             return Err(null("link"));
         }
-        let found = find(peer)?;
+        let found = PeerHandle::find(peer)?;
         let called = found.peer.call(name)?;
-        let called = link::handle_of(&found, &called)?;
+        let called = LinkHandle::of(&found, &called)?;
         // SAFETY: as required of the caller.
         unsafe { put(link, called, "link") }
     })
@@ -274,12 +244,12 @@ pub unsafe extern "C" fn rover_rtc_peer_find_link(
     done(|| {
         // SAFETY: as required of the caller.
         let name = unsafe { needed(name, "name") }?;
-        let found = find(peer)?;
+        let found = PeerHandle::find(peer)?;
         let known = found.peer.links().into_iter().rev().find(|link| link.name() == name);
         let known = known.ok_or_else(|| {
             Failure::new(ROVER_RTC_NOT_FOUND, format!("there is no link with {name:?}"))
         })?;
-        let known = link::handle_of(&found, &known)?;
+        let known = LinkHandle::of(&found, &known)?;
         // SAFETY: as required of the caller.
         unsafe { put(link, known, "link") }
     })
@@ -300,7 +270,8 @@ pub unsafe extern "C" fn rover_rtc_peer_fingerprint(
     size: *mut usize,
 ) -> rover_rtc_status {
     done(|| {
-        let text = find(peer)?.peer.fingerprint().map(|fingerprint| fingerprint.to_string());
+        let text =
+            PeerHandle::find(peer)?.peer.fingerprint().map(|fingerprint| fingerprint.to_string());
         let text =
             text.ok_or_else(|| Failure::new(ROVER_RTC_NOT_FOUND, "this peer has no name"))?;
         // SAFETY: as required of the caller.
@@ -322,7 +293,7 @@ pub unsafe extern "C" fn rover_rtc_peer_fd(
     fd: *mut c_int,
 ) -> rover_rtc_status {
     done(|| {
-        let found = find(peer)?.peer.fd();
+        let found = PeerHandle::find(peer)?.peer.fd();
         let found = found.map_err(|e| Failure::new(ROVER_RTC_NETWORK, e.to_string()))?;
         // SAFETY: as required of the caller.
         unsafe { put(fd, found, "fd") }
@@ -369,7 +340,7 @@ pub unsafe extern "C" fn rover_rtc_peer_wait_fd(
     timeout_us: i64,
 ) -> rover_rtc_status {
     guard(|| {
-        let found = find(peer)?;
+        let found = PeerHandle::find(peer)?;
         if fd < 0 {
             return Err(Failure::invalid("fd is no descriptor"));
         }
@@ -382,7 +353,7 @@ pub unsafe extern "C" fn rover_rtc_peer_wait_fd(
 
 fn wait(peer: *const rover_rtc_peer, patience: Option<Duration>) -> rover_rtc_status {
     guard(|| {
-        let found = find(peer)?;
+        let found = PeerHandle::find(peer)?;
         waited_for(&found, found.peer.wait(patience))
     })
 }
@@ -412,7 +383,7 @@ pub unsafe extern "C" fn rover_rtc_peer_next_event(
     event: *mut rover_rtc_event,
 ) -> rover_rtc_status {
     // SAFETY: as required of the caller.
-    guard(|| unsafe { event::next(&find(peer)?, event) })
+    guard(|| unsafe { event::next(&PeerHandle::find(peer)?, event) })
 }
 
 /// Sets what is called when there are events after there were none, beside the descriptor: with
@@ -431,7 +402,7 @@ pub unsafe extern "C" fn rover_rtc_peer_set_wake(
     user: *mut c_void,
 ) -> rover_rtc_status {
     done(|| {
-        let found = find(peer)?;
+        let found = PeerHandle::find(peer)?;
         let user = user.expose_provenance();
         found.peer.set_hook(wake.map(|wake| {
             move || {
@@ -441,9 +412,4 @@ pub unsafe extern "C" fn rover_rtc_peer_set_wake(
         }));
         Ok(())
     })
-}
-
-/// The peer of a handle.
-pub(crate) fn find(peer: *const rover_rtc_peer) -> Result<Arc<PeerHandle>, Failure> {
-    handle::get::<PeerHandle>(peer.addr())
 }

@@ -7,7 +7,7 @@ use rover_rtc::pull;
 
 use crate::config::{self, rover_rtc_server_config};
 use crate::guard::{done, free, remember};
-use crate::handle::{self, Object};
+use crate::handle::{self, Kind};
 use crate::status::{Failure, ROVER_RTC_CLOSED, rover_rtc_status};
 use crate::text::{null, put, put_if_wanted, write_text};
 
@@ -16,6 +16,11 @@ use crate::text::{null, put, put_if_wanted, write_text};
 #[derive(Debug)]
 pub struct rover_rtc_server {
     _private: [u8; 0],
+}
+
+impl Kind for pull::Server {
+    const KIND: usize = 4;
+    const NAME: &'static str = "server";
 }
 
 /// Opens the sockets of a hub, serves from now on, and writes its handle to `server`. Everything in
@@ -36,7 +41,7 @@ pub unsafe extern "C" fn rover_rtc_server_new(
             return Err(null("server"));
         }
         let started = Arc::new(pull::Server::start(config)?);
-        let handle = handle::insert::<pull::Server>(Object::Server(started))?;
+        let handle = handle::insert(started)?;
         // SAFETY: as required of the caller.
         unsafe { put(server, std::ptr::without_provenance_mut(handle), "server") }
     })

@@ -3,16 +3,15 @@
 use std::ffi::c_char;
 use std::time::Duration;
 
-use rover_rtc::PathKind;
 use rover_rtc::event::SwitchCause;
 use rover_rtc::link::LinkStats;
 use rover_rtc::path::PathState;
 use rover_rtc::path::PathStats;
+use rover_rtc::{LinkState, PathKind};
 
 use crate::config::of_mode;
-use crate::event::put_text;
 use crate::status::{Failure, ROVER_RTC_NOT_FOUND};
-use crate::text::{Sized32, declared, null, write_sized};
+use crate::text::{Sized32, declared, null, put_text, write_sized};
 
 /// No path carries the messages.
 pub const ROVER_RTC_PATH_NONE: i32 = 0;
@@ -188,10 +187,11 @@ pub(crate) unsafe fn write_link(
     let selected = stats.paths.iter().find(|path| path.selected);
     let alive = stats.paths.iter().filter(|path| path.state == PathState::Alive).count();
     let bytes = |of: fn(&PathStats) -> u64| stats.paths.iter().map(of).sum();
-    let health = match (stats.outage, stats.last_switch) {
-        (Some(_), _) => ROVER_RTC_HEALTH_OUTAGE,
-        (None, Some(_)) => ROVER_RTC_HEALTH_UP,
-        (None, None) => ROVER_RTC_HEALTH_CONNECTING,
+    let health = match stats.state {
+        LinkState::Connecting => ROVER_RTC_HEALTH_CONNECTING,
+        LinkState::Up => ROVER_RTC_HEALTH_UP,
+        // A link that is closed has no statistics any more.
+        _ => ROVER_RTC_HEALTH_OUTAGE,
     };
     let shown = rover_rtc_link_statistics {
         struct_size: 0,

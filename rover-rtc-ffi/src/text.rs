@@ -127,6 +127,18 @@ pub(crate) unsafe fn write_text(
     Ok(())
 }
 
+/// Writes as much of a text as there is room for, whole characters and a NUL.
+pub(crate) fn put_text(place: &mut [c_char], text: &str) {
+    let mut end = text.len().min(place.len() - 1);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let bytes = text.as_bytes()[..end].iter().map(|byte| if *byte == 0 { b' ' } else { *byte });
+    for (place, byte) in place.iter_mut().zip(bytes.chain([0])) {
+        *place = byte as c_char;
+    }
+}
+
 /// A struct that begins with its size, of which fields may be added at the end.
 ///
 /// # Safety

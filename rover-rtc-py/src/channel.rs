@@ -23,8 +23,8 @@ pub(crate) struct Channel {
 
 impl Channel {
     pub(crate) fn new(channel: pull::Channel) -> Self {
-        let manual_ack = channel.inner().is_manual_ack();
-        crate::peer::name_once(|| channel.tag(), |tag| channel.set_tag(tag));
+        let manual_ack = channel.is_manual_ack();
+        crate::tag::name_once(|| channel.tag(), |tag| channel.set_tag(tag));
         Self { channel: Here::new(channel), manual_ack }
     }
 
@@ -60,7 +60,7 @@ impl Channel {
 
     #[getter]
     fn mode(&self) -> Result<&'static str, Failure> {
-        Ok(mode_name(self.channel.get()?.inner().mode()))
+        Ok(mode_name(self.channel.get()?.mode()))
     }
 
     #[getter]
@@ -122,9 +122,9 @@ impl Channel {
 
     /// Messages and bytes that wait to be sent, and messages that were sent and not acknowledged.
     fn queued(&self) -> Result<(usize, usize, usize), Failure> {
-        let inner = self.channel.get()?.inner();
-        let (messages, bytes) = inner.queued();
-        Ok((messages, bytes, inner.held()))
+        let channel = self.channel.get()?;
+        let (messages, bytes) = channel.queued();
+        Ok((messages, bytes, channel.held()))
     }
 
     /// Waits until what was sent so far is on disk, on a durable channel.
@@ -150,6 +150,6 @@ impl Channel {
     /// Whether messages are kept until they are acknowledged.
     #[getter]
     fn is_kept(&self) -> Result<bool, Failure> {
-        Ok(matches!(self.channel.get()?.inner().mode(), Mode::Reliable | Mode::Durable))
+        Ok(matches!(self.channel.get()?.mode(), Mode::Reliable | Mode::Durable))
     }
 }

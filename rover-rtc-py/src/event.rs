@@ -1,10 +1,11 @@
 //! What has happened to a peer, as Python pulls it.
 
 use pyo3::prelude::*;
-use rover_rtc::event::{Event as Inner, IceConnectionState, PathKind, Recovery, SwitchCause};
-use rover_rtc::{DialError, pull};
+use rover_rtc::event::{Event as Inner, Recovery};
+use rover_rtc::pull;
 
 use crate::link::Link;
+use crate::words::{cause_name, path_name, reason_name, state_name};
 
 /// An event for Python: a tuple that begins with its kind, a name of the C interface
 /// (`ROVER_RTC_EVENT_...`).
@@ -29,7 +30,7 @@ impl Event {
             pull::Event::Room(channel) => Self::Channel("SEND_READY", channel.tag()),
             pull::Event::Called(link) => Self::Called("CALLED", Link::new(link)),
             pull::Event::Link(link, channel, event) => {
-                let (kind, value, other, text, more) = of_link(link.name(), event)?;
+                let (kind, value, other, text, more) = of_link(event)?;
                 let label = channel.map(|channel| channel.label().to_owned());
                 Self::Link(kind, Link::new(link), label, value, other, text, more)
             }
@@ -38,7 +39,7 @@ impl Event {
     }
 }
 
-fn of_link(name: &str, event: Inner) -> Option<Told> {
+fn of_link(event: Inner) -> Option<Told> {
     let plain = |kind| (kind, None, 0, String::new(), String::new());
     let number = |kind, value| (kind, Some(value), 0, String::new(), String::new());
     let text = |kind, text| (kind, None, 0, text, String::new());
@@ -54,7 +55,7 @@ fn of_link(name: &str, event: Inner) -> Option<Told> {
         Inner::PeerRestarted => plain("PEER_RESTARTED"),
         Inner::PathSwitch { path, kind, cause } => {
             let path_text = format!("{} {}", path.0, path.1);
-            let why = format!("{} {}", kind_name(kind), cause_name(cause));
+            let why = format!("{} {}", path_name(kind), cause_name(cause));
             ("PATH_SWITCH", None, 0, path_text, why)
         }
         Inner::Outage => plain("OUTAGE"),
@@ -67,52 +68,12 @@ fn of_link(name: &str, event: Inner) -> Option<Told> {
         Inner::Dialing(times) => number("DIALING", u64::from(times)),
         Inner::Trouble(why) => text("TROUBLE", why),
         Inner::Disconnected(why) => {
-            // Whether the link itself is over, and whose will that was.
-            let bye = why == DialError::Bye(name.to_owned()).to_string();
-            let lost = why == DialError::GivenUp(name.to_owned()).to_string();
-            let end = if bye {
-                "bye"
-            } else if lost {
-                "lost"
-            } else {
-                ""
-            };
-            ("DISCONNECTED", None, 0, why, end.to_owned())
+            // Whether the link itself is over.
+            let ends = u64::from(why.reason.ends_link());
+            ("DISCONNECTED", None, ends, why.text, reason_name(why.reason).to_owned())
         }
         Inner::Closed => plain("CLOSED"),
         // Offers and answers are for who debugs signaling.
         _ => return None,
     })
-}
-
-fn state_name(state: IceConnectionState) -> &'static str {
-    match state {
-        IceConnectionState::New => "new",
-        IceConnectionState::Checking => "checking",
-        IceConnectionState::Connected | IceConnectionState::Completed => "connected",
-        IceConnectionState::Disconnected => "disconnected",
-    }
-}
-
-/// The word for a kind of path.
-pub(crate) fn kind_name(kind: PathKind) -> &'static str {
-    match kind {
-        PathKind::Direct => "direct",
-        PathKind::Reflexive => "reflexive",
-        PathKind::Turn => "turn",
-        PathKind::Hub => "hub",
-        // The core and this crate have one version; a kind that is new there is added here.
-        _ => "unknown",
-    }
-}
-
-fn cause_name(cause: SwitchCause) -> &'static str {
-    match cause {
-        SwitchCause::First => "first",
-        SwitchCause::Died => "died",
-        SwitchCause::CameBack => "came_back",
-        SwitchCause::Faster => "faster",
-        SwitchCause::Direct => "direct",
-        _ => "unknown",
-    }
 }

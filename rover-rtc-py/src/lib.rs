@@ -21,7 +21,9 @@ mod payload;
 mod peer;
 mod server;
 mod stats;
+mod tag;
 mod wait;
+mod words;
 
 use pyo3::prelude::pymodule;
 

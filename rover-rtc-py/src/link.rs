@@ -17,7 +17,7 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(link: pull::Link) -> Self {
-        crate::peer::name_once(|| link.tag(), |tag| link.set_tag(tag));
+        crate::tag::name_once(|| link.tag(), |tag| link.set_tag(tag));
         Self { link: Here::new(link) }
     }
 

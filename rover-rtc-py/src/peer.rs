@@ -1,8 +1,7 @@
 //! Peers.
 
 use std::os::fd::{BorrowedFd, RawFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -127,7 +126,7 @@ impl Peer {
         let peer = self.peer.get()?.clone();
         let patience = Duration::from_millis(timeout_ms);
         Ok(Wait::new(async move {
-            let link = peer.inner().dial_within(&name, patience).await?;
+            let link = peer.dial_within(&name, patience).await?;
             Ok(Outcome::Link { _held: link })
         }))
     }
@@ -163,15 +162,3 @@ impl Peer {
 /// So often who waits looks for signals, Ctrl-C among them: the library's wait is not ended by
 /// them.
 const SIGNALS: Duration = Duration::from_millis(50);
-
-/// Gives a link or channel a number, unless it has one.
-pub(crate) fn name_once(get: impl Fn() -> usize, set: impl Fn(usize)) {
-    static NEXT: AtomicUsize = AtomicUsize::new(1);
-    static NAMING: Mutex<()> = Mutex::new(());
-    if get() == 0 {
-        let _naming = NAMING.lock().unwrap_or_else(PoisonError::into_inner);
-        if get() == 0 {
-            set(NEXT.fetch_add(1, Ordering::Relaxed));
-        }
-    }
-}

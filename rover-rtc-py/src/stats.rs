@@ -9,21 +9,16 @@ use rover_rtc::path::PathState;
 use rover_rtc::path::PathStats;
 
 use crate::config::mode_name;
-use crate::event::kind_name;
+use crate::words::{link_state_name, path_name};
 
 /// Those of a link, its paths and its channels.
 pub(crate) fn of_link<'py>(py: Python<'py>, stats: &LinkStats) -> PyResult<Bound<'py, PyDict>> {
     let selected = stats.paths.iter().find(|path| path.selected);
     let alive = stats.paths.iter().filter(|path| path.state == PathState::Alive).count();
     let bytes = |of: fn(&PathStats) -> u64| stats.paths.iter().map(of).sum::<u64>();
-    let state = match (stats.outage, stats.last_switch) {
-        (Some(_), _) => "outage",
-        (None, Some(_)) => "up",
-        (None, None) => "connecting",
-    };
     let all = PyDict::new(py);
-    all.set_item("state", state)?;
-    all.set_item("path", selected.map(|path| kind_name(path.kind)))?;
+    all.set_item("state", link_state_name(stats.state))?;
+    all.set_item("path", selected.map(|path| path_name(path.kind)))?;
     all.set_item("paths_alive", alive)?;
     all.set_item("rtt_ms", ms(selected.and_then(|path| path.rtt)))?;
     all.set_item("loss", selected.map_or(0.0, |path| path.loss))?;
@@ -57,7 +52,7 @@ fn of_path<'py>(py: Python<'py>, path: &PathStats) -> PyResult<Bound<'py, PyDict
         _ => "unproven",
     };
     let all = PyDict::new(py);
-    all.set_item("kind", kind_name(path.kind))?;
+    all.set_item("kind", path_name(path.kind))?;
     all.set_item("state", state)?;
     all.set_item("selected", path.selected)?;
     all.set_item("rtt_ms", ms(path.rtt))?;

@@ -1,11 +1,14 @@
 //! What a peer or hub tells its owner.
 
+use std::fmt;
 use std::time::Duration;
 
 pub use str0m::IceConnectionState;
 
 pub use crate::link::ChannelId;
 pub use crate::path::{PathKind, SwitchCause};
+
+use crate::rendezvous::DialError;
 
 /// An event of a peer.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,10 +72,96 @@ pub enum Event {
     Dialing(u32),
     /// Signaling or negotiation failed; it will be tried again.
     Trouble(String),
-    /// The transport is over: the other side said good-bye, or an error that the text names.
-    Disconnected(String),
-    /// Closed by the application.
+    /// The transport is over, or the link with it: see [`DisconnectReason::ends_link`].
+    Disconnected(Disconnection),
+    /// The link is closed for good. If this side has not closed it,
+    /// [`Event::Disconnected`] has said why just before.
     Closed,
+}
+
+/// How a transport or a link ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Disconnection {
+    /// Why, for programs.
+    pub reason: DisconnectReason,
+    /// Why, for people.
+    pub text: String,
+}
+
+impl Disconnection {
+    /// Of a transport, with the error that ended it; `None` if the other side has closed it.
+    #[must_use]
+    pub fn of_transport(error: Option<String>) -> Self {
+        match error {
+            Some(text) => Self { reason: DisconnectReason::TransportFailed, text },
+            None => Self {
+                reason: DisconnectReason::TransportClosed,
+                text: "the other side said good-bye".to_owned(),
+            },
+        }
+    }
+}
+
+/// Of a link, with the error that ended it.
+impl From<&DialError> for Disconnection {
+    fn from(error: &DialError) -> Self {
+        let reason = match error {
+            DialError::Bye(_) => DisconnectReason::Bye,
+            DialError::GivenUp(_) => DisconnectReason::GivenUp,
+            DialError::TimedOut { .. } => DisconnectReason::TimedOut,
+            DialError::Distrusted(_) => DisconnectReason::Distrusted,
+            DialError::Journal(_) => DisconnectReason::NotStored,
+            DialError::Closed => DisconnectReason::Closed,
+            // Of these there has never been a link.
+            DialError::BadName(_)
+            | DialError::Oneself(_)
+            | DialError::Nameless
+            | DialError::TooMany(_) => DisconnectReason::Refused,
+        };
+        Self { reason, text: error.to_string() }
+    }
+}
+
+impl fmt::Display for Disconnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Why a transport or a link ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DisconnectReason {
+    /// The transport failed; the link goes on with a new one.
+    TransportFailed,
+    /// The other side has closed the transport: it, or the hub, is being stopped or restarted. The
+    /// link goes on with a new one.
+    TransportClosed,
+    /// The other peer has ended the link.
+    Bye,
+    /// The other peer was away for longer than links wait
+    /// ([`RecoveryConfig::resume_window`](crate::RecoveryConfig::resume_window)).
+    GivenUp,
+    /// The other peer was not reached in the time that the call had.
+    TimedOut,
+    /// What came in the other peer's name was not from it.
+    Distrusted,
+    /// The journal could not be read or written: caused by the disk.
+    NotStored,
+    /// This side refuses the link: its name cannot be called, or there are too many links.
+    Refused,
+    /// This side has closed the link.
+    Closed,
+}
+
+impl DisconnectReason {
+    /// Whether the link itself is over, so that [`Event::Closed`] follows; else it goes on with a
+    /// new transport.
+    #[must_use]
+    pub fn ends_link(self) -> bool {
+        !matches!(self, Self::TransportFailed | Self::TransportClosed)
+    }
 }
 
 /// What ended an outage.
@@ -83,4 +172,37 @@ pub enum Recovery {
     Path,
     /// A new transport.
     Transport,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_says_whether_the_link_is_over() {
+        let of = |error: DialError| Disconnection::from(&error);
+        let name = || "rover-2".to_owned();
+        let timed_out = DialError::TimedOut { name: name(), reason: None };
+        for (error, reason) in [
+            (DialError::Bye(name()), DisconnectReason::Bye),
+            (DialError::GivenUp(name()), DisconnectReason::GivenUp),
+            (timed_out, DisconnectReason::TimedOut),
+            // The text of another reason makes it none.
+            (DialError::Distrusted("rover-2 said good-bye".into()), DisconnectReason::Distrusted),
+            (DialError::Journal("no space".into()), DisconnectReason::NotStored),
+            (DialError::TooMany(8), DisconnectReason::Refused),
+            (DialError::Closed, DisconnectReason::Closed),
+        ] {
+            let text = error.to_string();
+            assert_eq!(of(error), Disconnection { reason, text });
+            assert!(reason.ends_link());
+        }
+        for (error, reason) in [
+            (None, DisconnectReason::TransportClosed),
+            (Some("rover-2 said good-bye".to_owned()), DisconnectReason::TransportFailed),
+        ] {
+            assert_eq!(Disconnection::of_transport(error).reason, reason);
+            assert!(!reason.ends_link());
+        }
+    }
 }

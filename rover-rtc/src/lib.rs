@@ -85,7 +85,9 @@ pub use health::{ConnectionHealth, HealthConfig};
 pub use http::Token;
 pub use identity::Fingerprint;
 pub use journal::JournalConfig;
-pub use link::{ChannelConfig, Message, Mode, OutboxConfig, Priority, SendError, WhenFull};
+pub use link::{
+    ChannelConfig, LinkState, Message, Mode, OutboxConfig, Priority, SendError, WhenFull,
+};
 pub use net::NetworkError;
 pub use path::{PathConfig, PathKind, Redundancy};
 pub use peer::{Channel, Peer, PeerLink};

@@ -6,8 +6,8 @@ use std::path::Path;
 use crate::rig::root;
 
 /// The crate's sources, in the order in which a reader wants them.
-const SOURCES: [&str; 9] =
-    ["version", "status", "guard", "log", "config", "event", "peer", "link", "channel"];
+const SOURCES: [&str; 10] =
+    ["version", "status", "guard", "log", "config", "object", "event", "peer", "link", "channel"];
 const MORE: [&str; 2] = ["stats", "server"];
 
 fn generated() -> String {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rover_rtc::event::PathKind;
+use rover_rtc::event::{DisconnectReason, PathKind};
 use rover_rtc::net::{FaultRule, Faults};
 use rover_rtc::{ChannelConfig, DialError, Event, Peer, PeerConfig, PeerLink, WebrtcError};
 use tokio::time::timeout;
@@ -160,7 +160,9 @@ async fn messages_queued_before_the_end_arrive() {
     }
     assert!(timeout(SOON, to.recv()).await.expect("in time").is_none(), "the link is over");
     let bye = until(&mut events, |e| matches!(e, Event::Disconnected(_))).await;
-    assert_eq!(bye, Event::Disconnected("rover-1 said good-bye".into()));
+    let Event::Disconnected(bye) = bye else { panic!("{bye:?}") };
+    assert_eq!(bye.reason, DisconnectReason::Bye);
+    assert_eq!(bye.text, "rover-1 said good-bye");
     assert!(two.links().await.unwrap().is_empty());
     let gone = async { while !one.links().await.unwrap().is_empty() {} };
     timeout(SOON, gone).await.expect("who has closed it forgets it when that was heard");

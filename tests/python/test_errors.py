@@ -8,6 +8,7 @@ import inspect
 import pickle
 import pydoc
 import re
+from typing import get_args, get_type_hints
 
 import pytest
 
@@ -33,6 +34,13 @@ def test_each_event_has_a_kind_of_the_c_interface() -> None:
     for name in events.__all__:
         if name != "Event":
             assert f"ROVER_RTC_EVENT_{getattr(events, name).kind}" in header, name
+
+
+def test_reasons_are_those_of_the_c_interface() -> None:
+    header = (rig.ROOT / "include/rover_rtc.h").read_text()
+    known = re.findall(r"#define ROVER_RTC_DISCONNECT_(\w+)", header)
+    mine = get_args(get_type_hints(events.Disconnected)["reason"])
+    assert [name.lower() for name in known] == list(mine)
 
 
 def test_errors_are_builtin_ones_too() -> None:
@@ -143,7 +151,8 @@ async def test_why_a_link_ended_is_told(hub: str) -> None:
             await one.dial("two")
             await two.accept()
         async with rig.connect(hub, "two", channels=["data"]):
-            data = (await one.call("two")).channel("data")
+            link = await one.call("two")
+            feed, data = link.events(), link.channel("data")
             with pytest.raises(rover_rtc.ConnectError, match="key of two") as told:
                 await data.recv()
             assert told.value.kind == "DIAL"
@@ -152,3 +161,5 @@ async def test_why_a_link_ended_is_told(hub: str) -> None:
             with pytest.raises(rover_rtc.ConnectError, match="key of two"):
                 async for _ in data:
                     raise AssertionError("nothing can come")
+            over = await rig.event_of(feed, events.Disconnected)
+            assert over.reason == "distrusted" and "key of two" in over.text

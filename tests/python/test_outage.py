@@ -127,7 +127,8 @@ async def test_a_link_is_given_up_in_the_end(hub_process: rig.HubProcess) -> Non
                 await rig.soon(late)
         with pytest.raises(rover_rtc.ConnectionLost):
             log.try_send("x")
-        assert (await rig.event_of(feed, events.Disconnected)).text
+        over = await rig.event_of(feed, events.Disconnected)
+        assert over.text and over.reason == "given_up"
         assert (await rig.event_of(feed, events.Closed)).link is link
         with pytest.raises(StopAsyncIteration):
             await rig.soon(feed.__anext__())
@@ -156,8 +157,10 @@ def test_a_link_is_given_up_in_the_end_sync(hub_process: rig.HubProcess) -> None
 async def test_a_good_bye_is_no_loss(hub: str) -> None:
     async with rig.pair(hub) as pair:
         log, far = pair.channels("log")
+        feed = pair.back.events()
         await log.send("last words")
         await pair.there.close()
+        assert (await rig.event_of(feed, events.Disconnected)).reason == "bye"
         assert [message.text async for message in far] == ["last words"]
         with pytest.raises(rover_rtc.ClosedError) as caught:
             await rig.soon(far.recv())

@@ -44,7 +44,7 @@ async def test_it_says_good_bye() -> None:
             await one.connected(rig.PATIENCE)
             feed = one.events()
             await asyncio.to_thread(server.close)
-            await rig.event_of(feed, events.Disconnected)
+            assert (await rig.event_of(feed, events.Disconnected)).reason == "closed"
 
 
 async def test_a_roster_says_who_comes(tmp_path: Path) -> None:

@@ -226,10 +226,8 @@ class BaseLink(Handle, Generic[C]):
         self._channels: dict[str, C] = {}
         self._feed = Feed()
         self._closed = False
-        # Set when the other side has ended it: "bye" or "lost".
-        self._end = ""
-        # Why there is no connection, as long as there is none.
-        self._why = ""
+        # Why it is over, a word and a text, if this side did not want that.
+        self._end: tuple[str, str] | None = None
         # This side ends it.
         self._own = False
         # Times that the process of the other side was restarted.
@@ -305,19 +303,20 @@ class BaseLink(Handle, Generic[C]):
 
     def _over(self) -> RoverRtcError | None:
         """Why it is over, if somebody else has ended it."""
-        if self._end == "lost":
+        if self._end is None:
+            return None
+        reason, text = self._end
+        if reason == "given_up":
             return ConnectionLost(f"{self._name} was away for too long: call it again")
-        if self._closed and self._why and not (self._end or self._own):
-            return ConnectError(self._why, "DIAL")
-        return None
+        if reason == "bye" or self._own:
+            return None
+        return ConnectError(text, "DIAL")
 
     def _on_event(self, event: tuple[Any, ...]) -> None:
         _, _, label, value, other, text, more = event
         kind = event[0]
-        if kind == "DISCONNECTED":
-            self._end, self._why = more or self._end, text
-        elif kind != "CLOSED":
-            self._why = ""
+        if kind == "DISCONNECTED" and other:
+            self._end = more, text
         told = events._of_native(self, kind, label, value, other, text, more)
         if told is not None:
             self._feed.push(told)

@@ -223,14 +223,22 @@ class Trouble(Event):
 
 @dataclass(frozen=True, repr=False)
 class Disconnected(Event):
-    """The connection is over. A link with the hub, or one that was called here, makes a new one.
+    """The connection is over. A link with the hub, or one that was called here, makes a new one, unless
+    the link itself is over: then `Closed` follows.
 
     Attributes:
-        text: Why.
+        text: Why, for people.
+        reason: Why. The link goes on: the connection failed, or was closed by the other side, which is
+            being stopped or restarted. The link is over: the other peer has ended it; was away for
+            longer than `resume_window_ms`; was not reached in time; is not who it should be; the journal
+            cannot be used; for another reason of this side.
     """
 
     kind = "DISCONNECTED"
     text: str
+    reason: Literal[
+        "failed", "closed", "bye", "given_up", "timed_out", "distrusted", "not_stored", "here"
+    ]
 
 
 @dataclass(frozen=True, repr=False)
@@ -262,7 +270,9 @@ def _of_native(
         return Progress(link, channel, value or 0, other)
     if kind in ("CHANNEL_OPEN", "CHANNEL_CLOSED"):
         return (ChannelOpened if kind == "CHANNEL_OPEN" else ChannelClosed)(link, channel)
-    if kind in ("TROUBLE", "DISCONNECTED"):
-        return (Trouble if kind == "TROUBLE" else Disconnected)(link, text)
+    if kind == "TROUBLE":
+        return Trouble(link, text)
+    if kind == "DISCONNECTED":
+        return Disconnected(link, text, more)  # type: ignore[arg-type]
     plain = {c.kind: c for c in (Outage, PeerRestarted, Restarting, Closed)}.get(kind)
     return None if plain is None else plain(link)

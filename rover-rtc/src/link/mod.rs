@@ -12,6 +12,7 @@
 //! | `pump.rs`, `admission.rs` | from outboxes to SCTP, and how much at a time |
 //! | `mux/` | framed channels: numbers, acknowledgements, replay |
 //! | `transport.rs`, `events.rs`, `frame_streams.rs` | one transport after another, and its streams |
+//! | `state.rs` | whether messages can flow |
 
 mod admission;
 mod channel;
@@ -23,6 +24,7 @@ mod message;
 mod mux;
 mod outbox;
 mod pump;
+mod state;
 mod stats;
 mod transport;
 
@@ -40,6 +42,7 @@ pub use error::{LabelError, SendError};
 pub use message::Message;
 pub use mux::{Record, Saved, SavedOutgoing};
 pub use outbox::{Outbox, OutboxConfig, Pushed, WhenFull};
+pub use state::LinkState;
 pub use stats::{ChannelCounters, ChannelStats, Drops, LinkStats};
 
 pub use transport::{Outgoing, Transport, TransportEvent};

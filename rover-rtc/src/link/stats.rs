@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Mode;
+use crate::link::{LinkState, Mode};
 use crate::path::{PathStats, StunStats, SwitchCause};
 use crate::util::histogram::Histogram;
 
@@ -35,6 +35,8 @@ pub struct LinkStats {
     /// Times that another path took over, on all transports of the link; kept by peers, as are all
     /// below but the last.
     pub switches: u64,
+    /// Whether messages can flow.
+    pub state: LinkState,
     /// Why the path of now carries, or the last that did; `None` before the first.
     pub last_switch: Option<SwitchCause>,
     /// Times that no message could flow, ended or not.

@@ -10,9 +10,11 @@ use super::event_broadcast::{EventBroadcast, Subscription};
 use super::handle::{Directory, HandleGuard};
 use super::inbox::Inbox;
 use crate::error::WebrtcError;
-use crate::event::{Event, IceConnectionState, Recovery};
+use crate::event::{Disconnection, Event, IceConnectionState, Recovery};
 use crate::link::LinkStats;
-use crate::link::{ChannelConfig, ChannelId, Link, LinkEvent, Mode, Outbox, RESERVED, STATUS};
+use crate::link::{
+    ChannelConfig, ChannelId, Link, LinkEvent, LinkState, Mode, Outbox, RESERVED, STATUS,
+};
 use crate::path::{PathEvent, SwitchCause};
 use crate::util::histogram::Histogram;
 use crate::util::spare::add;
@@ -143,6 +145,7 @@ impl LinkFrontend {
             LinkEvent::Ice(state) => tracing::debug!(?state, "ice"),
             LinkEvent::Connected => {
                 link.set_receiving(!self.paused);
+                self.directory.set_state(LinkState::Up);
                 self.emit(Event::IceConnectionStateChange(IceConnectionState::Connected));
                 self.end_outage(now, Recovery::Transport);
             }
@@ -151,8 +154,7 @@ impl LinkFrontend {
             LinkEvent::TransportClosed(reason) => {
                 self.begin_outage(now);
                 self.emit(Event::IceConnectionStateChange(IceConnectionState::Disconnected));
-                let reason = reason.unwrap_or_else(|| "the other side said good-bye".to_owned());
-                self.emit(Event::Disconnected(reason));
+                self.emit(Event::Disconnected(Disconnection::of_transport(reason)));
             }
         }
     }
@@ -235,6 +237,7 @@ impl LinkFrontend {
         let unread = self.channels.iter().flatten().map(|c| c.inbox.dropped());
         LinkStats {
             messages_dropped: link.messages_dropped + unread.sum::<u64>(),
+            state: self.directory.state(),
             switches: self.switches.0,
             last_switch: self.switches.1,
             outages: *count,
@@ -270,7 +273,7 @@ impl LinkFrontend {
 
     /// The link is over: nothing will come any more.
     pub(super) fn end(&mut self) {
-        self.close_channels();
+        self.finish();
         self.emit(Event::Closed);
         let waiting = self.closing.take().map(|c| c.waiting).unwrap_or_default();
         for reply in waiting {
@@ -278,7 +281,8 @@ impl LinkFrontend {
         }
     }
 
-    fn close_channels(&self) {
+    fn finish(&self) {
+        self.directory.set_state(LinkState::Closed);
         self.channels.iter().flatten().for_each(|c| {
             if c.mode == Mode::Durable {
                 // Its sender has all of it: it comes again on the next link.
@@ -297,6 +301,7 @@ impl LinkFrontend {
                 self.emit(Event::Outage);
             }
             PathEvent::Revived { .. } => {
+                self.directory.set_state(LinkState::Up);
                 self.emit(Event::IceConnectionStateChange(IceConnectionState::Connected));
                 self.end_outage(now, Recovery::Path);
             }
@@ -315,6 +320,7 @@ impl LinkFrontend {
     }
 
     fn begin_outage(&mut self, now: Instant) {
+        self.directory.set_state(LinkState::Outage);
         if self.outage.is_none() {
             self.outage = Some(now);
             self.outages.count += 1;
@@ -337,9 +343,43 @@ impl LinkFrontend {
 impl Drop for LinkFrontend {
     /// Whatever ended the driver: nobody waits on it for ever.
     fn drop(&mut self) {
-        self.close_channels();
+        self.finish();
     }
 }
 
 /// How long closing waits for what is queued.
 pub(super) const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::OutboxConfig;
+    use crate::util::clock;
+
+    #[test]
+    fn its_state_is_that_of_what_happened() {
+        let now = clock::now();
+        let mut link = Link::new(OutboxConfig::default(), 16);
+        let mut frontend = LinkFrontend::new(&link, Arc::new(Notify::new()), 1 << 20, false);
+        let (guard, seen, _events) = frontend.hold();
+        assert_eq!(seen.state(), LinkState::Connecting);
+        for (event, state) in [
+            (LinkEvent::DialFailed(None), LinkState::Connecting),
+            (LinkEvent::Connected, LinkState::Up),
+            (LinkEvent::Path(PathEvent::AllDead), LinkState::Outage),
+            (LinkEvent::Path(PathEvent::Revived { outage: Duration::ZERO }), LinkState::Up),
+            (LinkEvent::TransportClosed(None), LinkState::Outage),
+            (LinkEvent::DialFailed(None), LinkState::Outage),
+            (LinkEvent::Connected, LinkState::Up),
+        ] {
+            frontend.on_event(now, &mut link, event);
+            assert_eq!(seen.state(), state);
+            let stats = frontend.stats(now, &link);
+            assert_eq!((stats.state, stats.outage.is_some()), (state, state == LinkState::Outage));
+        }
+        // However the driver ended.
+        drop(frontend);
+        assert_eq!(seen.state(), LinkState::Closed);
+        drop(guard);
+    }
+}

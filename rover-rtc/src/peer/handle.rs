@@ -12,8 +12,8 @@ use super::event_broadcast::{EventReader, NoEvent, Subscription};
 use crate::error::WebrtcError;
 use crate::event::Event;
 use crate::identity::Fingerprint;
-use crate::link::ChannelConfig;
 use crate::link::LinkStats;
+use crate::link::{ChannelConfig, LinkState};
 use crate::util::spare::add;
 
 /// A link with another peer, or with the hub. It stays the same across path switches, restarts
@@ -60,6 +60,12 @@ impl PeerLink {
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         self.owner == other.owner && self.commands.same_channel(&other.commands)
+    }
+
+    /// Whether messages can flow now. Asks nobody.
+    #[must_use]
+    pub fn state(&self) -> LinkState {
+        self.directory.state()
     }
 
     /// A channel by its label: one of the settings, or one that the other side has opened.
@@ -162,7 +168,8 @@ impl Drop for HandleGuard {
     }
 }
 
-/// The channels of a link, by label, and its first events.
+/// What handles see of a link without asking the driver: its channels, by label, its state, and its
+/// first events.
 #[derive(Debug, Clone)]
 pub(super) struct Directory {
     shared: Arc<Mutex<Shared>>,
@@ -171,13 +178,15 @@ pub(super) struct Directory {
 #[derive(Debug)]
 struct Shared {
     channels: Vec<Channel>,
+    state: LinkState,
     /// Subscribed before anything happened, so that nothing is missed.
     first_events: Option<EventReader>,
 }
 
 impl Directory {
     pub(super) fn new(first_events: EventReader) -> Self {
-        let shared = Shared { channels: Vec::new(), first_events: Some(first_events) };
+        let (channels, state) = (Vec::new(), LinkState::default());
+        let shared = Shared { channels, state, first_events: Some(first_events) };
         Self { shared: Arc::new(Mutex::new(shared)) }
     }
 
@@ -185,6 +194,14 @@ impl Directory {
         if let Some(channel) = channel {
             add(&mut self.lock().channels, channel);
         }
+    }
+
+    pub(super) fn state(&self) -> LinkState {
+        self.lock().state
+    }
+
+    pub(super) fn set_state(&self, state: LinkState) {
+        self.lock().state = state;
     }
 
     fn find(&self, label: &str) -> Option<Channel> {

@@ -10,6 +10,7 @@ pub(crate) fn event_line(event: &Event) -> String {
     match event {
         Event::Offer(sdp) => format!("Offer SDP: {sdp}"),
         Event::Answer(sdp) => format!("Answer SDP: {sdp}"),
+        Event::Disconnected(why) => format!("Event: Disconnected({:?})", why.text),
         event => format!("Event: {event:?}"),
     }
 }

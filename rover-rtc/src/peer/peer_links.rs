@@ -299,7 +299,7 @@ impl Driver {
                 self.emit(id, Event::Trouble(why));
             }
             RemotePeerEvent::Ended(why) => {
-                self.emit(id, Event::Disconnected(why.to_string()));
+                self.emit(id, Event::Disconnected((&why).into()));
                 for reply in self.peer_links.dialing.remove(&id).unwrap_or_default() {
                     let _ = reply.send(Err(why.clone()));
                 }

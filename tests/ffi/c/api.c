@@ -284,6 +284,8 @@ static void functions(void) {
 
     OK(rover_rtc_link_close(p.link));
     expect(p.one, ROVER_RTC_EVENT_CLOSED, NULL);
+    CHECK(expect(p.two, ROVER_RTC_EVENT_DISCONNECTED, NULL).value == ROVER_RTC_DISCONNECT_BYE);
+    expect(p.two, ROVER_RTC_EVENT_CLOSED, NULL);
     rover_rtc_link_free(p.link);
     CHECK(rover_rtc_link_name(p.link, text, sizeof text, NULL) == ROVER_RTC_BAD_HANDLE);
     CHECK(rover_rtc_channel_send(p.here, data, 1) == ROVER_RTC_BAD_HANDLE);
@@ -315,7 +317,7 @@ static void carried(void) {
     OK(rover_rtc_channel_send(here, large, sizeof large));
     CHECK(receive(two, there, back, sizeof back) == sizeof large && memcmp(large, back, sizeof large) == 0);
     rover_rtc_peer_free(one);
-    expect(two, ROVER_RTC_EVENT_DISCONNECTED, NULL);
+    CHECK(expect(two, ROVER_RTC_EVENT_DISCONNECTED, NULL).value == ROVER_RTC_DISCONNECT_CLOSED);
     rover_rtc_peer_free(two);
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use rover_rtc::link::LinkStats;
+use rover_rtc::link::{LinkState, LinkStats};
 use rover_rtc::path::{PathKind, PathState, PathStats};
 use rover_rtc::util::clock;
 
@@ -82,8 +82,17 @@ impl Row {
     pub(super) fn state(&self) -> String {
         match self.stats.outage {
             Some(outage) => format!("down {}", seconds(outage)),
-            None if self.stats.transports == 0 => "connecting".to_owned(),
-            None => "up".to_owned(),
+            None => self.word().to_owned(),
+        }
+    }
+
+    /// The same for programs.
+    fn word(&self) -> &'static str {
+        match self.stats.state {
+            LinkState::Connecting => "connecting",
+            LinkState::Up => "up",
+            LinkState::Outage => "down",
+            LinkState::Closed => "closed",
         }
     }
 
@@ -149,7 +158,7 @@ impl Row {
             "time": clock::unix_nanos() as f64 / 1e9,
             "hub": self.name.is_none(),
             "name": self.name,
-            "state": if outage.is_some() { "down".to_owned() } else { self.state() },
+            "state": self.word(),
             "rtt_ms": selected.and_then(|p| millis(p.stats.rtt)),
             "loss": selected.map(|p| p.stats.loss),
             "messages_sent": stats.messages_sent,
@@ -221,7 +230,7 @@ pub(super) mod tests {
 
     pub(in super::super) fn link(bytes: u64) -> LinkStats {
         let paths = vec![path(bytes, false), path(10 * bytes, true)];
-        LinkStats { paths, transports: 1, ..LinkStats::default() }
+        LinkStats { paths, state: LinkState::Up, transports: 1, ..LinkStats::default() }
     }
 
     #[test]
@@ -241,7 +250,7 @@ pub(super) mod tests {
     #[test]
     fn json_tells_hub_and_rovers_apart() {
         let outage = Some(Duration::from_secs(3));
-        let stats = LinkStats { outage, outages: 1, ..link(0) };
+        let stats = LinkStats { state: LinkState::Outage, outage, outages: 1, ..link(0) };
         let rows =
             Meter::default().rows(clock::now(), vec![(None, stats), (Some("a".into()), link(0))]);
         let (hub, rover) = (rows[0].json(), rows[1].json());
