@@ -17,7 +17,7 @@
  *   set it; set it to the sizeof of the others before each use, with the rest zero.
  * - Nothing blocks but the functions with a time-out, those that free (some seconds at most), _new (which
  *   may read files), those of a server (a second at most), and, for some microseconds, those that ask the
- *   library's thread: _accept_answer, _dial, _open, _stats, _paths and _link_fingerprint.
+ *   library's thread: _accept_answer, _call, _open, _stats, _paths and _link_fingerprint.
  */
 
 #ifndef ROVER_RTC_H
@@ -1200,6 +1200,17 @@ rover_rtc_status rover_rtc_peer_home(const rover_rtc_peer *peer,
  *
  * Needs:
  * `name` is a NUL-terminated text; `link` can be written.
+ */
+rover_rtc_status rover_rtc_peer_call(rover_rtc_peer *peer,
+                                     const char *name,
+                                     rover_rtc_link **link);
+
+/**
+ * The same as `rover_rtc_peer_call()`, under the name that it had first. It waits for nothing either,
+ * unlike what is called `dial` in Rust and Python.
+ *
+ * Needs:
+ * As of `rover_rtc_peer_call()`.
  */
 rover_rtc_status rover_rtc_peer_dial(rover_rtc_peer *peer,
                                      const char *name,

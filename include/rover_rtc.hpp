@@ -3,7 +3,7 @@
  *
  *     auto config = rover_rtc::peer_config().server("http://hub:3000").name("rover-1");
  *     auto peer = rover_rtc::peer::connect(config);
- *     auto link = peer.dial("operator");
+ *     auto link = peer.call("operator");
  *     link.channel("test").send_text("hello");
  *
  * - peer and server own what they stand for, can be moved, and end it when they are destroyed. link
@@ -1430,13 +1430,15 @@ public:
      * that there is already, whoever called, is the one. Fails with dial, invalid or closed. Waits
      * for the peer's thread, some microseconds.
      */
-    outcome<link> dial(const std::string &name) {
+    outcome<link> call(const std::string &name) {
         rover_rtc_link *called = nullptr;
         const auto why = detail::with_text(name, [&](const char *text) {
-            return rover_rtc_peer_dial(handle_, text, &called);
+            return rover_rtc_peer_call(handle_, text, &called);
         });
         return detail::give(why, link(called));
     }
+    /** The same as call(), under the name that it had first. */
+    outcome<link> dial(const std::string &name) { return call(name); }
     /** The link with the peer of this name, whoever called, or none. */
     outcome<std::optional<link>> find_link(const std::string &name) const {
         rover_rtc_link *found = nullptr;

@@ -203,7 +203,7 @@ int main(int argc, char **argv) {
     rover_rtc_channel *pose = NULL, *log = NULL;
     if (opt.peer) {
         /* Waits for nothing: what is sent waits until the station is there. */
-        check(rover_rtc_peer_dial(peer, opt.peer, &link), "dial");
+        check(rover_rtc_peer_call(peer, opt.peer, &link), "call");
         check(rover_rtc_link_channel(link, "pose", &pose), "pose");
         check(rover_rtc_link_channel(link, "log", &log), "log");
     }

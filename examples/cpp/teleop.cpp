@@ -125,7 +125,7 @@ public:
 
     void run() {
         if (!given_.is_rover) {
-            attach(peer_.dial(given_.peer));
+            attach(peer_.call(given_.peer));
         }
         const auto begin = steady::now();
         auto next_tick = begin;

@@ -210,7 +210,7 @@ pub unsafe extern "C" fn rover_rtc_peer_home(
 ///
 /// `name` is a NUL-terminated text; `link` can be written.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rover_rtc_peer_dial(
+pub unsafe extern "C" fn rover_rtc_peer_call(
     peer: *mut rover_rtc_peer,
     name: *const c_char,
     link: *mut *mut rover_rtc_link,
@@ -227,6 +227,22 @@ pub unsafe extern "C" fn rover_rtc_peer_dial(
         // SAFETY: as required of the caller.
         unsafe { put(link, called, "link") }
     })
+}
+
+/// The same as `rover_rtc_peer_call()`, under the name that it had first. It waits for nothing
+/// either, unlike what is called `dial` in Rust and Python.
+///
+/// # Safety
+///
+/// As of `rover_rtc_peer_call()`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rover_rtc_peer_dial(
+    peer: *mut rover_rtc_peer,
+    name: *const c_char,
+    link: *mut *mut rover_rtc_link,
+) -> rover_rtc_status {
+    // SAFETY: as required of the caller.
+    unsafe { rover_rtc_peer_call(peer, name, link) }
 }
 
 /// Writes to `link` the link with the peer of this name, whoever called; `ROVER_RTC_NOT_FOUND` if

@@ -80,5 +80,5 @@ const HEAD: &str = "\
  *   set it; set it to the sizeof of the others before each use, with the rest zero.
  * - Nothing blocks but the functions with a time-out, those that free (some seconds at most), _new (which
  *   may read files), those of a server (a second at most), and, for some microseconds, those that ask the
- *   library's thread: _accept_answer, _dial, _open, _stats, _paths and _link_fingerprint.
+ *   library's thread: _accept_answer, _call, _open, _stats, _paths and _link_fingerprint.
  */";

@@ -109,7 +109,11 @@ static struct pair pair(void) {
     p.server = hub(p.address);
     p.one = peer_of(p.address, "one");
     p.two = peer_of(p.address, "two");
-    OK(rover_rtc_peer_dial(p.one, "two", &p.link));
+    OK(rover_rtc_peer_call(p.one, "two", &p.link));
+    /* The name that it had first. */
+    rover_rtc_link *same;
+    OK(rover_rtc_peer_dial(p.one, "two", &same));
+    CHECK(same == p.link);
     p.here = expect(p.one, ROVER_RTC_EVENT_CHANNEL_OPEN, "data").channel;
     expect(p.two, ROVER_RTC_EVENT_CALLED, NULL);
     p.there = expect(p.two, ROVER_RTC_EVENT_CHANNEL_OPEN, "data").channel;
@@ -399,6 +403,7 @@ static void misuse(void) {
         CHECK(rover_rtc_peer_next_event(p, &event) == ROVER_RTC_BAD_HANDLE);
         CHECK(rover_rtc_peer_fd(p, &fd) == ROVER_RTC_BAD_HANDLE);
         CHECK(rover_rtc_peer_home(p, &link) == ROVER_RTC_BAD_HANDLE);
+        CHECK(rover_rtc_peer_call(p, "x", &link) == ROVER_RTC_BAD_HANDLE);
         CHECK(rover_rtc_peer_dial(p, "x", &link) == ROVER_RTC_BAD_HANDLE);
         CHECK(rover_rtc_peer_find_link(p, "x", &link) == ROVER_RTC_BAD_HANDLE);
         CHECK(rover_rtc_peer_fingerprint(p, text, sizeof text, NULL) == ROVER_RTC_BAD_HANDLE);
@@ -441,6 +446,8 @@ static void misuse(void) {
     CHECK(rover_rtc_peer_next_event(peer, &event) == ROVER_RTC_INVALID);
     CHECK(rover_rtc_peer_fd(peer, NULL) == ROVER_RTC_INVALID);
     CHECK(rover_rtc_peer_home(peer, NULL) == ROVER_RTC_INVALID);
+    CHECK(rover_rtc_peer_call(peer, NULL, &link) == ROVER_RTC_INVALID);
+    CHECK(rover_rtc_peer_call(peer, "x", &link) == ROVER_RTC_DIAL);
     CHECK(rover_rtc_peer_dial(peer, NULL, &link) == ROVER_RTC_INVALID);
     CHECK(rover_rtc_peer_dial(peer, "x", &link) == ROVER_RTC_DIAL);
     OK(rover_rtc_peer_home(peer, &link));

@@ -210,7 +210,7 @@ void statistics(const rtc::link &link, rtc::channel channel) {
 
 void full_outbox(rtc::peer &peer) {
     // To somebody who is never there: nothing leaves the outbox.
-    const rtc::link nobody = take(peer.dial("nobody"));
+    const rtc::link nobody = take(peer.call("nobody"));
     rtc::channel_config config("small");
     const rtc::channel waits = take(nobody.open(config.outbox(2)));
     CHECK(take(waits.send("1")) == rtc::sent::queued);
@@ -334,7 +334,8 @@ void run() {
     DONE(station.set_wake([alive] { ++*alive; }));
     moves(station);
 
-    const rtc::link out = take(station.dial("rover"));
+    const rtc::link out = take(station.call("rover"));
+    CHECK(take(station.dial("rover")) == out);
     rtc::link in;
     await(rover, [&](const rtc::event &event) {
         in = event.kind == rtc::event_kind::called ? event.link : in;
