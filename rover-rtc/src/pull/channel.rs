@@ -161,7 +161,7 @@ impl Deref for Channel {
 
 impl SharedChannel {
     pub(super) fn forget(&self) {
-        self.messages.unmark();
-        self.room.unmark();
+        self.messages.retire();
+        self.room.retire();
     }
 }

@@ -152,9 +152,9 @@ impl Link {
         Arc::ptr_eq(&self.state, &other.state)
     }
 
-    /// Takes it out of the queue.
+    /// Takes it out of the queue, for good.
     pub(super) fn forget(&self) {
-        self.state.source.unmark();
+        self.state.source.retire();
         self.channels_locked().iter().for_each(|channel| channel.state.forget());
     }
 

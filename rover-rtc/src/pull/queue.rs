@@ -36,6 +36,8 @@ pub(super) struct Source {
     of: Of,
     /// It is in the queue. Changed under the queue's lock only.
     marked: AtomicBool,
+    /// It will not be again: its owner was let go of. Changed under the queue's lock only.
+    retired: AtomicBool,
 }
 
 /// Whose source it is. Not held: who is waited for holds the waker, and with it this.
@@ -60,7 +62,8 @@ impl Queue {
 
     /// A source that is not in it.
     pub(super) fn source(self: &Arc<Self>, of: Of) -> Arc<Source> {
-        Arc::new(Source { queue: self.clone(), of, marked: AtomicBool::new(false) })
+        let (marked, retired) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Source { queue: self.clone(), of, marked, retired })
     }
 
     /// The source that has had something for longest.
@@ -151,7 +154,8 @@ impl Source {
             return;
         }
         let mut state = self.queue.lock();
-        if state.closed || self.marked.load(Ordering::Relaxed) {
+        let skip = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        if state.closed || skip(&self.marked) || skip(&self.retired) {
             return;
         }
         self.marked.store(true, Ordering::Release);
@@ -172,12 +176,22 @@ impl Source {
         if !self.marked.load(Ordering::Acquire) {
             return false;
         }
+        self.take_out(&mut self.queue.lock())
+    }
+
+    /// It has nothing any more, whoever still wakes it: the driver has its waker until it wakes it.
+    pub(super) fn retire(self: &Arc<Self>) {
         let mut state = self.queue.lock();
+        self.retired.store(true, Ordering::Relaxed);
+        self.take_out(&mut state);
+    }
+
+    fn take_out(self: &Arc<Self>, state: &mut State) -> bool {
         let marked = self.marked.load(Ordering::Relaxed);
         if marked {
             self.marked.store(false, Ordering::Release);
             state.sources.retain(|source| !Arc::ptr_eq(source, self));
-            self.queue.left(&state);
+            self.queue.left(state);
         }
         marked
     }
@@ -245,6 +259,19 @@ mod tests {
         queue.close();
         assert!(is_readable(&queue) && filled(&queue) == Poll::Ready(false));
         assert!(queue.pop().is_none());
+    }
+
+    #[test]
+    fn what_is_retired_is_not_marked_again() {
+        let queue = Queue::new();
+        let sources = [queue.source(Of::Calls), queue.source(Of::Calls)];
+        sources.iter().for_each(|source| source.mark());
+        let waker = Waker::from(sources[0].clone());
+        sources[0].retire();
+        waker.wake();
+        sources[0].mark();
+        assert!(Arc::ptr_eq(&queue.pop().unwrap(), &sources[1]));
+        assert!(queue.pop().is_none() && filled(&queue) == Poll::Pending);
     }
 
     #[test]
