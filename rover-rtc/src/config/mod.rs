@@ -11,6 +11,7 @@ pub use server::ServerConfig;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::Token;
 
     #[test]
     fn tokens_are_not_shown() {
