@@ -78,6 +78,12 @@ impl RecvBatch {
         self.kept.iter().filter(|kept| **kept).count()
     }
 
+    /// Forgets all datagrams
+    pub(super) fn clear(&mut self) {
+        self.filled = 0;
+        self.kept.clear();
+    }
+
     /// Empties the batch, lets `recv` fill the buffers, and returns the number of datagrams
     ///
     /// `recv` is given the buffers and a slot of metadata for each; it returns how many it used.
@@ -85,8 +91,7 @@ impl RecvBatch {
         &mut self,
         recv: impl FnOnce(&mut [IoSliceMut<'_>], &mut [RecvMeta]) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        self.filled = 0;
-        self.kept.clear();
+        self.clear();
         let mut chunks = self.memory.chunks_exact_mut(BUFFER_LEN);
         let mut buffers: [IoSliceMut<'_>; BUFFERS] =
             array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));

@@ -71,12 +71,15 @@ impl SocketSet {
     /// Fills `batch` from the next readable socket: its address, and how many datagrams
     ///
     /// Sockets take turns, one system call each, so none waits for a busier one. An error
-    /// concerns one socket; the others go on. Datagrams that the fault layer drops do not show.
+    /// concerns one socket, and leaves `batch` empty; the others go on. Datagrams that the fault
+    /// layer drops do not show.
     pub fn poll_recv(
         &mut self,
         cx: &mut Context<'_>,
         batch: &mut RecvBatch,
     ) -> Poll<(SocketAddr, io::Result<usize>)> {
+        // Without sockets nobody else does.
+        batch.clear();
         let mut pending = 0;
         while pending < self.sockets.len() {
             let position = self.next_recv % self.sockets.len();

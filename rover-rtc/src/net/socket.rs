@@ -83,13 +83,16 @@ impl UdpSocket {
 
     /// Fills `batch` with what has arrived, and returns the number of datagrams
     ///
-    /// `batch` is emptied first. ICMP errors, which only say that an earlier datagram of ours
+    /// `batch` is emptied first, whatever comes of it: who reads it after an error finds nothing.
+    /// ICMP errors, which only say that an earlier datagram of ours
     /// did not arrive, are skipped: whether a path lives is the path layer's decision.
     pub fn poll_recv(
         &self,
         cx: &mut Context<'_>,
         batch: &mut RecvBatch,
     ) -> Poll<io::Result<usize>> {
+        // Not only by what receives: to learn whether there is anything may fail, too.
+        batch.clear();
         loop {
             ready!(self.io.poll_recv_ready(cx))?;
             // Within one call: what arrives after the receive is an event that stays.

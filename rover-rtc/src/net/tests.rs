@@ -307,6 +307,28 @@ async fn bind_errors_say_what_to_do() {
     UdpSocket::bind(([127, 0, 0, 1], 0).into(), Some("no-such-dev")).unwrap();
 }
 
+/// A driver reads the batch without a look at the result.
+#[test]
+fn what_came_before_an_error_does_not_come_again() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let ends = runtime();
+    let mut batch = RecvBatch::new();
+    let mut set = ends.block_on(async {
+        let socket = bind([127, 0, 0, 1]);
+        bind([127, 0, 0, 1]).try_send(socket.local_addr(), b"once", None).unwrap();
+        let mut set = SocketSet::new(Faults::default());
+        set.insert(socket, None);
+        let received = timeout(PATIENCE, set.recv(&mut batch)).await.unwrap();
+        assert_eq!((received.1.unwrap(), batch.arrivals().count()), (1, 1));
+        set
+    });
+    // A socket of a runtime that is gone cannot even say whether it is readable.
+    drop(ends);
+    let (_, error) = runtime().block_on(async { set.recv(&mut batch).await });
+    assert!(error.is_err(), "{error:?}");
+    assert_eq!((batch.datagrams().count(), batch.arrivals().count()), (0, 0));
+}
+
 /// Two sockets in one set, on two networks
 struct Pair {
     set: SocketSet,
