@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 /// The record that the hub keeps of each client.
 ///
-/// Activity is an authenticated STUN message or an accepted record, never a mere poll; a failure
-/// is a missed probe, a send error or a refused packet.
+/// Activity is what only the client can have sent: an authenticated STUN message, or a record from
+/// which a message came or a channel opened; never a mere poll, nor a record or a relayed datagram
+/// as such, which anybody can make up. A failure is a missed probe, a send error or a refused
+/// packet.
 #[derive(Debug, Clone)]
 pub struct ConnectionHealth {
     last_activity: Instant,

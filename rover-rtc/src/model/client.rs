@@ -183,18 +183,18 @@ impl Client {
         remote: SocketAddr,
         datagram: &[u8],
     ) -> bool {
+        // Anybody can send what looks like a record, and in the client's address.
         let genuine = |c: &mut Self| {
-            c.paths().map_or(0, |p| {
-                let stats = p.stats();
-                stats.requests + stats.answers
+            c.link.transports().next().map_or(0, |t| {
+                let stun = t.paths().stats();
+                stun.requests + stun.answers + t.session().proofs()
             })
         };
         let before = genuine(self);
         let taken = self.link.handle_datagram(now, local, remote, datagram);
         let after = genuine(self);
-        let record = crate::session::is_record(datagram);
         self.quiet = self.link.is_still();
-        if taken && (after > before || record || !self.connected) {
+        if after > before {
             self.health.mark_activity(now);
         } else if !taken {
             self.health.mark_failures(1);
@@ -203,19 +203,17 @@ impl Client {
     }
 
     /// Takes note of a datagram of this many bytes that is for another client; false if it does
-    /// not come by a path that STUN has validated, which counts as a failure.
+    /// not come by a path that STUN has validated, which counts as a failure. It shows nothing of
+    /// this client: only the one that it is for can tell who wrote it.
     pub(crate) fn accept_foreign(
         &mut self,
-        now: Instant,
         local: SocketAddr,
         remote: SocketAddr,
         bytes: usize,
     ) -> bool {
         let transport = self.link.transport();
         let accepted = transport.is_some_and(|t| t.accept_foreign(local, remote, bytes));
-        if accepted {
-            self.health.mark_activity(now);
-        } else {
+        if !accepted {
             self.health.mark_failures(1);
         }
         accepted

@@ -126,6 +126,7 @@ pub struct Session {
     transmits: VecDeque<Transmit>,
     events: VecDeque<SessionEvent>,
     records_sent: u64,
+    proofs: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,6 +170,7 @@ impl Session {
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             records_sent: 0,
+            proofs: 0,
         };
         if let Some(expected) = session.config.expected {
             session.expect(expected);
@@ -333,6 +335,14 @@ impl Session {
         let taken = self.rtc.handle_input(input).is_ok();
         self.drain(now);
         taken
+    }
+
+    /// How often something came that only the other side can have sent: the end of a handshake, a
+    /// message, the opening or closing of a channel. A record as such shows nothing: one that
+    /// cannot be decrypted is dropped without a word (RFC 6347 section 4.1.2.7).
+    #[must_use]
+    pub fn proofs(&self) -> u64 {
+        self.proofs
     }
 
     /// Lets time pass.
@@ -505,6 +515,14 @@ impl Session {
 
     fn on_event(&mut self, now: Instant, event: str0m::Event) {
         use str0m::Event;
+        let proof = matches!(
+            event,
+            Event::Connected
+                | Event::ChannelOpen(..)
+                | Event::ChannelData(_)
+                | Event::ChannelClose(_)
+        );
+        self.proofs += u64::from(proof);
         let event = match event {
             Event::IceConnectionStateChange(state) => {
                 if state.is_connected() && self.stage == Stage::Ice {

@@ -19,7 +19,7 @@ impl Hub {
         source: Source,
         datagram: &[u8],
     ) {
-        let accepts = |c: &mut Client| c.accept_foreign(now, source.0, source.1, datagram.len());
+        let accepts = |c: &mut Client| c.accept_foreign(source.0, source.1, datagram.len());
         let accepted = self.clients.get_mut(&id).is_some_and(accepts);
         let owner = self.names.owner_of(id).filter(|_| accepted);
         let Some(owner) = owner else { return self.relay.refuse() };

@@ -46,6 +46,28 @@ fn a_message_is_acknowledged_when_all_have_it_wherever_they_are() {
     assert_eq!(harness.carried, before);
 }
 
+/// What anybody can send in a client's address is no sign of life of it.
+#[test]
+fn what_nobody_has_signed_keeps_no_client() {
+    let record = |kind: u8, epoch: u8| {
+        let header = [kind, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 9, 0, 40];
+        [&header[..], &[7; 40]].concat()
+    };
+    let mut frame = Vec::new();
+    crate::path::frame::write(&mut frame, 0, b"for another peer");
+    for forged in [record(23, 1), record(21, 1), record(22, 0), record(60, 1), frame] {
+        let mut harness = Harness::new(1, |config| config.health.gone_after = 20 * SECOND);
+        let a = harness.join(&[commands()]);
+        harness.run(SECOND);
+        harness.nodes[a].cut = true;
+        for _ in 0..26 {
+            harness.forge(a, &forged);
+            harness.run(SECOND);
+        }
+        assert_eq!(harness.hubs[0].count(), (0, 0), "{}", forged[0]);
+    }
+}
+
 #[test]
 fn what_nobody_gets_waits_for_another_drivers_client() {
     let mut harness = Harness::new(2, |_| ());

@@ -181,6 +181,13 @@ impl Harness {
         self.nodes[node].sent.push(datagram);
     }
 
+    /// Sends the hub something in somebody's address.
+    pub(in crate::server) fn forge(&mut self, node: usize, datagram: &[u8]) {
+        let Node { local, shard, .. } = &self.nodes[node];
+        let arrival = (self.now, *local, address(*shard), datagram.to_vec());
+        self.flying.push_back(arrival);
+    }
+
     /// What the hub has told somebody since.
     pub(in crate::server) fn texts(&mut self, node: usize) -> Vec<FromHub> {
         let heard = self.nodes[node].heard.extract_if(.., |(label, _)| label == CHANNEL);
