@@ -1,5 +1,6 @@
 //! What the transports of a link say, and what the link makes of it.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use str0m::channel::ChannelId as SctpChannelId;
@@ -28,16 +29,22 @@ impl Link {
                 _ => {}
             }
         }
-        self.events.append(&mut self.mux.events);
+        self.take_events_of_mux();
         while let Some(event) = self.current.as_mut().and_then(|a| a.transport.poll_event()) {
             match event {
                 TransportEvent::Path(event) => self.events.push_back(LinkEvent::Path(event)),
                 TransportEvent::Session(event) => {
                     let event = self.on_session(now, event);
-                    self.events.append(&mut self.mux.events);
+                    self.take_events_of_mux();
                     self.events.extend(event);
                 }
             }
+        }
+    }
+
+    fn take_events_of_mux(&mut self) {
+        while let Some(event) = self.mux.events.pop_front() {
+            queue(&mut self.events, event);
         }
     }
 
@@ -173,7 +180,7 @@ impl Link {
         let by_label = || channels.iter().zip(streams).position(free);
         let (index, new) = match self.stream_of(id).or_else(by_label) {
             Some(index) => (index, false),
-            None if self.mux.is_full() => return None,
+            None if self.mux.is_full(now) => return None,
             None => {
                 let mut config = ChannelConfig::plain(label.clone());
                 config.outbox = self.mux.outbox_of(&config);
@@ -185,4 +192,23 @@ impl Link {
         self.current.as_mut()?.streams[index] = Stream { id: Some(id), open: true };
         Some(LinkEvent::ChannelOpen { id: ChannelId(index), label, new })
     }
+}
+
+/// Adds an event. A skip of a few bytes is a gap: those of a channel between which nothing else has
+/// come are one.
+pub(super) fn queue(events: &mut VecDeque<LinkEvent>, event: LinkEvent) {
+    if let LinkEvent::Gap { channel, lost } = event {
+        // There is one of each channel at most.
+        let gaps = events.iter_mut().rev().map_while(|event| match event {
+            LinkEvent::Gap { channel, lost } => Some((channel, lost)),
+            _ => None,
+        });
+        for (before, sum) in gaps {
+            if *before == channel {
+                *sum = sum.zip(lost).map(|(sum, lost)| sum.saturating_add(lost));
+                return;
+            }
+        }
+    }
+    events.push_back(event);
 }

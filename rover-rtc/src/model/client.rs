@@ -17,6 +17,7 @@ use crate::session::SdpError;
 use crate::session::{Pace, SessionConfig};
 use crate::signal::description::Description;
 use crate::signal::hub_messages::{CHANNEL, RESERVED};
+use crate::util::limiter::Limiter;
 use crate::util::random;
 use crate::util::spare::{REST, spare};
 
@@ -85,6 +86,8 @@ pub struct Client {
     returning: HashSet<ChannelId>,
     /// There is nothing to move: what has happened was the paths' only, or all has been moved.
     quiet: bool,
+    /// How often the log is told what the client alone causes.
+    noise: Limiter,
 }
 
 impl Client {
@@ -133,6 +136,7 @@ impl Client {
             lagging: HashSet::new(),
             returning: HashSet::new(),
             quiet: false,
+            noise: Limiter::default(),
         };
         Ok((client, answer))
     }
@@ -237,7 +241,7 @@ impl Client {
             }
             if let Some(event) = self.link.poll_event() {
                 self.quiet = false;
-                self.on_event(event);
+                self.on_event(now, event);
             } else if self.quiet {
                 break;
             } else {
@@ -464,7 +468,7 @@ impl Client {
         self.ufrags.drain(..surplus);
     }
 
-    fn on_event(&mut self, event: LinkEvent) {
+    fn on_event(&mut self, now: Instant, event: LinkEvent) {
         let (id, name) = (self.id, self.name.as_deref().unwrap_or("-"));
         match event {
             LinkEvent::Message(channel, message) => {
@@ -498,18 +502,16 @@ impl Client {
                 self.outputs.push_back(ClientOutput::Propagate(event));
             }
             LinkEvent::Progress { .. } => {}
-            LinkEvent::Gap { channel, lost } => {
-                tracing::warn!(%id, name, ?channel, lost, "messages lost");
-            }
-            LinkEvent::Resumed { replayed } => tracing::info!(%id, name, replayed, "resumed"),
-            LinkEvent::PeerRestarted => tracing::info!(%id, name, "begins anew"),
-            // The client's own escalation replaces the transport.
-            LinkEvent::Stuck => tracing::warn!(%id, name, "nothing is acknowledged"),
-            LinkEvent::Trouble(what) => tracing::warn!(%id, name, "{what}"),
             LinkEvent::Ice(state) => tracing::debug!(%id, ?state, "ice"),
-            LinkEvent::Path(PathEvent::AllDead) => tracing::warn!(%id, name, "no path"),
-            LinkEvent::Path(PathEvent::Revived { outage }) => {
-                tracing::info!(%id, name, ?outage, "path back");
+            LinkEvent::Gap { .. }
+            | LinkEvent::Resumed { .. }
+            | LinkEvent::PeerRestarted
+            | LinkEvent::Stuck
+            | LinkEvent::Trouble(_)
+            | LinkEvent::Path(PathEvent::AllDead | PathEvent::Revived { .. }) => {
+                if let Some(withheld) = self.noise.admit(now) {
+                    note(id, name, &event, withheld);
+                }
             }
             LinkEvent::Path(event) => tracing::debug!(%id, name, ?event, "path"),
             LinkEvent::DialFailed(reason) | LinkEvent::TransportClosed(reason) => {
@@ -518,6 +520,25 @@ impl Client {
                 self.outputs.push_back(ClientOutput::Closed);
             }
         }
+    }
+}
+
+/// Tells the log what a client causes as often as it likes.
+fn note(id: ClientId, name: &str, event: &LinkEvent, withheld: u64) {
+    match event {
+        LinkEvent::Gap { channel, lost } => {
+            tracing::warn!(%id, name, ?channel, lost, withheld, "messages lost");
+        }
+        LinkEvent::Resumed { replayed } => tracing::info!(%id, name, replayed, withheld, "resumed"),
+        LinkEvent::PeerRestarted => tracing::info!(%id, name, withheld, "begins anew"),
+        // The client's own escalation replaces the transport.
+        LinkEvent::Stuck => tracing::warn!(%id, name, withheld, "nothing is acknowledged"),
+        LinkEvent::Trouble(what) => tracing::warn!(%id, name, withheld, "{what}"),
+        LinkEvent::Path(PathEvent::AllDead) => tracing::warn!(%id, name, withheld, "no path"),
+        LinkEvent::Path(PathEvent::Revived { outage }) => {
+            tracing::info!(%id, name, ?outage, withheld, "path back");
+        }
+        _ => {}
     }
 }
 

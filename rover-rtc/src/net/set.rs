@@ -14,7 +14,7 @@ use super::{
     batch::{SendBatch, Transmit},
     delay::DelayQueue,
 };
-use crate::util::spare::add;
+use crate::util::{limiter::Limiter, spare::add};
 
 /// The sockets of a driver, each known by its public local address
 ///
@@ -213,8 +213,8 @@ struct Member {
     local: SocketAddr,
     socket: UdpSocket,
     stats: SocketStats,
-    /// When each error was last logged as a warning, by its number
-    warned: Vec<(Option<i32>, Instant)>,
+    /// How often each error is logged as a warning, by its number
+    warned: Vec<(Option<i32>, Limiter)>,
 }
 
 impl Member {
@@ -266,15 +266,11 @@ impl Member {
 
     /// Whether the last warning about `errno` is long enough ago; if so, this is the next one
     fn may_warn(&mut self, now: Instant, errno: Option<i32>) -> bool {
-        let Some((_, last)) = self.warned.iter_mut().find(|(known, _)| *known == errno) else {
-            add(&mut self.warned, (errno, now));
-            return true;
-        };
-        let is_due = now.saturating_duration_since(*last) >= WARN_INTERVAL;
-        if is_due {
-            *last = now;
+        if !self.warned.iter().any(|(known, _)| *known == errno) {
+            add(&mut self.warned, (errno, Limiter::new(1, WARN_INTERVAL)));
         }
-        is_due
+        let limiter = self.warned.iter_mut().find(|(known, _)| *known == errno);
+        limiter.is_some_and(|(_, limiter)| limiter.admit(now).is_some())
     }
 }
 

@@ -17,6 +17,7 @@ use crate::link::{
 };
 use crate::path::{PathEvent, SwitchCause};
 use crate::util::histogram::Histogram;
+use crate::util::limiter::{Limiter, with_withheld};
 use crate::util::spare::add;
 
 /// The application's side of a link, kept by the driver.
@@ -39,6 +40,8 @@ pub(super) struct LinkFrontend {
     paused: bool,
     /// Ends when the last handle does; absent before there was one.
     guard: Option<Weak<HandleGuard>>,
+    /// How often it is said what the other side causes.
+    noise: Limiter,
     pub(super) closing: Option<Closing>,
 }
 
@@ -78,6 +81,7 @@ impl LinkFrontend {
             switches: (0, None),
             paused: false,
             guard: None,
+            noise: Limiter::default(),
             closing: None,
         };
         for (id, _, outbox) in link.channels() {
@@ -129,7 +133,10 @@ impl LinkFrontend {
                 self.emit(Event::Progress { channel, bytes, total });
             }
             LinkEvent::Gap { channel, lost } => {
-                tracing::warn!(?channel, lost, "messages of the other side are lost");
+                if let Some(withheld) = self.noise.admit(now) {
+                    let what = "messages of the other side are lost";
+                    tracing::warn!(?channel, lost, withheld, "{what}");
+                }
                 self.emit(Event::Gap { channel, lost });
             }
             LinkEvent::Resumed { replayed } => {
@@ -253,6 +260,13 @@ impl LinkFrontend {
     pub(super) fn trouble(&self, what: String) {
         tracing::warn!("{what}");
         self.emit(Event::Trouble(what));
+    }
+
+    /// As [`LinkFrontend::trouble`], where the other side may cause it as often as it likes.
+    pub(super) fn their_trouble(&mut self, now: Instant, what: String) {
+        if let Some(withheld) = self.noise.admit(now) {
+            self.trouble(with_withheld(what, withheld));
+        }
     }
 
     pub(super) fn emit(&self, event: Event) {

@@ -14,6 +14,8 @@ use crate::event::Event;
 use crate::identity::Fingerprint;
 use crate::link::LinkStats;
 use crate::link::{ChannelConfig, LinkState};
+use crate::util::clock;
+use crate::util::limiter::Limiter;
 use crate::util::spare::add;
 
 /// A link with another peer, or with the hub. It stays the same across path switches, restarts
@@ -128,11 +130,12 @@ pub struct Events {
     reader: EventReader,
     /// The last event has been given out.
     ended: bool,
+    warnings: Limiter,
 }
 
 impl Events {
     pub(super) fn new(reader: EventReader) -> Self {
-        Self { reader, ended: false }
+        Self { reader, ended: false, warnings: Limiter::default() }
     }
 
     /// The next event; `None` after [`Event::Closed`], or when the link is gone.
@@ -149,7 +152,9 @@ impl Events {
                     return Poll::Ready(Some(event));
                 }
                 Err(NoEvent::Lagged(missed)) => {
-                    tracing::warn!(missed, "events missed");
+                    if let Some(withheld) = self.warnings.admit(clock::now()) {
+                        tracing::warn!(missed, withheld, "events missed");
+                    }
                 }
                 Err(NoEvent::Ended) => self.ended = true,
             }

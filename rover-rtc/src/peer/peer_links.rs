@@ -14,6 +14,7 @@ use crate::link::{LinkEvent, Message};
 use crate::rendezvous::DialError;
 use crate::rendezvous::{RemotePeerEvent, RemotePeerId, Rendezvous};
 use crate::signal::hub_messages::{FromHub, MAX_TEXT};
+use crate::util::limiter::{Limiter, with_withheld};
 use crate::util::spare::PAUSE;
 
 /// What the application sees of links with other peers.
@@ -31,6 +32,8 @@ pub(super) struct PeerLinks {
     signal_route: SignalRoute,
     /// HTTP is not asked for signal messages before.
     mailbox_after: Option<Instant>,
+    /// How often it is said that something of others was refused.
+    refusals: Limiter,
 }
 
 /// How signal messages travel.
@@ -57,6 +60,7 @@ impl PeerLinks {
             cut_off: None,
             signal_route: SignalRoute::None,
             mailbox_after: None,
+            refusals: Limiter::default(),
         }
     }
 
@@ -195,7 +199,9 @@ impl Driver {
         }
         self.hub_link.link.pump(now);
         while let Some(why) = rendezvous.poll_refusal() {
-            self.hub_link.frontend.emit(Event::Trouble(why));
+            if let Some(withheld) = self.peer_links.refusals.admit(now) {
+                self.hub_link.frontend.trouble(with_withheld(why, withheld));
+            }
         }
         self.rendezvous = Some(rendezvous);
         if pruned {
@@ -267,7 +273,9 @@ impl Driver {
                 let link = self.peer_links.handle(rendezvous, id).map(Box::new);
                 let called = self.peer_links.called.as_ref().zip(link);
                 if called.is_none_or(|(called, link)| called.try_send(link).is_err()) {
-                    tracing::warn!("a call was not taken: nobody asks for calls");
+                    if let Some(withheld) = self.peer_links.refusals.admit(now) {
+                        tracing::warn!(withheld, "a call was not taken: nobody asks for calls");
+                    }
                     rendezvous.say_bye(now, id);
                     rendezvous.hang_up(now, id);
                     self.forget(id);
@@ -295,8 +303,9 @@ impl Driver {
             RemotePeerEvent::Restarting => self.emit(id, Event::Restarting),
             RemotePeerEvent::Dialing(n) => self.emit(id, Event::Dialing(n)),
             RemotePeerEvent::Trouble(why) => {
-                tracing::warn!("{why}");
-                self.emit(id, Event::Trouble(why));
+                if let Some(frontend) = self.peer_links.frontends.get_mut(&id) {
+                    frontend.their_trouble(now, why);
+                }
             }
             RemotePeerEvent::Ended(why) => {
                 self.emit(id, Event::Disconnected((&why).into()));

@@ -63,10 +63,10 @@ impl Rendezvous {
         self.to_hub.push_back(ToHub::Send { to, call, offer: false, signal });
     }
 
-    /// Notes why a signal message or a registration was refused.
+    /// Notes why a signal message or a registration was refused. Whoever takes it tells it, but not
+    /// all of it: others cause it.
     pub(super) fn refuse(&mut self, why: String) {
         let why = shortened(&why);
-        tracing::warn!("{why}");
         if self.refusals.len() < MAX_REFUSALS {
             self.refusals.push_back(why);
         }

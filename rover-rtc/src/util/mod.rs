@@ -1,5 +1,5 @@
-//! Clock, hash, randomness, logging, signals, the state's directory, and the address that a hub
-//! shows.
+//! Clock, hash, randomness, logging and its limits, signals, the state's directory, and the address
+//! that a hub shows.
 
 pub mod clock;
 pub mod crypto;
@@ -7,6 +7,7 @@ mod dirs;
 pub(crate) mod file;
 pub mod histogram;
 pub mod interfaces;
+pub(crate) mod limiter;
 mod log;
 pub mod name;
 pub mod random;

@@ -9,7 +9,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -21,6 +21,7 @@ use super::connection::{Connection, ConnectionContext, refuse};
 use super::exchange::HttpLimits;
 use super::slots::ConnectionSlots;
 use crate::util::clock;
+use crate::util::limiter::Limiter;
 
 /// The accept loop. Dropping it stops it without waiting.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ impl Guard {
             refusals: Arc::new(Semaphore::new(MAX_REFUSALS)),
             stop: Stop(stop),
             tasks: JoinSet::new(),
-            alarm: Alarm::default(),
+            warnings: Limiter::new(1, WARN_INTERVAL),
             handover,
             limits,
         };
@@ -94,7 +95,7 @@ struct Accepting {
     refusals: Arc<Semaphore>,
     stop: Stop,
     tasks: JoinSet<()>,
-    alarm: Alarm,
+    warnings: Limiter,
     handover: Arc<HttpHandover>,
     limits: HttpLimits,
 }
@@ -118,7 +119,7 @@ impl Accepting {
                     Ok((stream, remote)) => self.admit(stream, remote, &context),
                     Err(error) if is_of_one_connection(&error) => {}
                     Err(error) => {
-                        self.alarm.raise(&error);
+                        warn(&mut self.warnings, &error);
                         // Too few descriptors or too little memory, and fewer connections help.
                         self.slots.shrink(clock::now());
                         sleep(ACCEPT_PAUSE).await;
@@ -163,21 +164,9 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// Warns about failing accepts, but not at each.
-#[derive(Default)]
-struct Alarm {
-    last: Option<Instant>,
-    silent: u64,
-}
-
-impl Alarm {
-    fn raise(&mut self, error: &io::Error) {
-        let now = clock::now();
-        if self.last.is_some_and(|last| now < last + ALARM_PAUSE) {
-            self.silent += 1;
-            return;
-        }
-        tracing::warn!(%error, silent = self.silent, "cannot accept connections");
-        *self = Self { last: Some(now), silent: 0 };
+fn warn(limiter: &mut Limiter, error: &io::Error) {
+    if let Some(withheld) = limiter.admit(clock::now()) {
+        tracing::warn!(%error, withheld, "cannot accept connections");
     }
 }
 
@@ -187,6 +176,7 @@ const BACKLOG: u32 = 4096;
 const MAX_REFUSALS: usize = 64;
 /// For descriptors to become free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-const ALARM_PAUSE: Duration = Duration::from_secs(5);
+/// Between warnings about failing accepts.
+const WARN_INTERVAL: Duration = Duration::from_secs(5);
 /// Longer than a lingering close takes.
 const STOP_PATIENCE: Duration = Duration::from_millis(800);

@@ -2,12 +2,14 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Weak, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::Refusal;
 use super::exchange::Reply;
+use crate::util::clock;
+use crate::util::limiter::Limiter;
 
 /// A request the handler has, and the way its answer will take.
 pub(super) struct PendingReply {
@@ -73,22 +75,29 @@ impl ReplyQueue {
 ///
 /// Small answers always have room: there are no more of them than connections.
 #[derive(Debug, Clone)]
-pub(super) struct Memory(Arc<Semaphore>);
+pub(super) struct Memory {
+    free: Arc<Semaphore>,
+    /// Clients that do not read cause it.
+    warnings: Arc<Mutex<Limiter>>,
+}
 
 /// A share of [`Memory`], given back on drop.
 pub(super) type Room = OwnedSemaphorePermit;
 
 impl Memory {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(MAX_WAITING_BYTES)))
+        Self { free: Arc::new(Semaphore::new(MAX_WAITING_BYTES)), warnings: Arc::default() }
     }
 
     /// Room for a body, if there is any.
     pub(super) fn take(&self, body_len: usize) -> Option<Room> {
         let share = u32::try_from(body_len.saturating_sub(SMALL)).ok();
-        let room = share.and_then(|it| Arc::clone(&self.0).try_acquire_many_owned(it).ok());
+        let room = share.and_then(|it| Arc::clone(&self.free).try_acquire_many_owned(it).ok());
         if room.is_none() {
-            tracing::warn!(body_len, "no memory for an answer");
+            let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(withheld) = warnings.admit(clock::now()) {
+                tracing::warn!(body_len, withheld, "no memory for an answer");
+            }
         }
         room
     }

@@ -19,6 +19,8 @@ pub(super) struct Exchange {
     /// Frames of channels that have not been introduced.
     early: VecDeque<Frame>,
     early_bytes: usize,
+    /// There were too many, which is known.
+    pub(super) full: bool,
 }
 
 impl Exchange {

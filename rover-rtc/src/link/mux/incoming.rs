@@ -1,5 +1,6 @@
 //! Frames of the other side, and what they change.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -10,8 +11,10 @@ use super::receiver::{Arrival, Receiver, When};
 use super::{Channel, ChannelConfig, ChannelId, LinkEvent, Mux, Record};
 use crate::link::ChannelCounters;
 use crate::link::channel::{Mode, Priority};
+use crate::link::events::queue;
 use crate::link::message::Origin;
 use crate::link::{RESERVED, STATUS};
+use crate::util::limiter::with_withheld;
 
 impl Mux {
     /// Takes a container of frames; true if there were messages, or parts of them, in it.
@@ -105,7 +108,9 @@ impl Mux {
     }
 
     fn stash(&mut self, frame: Frame) {
-        if self.exchange.as_mut().is_some_and(|e| !e.stash(frame)) {
+        // Once for a transport: it is to be replaced, and the rest of what comes is lost as well.
+        let overflows = |e: &mut Exchange| !e.stash(frame) && !std::mem::replace(&mut e.full, true);
+        if self.exchange.as_mut().is_some_and(overflows) {
             self.events.push_back(LinkEvent::Stuck);
         }
     }
@@ -125,11 +130,13 @@ impl Mux {
         let Some(exchange) = &mut self.exchange else { return 0 };
         let Channel { config, outbox, framed, counters } = &mut self.channels[index];
         let Some(framed) = framed else {
-            let what = format!(
-                "the channel {:?} is plain here, and {mode:?} on the other side: give both the same mode",
-                entry.label
-            );
-            self.events.push_back(LinkEvent::Trouble(what));
+            if let Some(withheld) = self.mismatches.admit(now) {
+                let what = format!(
+                    "the channel {:?} is plain here, and {mode:?} on the other side: give both the same mode",
+                    entry.label
+                );
+                self.events.push_back(LinkEvent::Trouble(with_withheld(what, withheld)));
+            }
             return 0;
         };
         if exchange.is_ready(index) {
@@ -139,7 +146,7 @@ impl Mux {
         let announce = exchange.set_ready(entry.channel, index);
         framed.receiver.set_mode(mode, config.manual_ack, self.journaled);
         let events = &mut self.events;
-        framed.receiver.resume(entry, |arrival| events.extend(event_of(index, arrival)));
+        framed.receiver.resume(entry, |arrival| tell(events, index, arrival));
         let replayed = framed.sender.resume(now, entry, outbox, counters);
         if announce && exchange.tell(index) {
             exchange.control.push(Frame::Open(framed.entry(index, config, self.journaled)));
@@ -165,7 +172,7 @@ impl Mux {
         if entry.label.starts_with(RESERVED) && entry.label != STATUS {
             return None;
         }
-        if self.is_full() {
+        if self.is_full(now) {
             return None;
         }
         let mut config = ChannelConfig::of_mode(entry.label.clone(), mode);
@@ -229,7 +236,7 @@ impl Mux {
                 }
             }
             wrong |= arrival == Arrival::Violation;
-            events.extend(event_of(index, arrival));
+            tell(events, index, arrival);
         });
         counters.received += messages;
         self.stats.messages_received += messages;
@@ -246,6 +253,10 @@ impl Mux {
             self.events.push_back(LinkEvent::Trouble(format!("the other side sent {what}")));
         }
     }
+}
+
+fn tell(events: &mut VecDeque<LinkEvent>, index: usize, arrival: Arrival) {
+    event_of(index, arrival).into_iter().for_each(|event| queue(events, event));
 }
 
 fn event_of(index: usize, arrival: Arrival) -> Option<LinkEvent> {

@@ -36,6 +36,7 @@ use super::{
 };
 use crate::link::SendError;
 use crate::link::{ChannelCounters, ChannelStats};
+use crate::util::limiter::Limiter;
 use crate::util::random;
 use crate::util::spare::add;
 use exchange::Exchange;
@@ -63,6 +64,9 @@ pub(super) struct Mux {
     /// The other side was found not to speak frames.
     told_mute: bool,
     /// Whether what comes is passed on, and acknowledged when that has arrived.
+    /// How often it is said that the other side opens what cannot be, and that it is refused.
+    mismatches: Limiter,
+    refusals: Limiter,
     pub(super) passes_on: bool,
     /// Whether there is a journal, what it remembers, what it is asked to keep, and by whom what it
     /// has not answered was asked.
@@ -162,6 +166,8 @@ impl Mux {
             their_link: None,
             told_mute: false,
             passes_on: false,
+            mismatches: Limiter::default(),
+            refusals: Limiter::default(),
             journaled: false,
             saved: Vec::new(),
             records: VecDeque::new(),
@@ -186,10 +192,11 @@ impl Mux {
     }
 
     /// Whether there are as many channels as there may be; the log is told.
-    pub(super) fn is_full(&self) -> bool {
+    pub(super) fn is_full(&mut self, now: Instant) -> bool {
         let full = self.channels.len() >= self.max_channels;
-        if full {
-            tracing::warn!(max = self.max_channels, "channel refused: there are too many");
+        if full && let Some(withheld) = self.refusals.admit(now) {
+            let max = self.max_channels;
+            tracing::warn!(max, withheld, "channel refused: there are too many");
         }
         full
     }

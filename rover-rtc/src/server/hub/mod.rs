@@ -37,6 +37,7 @@ use crate::server::registry::registration::{ClientChange, SessionLimits};
 use crate::server::relay::{Relay, RelayLimits};
 use crate::server::shard::router::{HubShared, ShardRouter};
 use crate::server::signaling::queue::SignalQueue;
+use crate::util::limiter::Limiter;
 
 /// All clients of a hub.
 #[derive(Debug)]
@@ -61,6 +62,8 @@ pub struct Hub {
     pub(in crate::server) signal_queue: SignalQueue,
     pub(in crate::server) relay: Relay,
     pub(in crate::server) limits: SessionLimits,
+    /// How often the log is told that somebody cannot have a name.
+    pub(in crate::server) refusals: Limiter,
     /// What happened to clients that names depend on.
     pub(in crate::server) client_changes: VecDeque<(ClientId, ClientChange)>,
     pub(in crate::server) started: Instant,
@@ -140,6 +143,7 @@ impl Hub {
                 calls: config.relay_calls,
             }),
             limits: SessionLimits::default(),
+            refusals: Limiter::default(),
             client_changes: VecDeque::new(),
             started: now,
             next_status: now + config.status_interval,

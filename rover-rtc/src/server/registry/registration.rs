@@ -201,7 +201,9 @@ impl Hub {
         match self.names.standing(name, fingerprint) {
             NameStatus::Free | NameStatus::Ours => Ok(None),
             NameStatus::Refused(error) => {
-                tracing::warn!(%error, "name refused");
+                if let Some(withheld) = self.refusals.admit(now) {
+                    tracing::warn!(%error, withheld, "name refused");
+                }
                 Err(Denial { reason: explain(name, &error), for_now: false })
             }
             NameStatus::Held(owner) if !self.is_there(now, owner) => Ok(Some(owner)),
@@ -252,7 +254,10 @@ impl Hub {
     fn deny(&mut self, now: Instant, client: ClientId, denied: &Denial) {
         let Some(claim) = self.names.claim(client) else { return };
         if claim.refusal.as_ref() != Some(&denied.reason) {
-            tracing::info!(%client, name = claim.name, reason = denied.reason, "not registered");
+            if let Some(withheld) = self.refusals.admit(now) {
+                let (name, reason) = (&claim.name, &denied.reason);
+                tracing::info!(%client, name, reason, withheld, "not registered");
+            }
             claim.refusal = Some(denied.reason.clone());
             claim.told = false;
         }
