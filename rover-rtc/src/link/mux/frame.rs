@@ -271,7 +271,15 @@ impl Reader {
         }
     }
 
-    fn piece(&mut self) -> Result<Piece, FrameError> {
+    /// Reads this byte if it comes next.
+    pub(super) fn skip_byte(&mut self, byte: u8) -> bool {
+        let is = self.rest.first() == Some(&byte);
+        self.rest.advance(usize::from(is));
+        is
+    }
+
+    /// The next piece, where nothing else can be.
+    pub(super) fn piece(&mut self) -> Result<Piece, FrameError> {
         let (flags, length) = (self.u8()?, usize::from(self.u16()?));
         if flags & !FLAGS != 0 {
             return Err(FrameError::Content);
@@ -372,25 +380,7 @@ impl<'a> DataWriter<'a> {
     }
 
     pub(super) fn push(&mut self, piece: &PieceRef<'_>) {
-        let PieceRef { text, begin, end, key, origin, total, asks, data } = piece;
-        let mut flags = if *text { TEXT } else { 0 };
-        flags |= if *begin { BEGIN } else { 0 } | if *end { END } else { 0 };
-        flags |= if key.is_empty() { 0 } else { KEYED };
-        flags |= if origin.is_some() { FORWARDED } else { 0 } | if *asks { ASKS } else { 0 };
-        self.out.push(flags);
-        self.out.extend_from_slice(&(data.len() as u16).to_be_bytes());
-        if !key.is_empty() {
-            self.out.push(key.len() as u8);
-            self.out.extend_from_slice(key);
-        }
-        if let Some(Origin { epoch, number }) = origin {
-            self.out.extend_from_slice(&epoch.to_be_bytes());
-            self.out.extend_from_slice(&number.to_be_bytes());
-        }
-        if *begin && !*end {
-            self.out.extend_from_slice(&total.to_be_bytes());
-        }
-        self.out.extend_from_slice(data);
+        piece.write(self.out);
         self.count += 1;
     }
 
@@ -403,6 +393,44 @@ impl<'a> DataWriter<'a> {
             self.out[at..at + 2].copy_from_slice(&self.count.to_be_bytes());
         }
         self.count
+    }
+}
+
+impl Piece {
+    /// What [`Piece::write`] appends, in bytes.
+    pub(super) fn size(&self) -> usize {
+        let parts = self.begin && !self.end;
+        DataWriter::size(&self.key, self.origin.is_some(), parts, self.data.len())
+    }
+
+    /// Appends it as it is on the wire.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let Self { text, begin, end, ref key, origin, total, asks, ref data } = *self;
+        PieceRef { text, begin, end, key, origin, total, asks, data }.write(out);
+    }
+}
+
+impl PieceRef<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        let PieceRef { text, begin, end, key, origin, total, asks, data } = self;
+        let mut flags = if *text { TEXT } else { 0 };
+        flags |= if *begin { BEGIN } else { 0 } | if *end { END } else { 0 };
+        flags |= if key.is_empty() { 0 } else { KEYED };
+        flags |= if origin.is_some() { FORWARDED } else { 0 } | if *asks { ASKS } else { 0 };
+        out.push(flags);
+        out.extend_from_slice(&(data.len() as u16).to_be_bytes());
+        if !key.is_empty() {
+            out.push(key.len() as u8);
+            out.extend_from_slice(key);
+        }
+        if let Some(Origin { epoch, number }) = origin {
+            out.extend_from_slice(&epoch.to_be_bytes());
+            out.extend_from_slice(&number.to_be_bytes());
+        }
+        if *begin && !*end {
+            out.extend_from_slice(&total.to_be_bytes());
+        }
+        out.extend_from_slice(data);
     }
 }
 

@@ -5,11 +5,12 @@
 //! |---|---|
 //! | `mod.rs` | the channels of a link, and what is known of the other side |
 //! | `frame.rs` | the wire format (`PROTOCOL.md`) |
-//! | `incoming.rs`, `receiver.rs` | frames in: in order, once, put together |
+//! | `incoming.rs`, `receiver.rs`, `early.rs` | frames in: in order, once, put together |
 //! | `outgoing.rs`, `sender.rs`, `scheduler.rs` | frames out: whose turn, what travels together, what is kept |
 //! | `exchange.rs` | what the two sides have told each other on the transport of now |
 //! | `record.rs` | what the journal keeps |
 
+mod early;
 mod exchange;
 mod frame;
 mod incoming;
@@ -63,10 +64,10 @@ pub(super) struct Mux {
     their_link: Option<u64>,
     /// The other side was found not to speak frames.
     told_mute: bool,
-    /// Whether what comes is passed on, and acknowledged when that has arrived.
     /// How often it is said that the other side opens what cannot be, and that it is refused.
     mismatches: Limiter,
     refusals: Limiter,
+    /// Whether what comes is passed on, and acknowledged when that has arrived.
     pub(super) passes_on: bool,
     /// Whether there is a journal, what it remembers, what it is asked to keep, and by whom what it
     /// has not answered was asked.
@@ -165,9 +166,9 @@ impl Mux {
             id: random::number(),
             their_link: None,
             told_mute: false,
-            passes_on: false,
             mismatches: Limiter::default(),
             refusals: Limiter::default(),
+            passes_on: false,
             journaled: false,
             saved: Vec::new(),
             records: VecDeque::new(),

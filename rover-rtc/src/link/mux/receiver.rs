@@ -1,11 +1,12 @@
 //! The receiving side of a framed channel: puts pieces in order and together, drops what it has
 //! had, and knows what it may acknowledge.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
+use super::early::{Early, Next, RUN_COST};
 use super::frame::{Entry, Frame, PIECE, Piece};
 use super::sender::PIECE_COST;
 use crate::link::channel::Mode;
@@ -46,16 +47,18 @@ pub(super) struct Receiver {
     /// All up to this one may be forgotten by the sender.
     acked: u64,
     /// What came before its turn.
-    early: BTreeMap<u64, Early>,
-    early_bytes: usize,
+    early: Early,
     partial: Option<Partial>,
     /// Messages handed on and not acknowledged.
     unacked: VecDeque<Unacked>,
     unacked_bytes: usize,
     /// All messages up to this one have been acknowledged by the application.
     taken: u64,
-    /// The newest number of each key.
+    /// The newest number of each key, of messages that were handed on before their turn.
     keys: HashMap<Bytes, u64>,
+    key_bytes: usize,
+    /// What had been received when it was last looked which of them are needed.
+    keys_since: u64,
     /// How many there may be before those that nothing can overtake are forgotten.
     most_keys: usize,
     /// The last number of each writer whose messages a hub has passed on, and the order in which
@@ -99,17 +102,6 @@ struct Unacked {
 }
 
 #[derive(Debug)]
-enum Early {
-    Piece(Piece),
-    /// Handed on already.
-    Done,
-    Skip {
-        through: u64,
-        lost: bool,
-    },
-}
-
-#[derive(Debug)]
 struct Partial {
     text: bool,
     key: Bytes,
@@ -127,13 +119,14 @@ impl Receiver {
             epoch: 0,
             received: 0,
             acked: 0,
-            early: BTreeMap::new(),
-            early_bytes: 0,
+            early: Early::default(),
             partial: None,
             unacked: VecDeque::new(),
             unacked_bytes: 0,
             taken: 0,
             keys: HashMap::new(),
+            key_bytes: 0,
+            keys_since: 0,
             most_keys: MAX_KEYS,
             origins: HashMap::new(),
             origin_order: VecDeque::new(),
@@ -198,6 +191,7 @@ impl Receiver {
             self.unacked.clear();
             (self.unacked_bytes, self.taken) = (0, 0);
             self.keys.clear();
+            (self.key_bytes, self.keys_since) = (0, 0);
         } else if entry.base > self.received + 1 {
             let lost = entry.base - 1 - self.received;
             self.skip_to(entry.base - 1, (self.mode.is_kept()).then_some(lost), &mut arrived);
@@ -215,7 +209,7 @@ impl Receiver {
     fn tell(&mut self, serial: u32) -> u32 {
         let window = self.window();
         self.told = Told { serial, acked: self.acked, window };
-        self.beyond = self.early_bytes;
+        self.beyond = self.early.agreed();
         u32::try_from(window).unwrap_or(u32::MAX)
     }
 
@@ -232,7 +226,7 @@ impl Receiver {
         piece: Piece,
         mut arrived: impl FnMut(Arrival),
     ) {
-        if number <= self.received || self.early.contains_key(&number) {
+        if number <= self.received || self.early.contains(number) {
             let due = if piece.asks { when.now } else { when.ack_by };
             self.due = Some(self.due.map_or(due, |d| d.min(due)));
             return;
@@ -251,13 +245,18 @@ impl Receiver {
             self.received = number;
             self.take(number, piece, &mut arrived);
             self.drain(&mut arrived);
-        } else if self.early_bytes + cost > self.max_message + SLACK {
+        } else if self.early.agreed() + cost > self.max_message + SLACK
+            || !self.has_memory(piece.size())
+        {
             return arrived(Arrival::Violation);
-        } else if self.mode == Mode::Latest && piece.begin && piece.end {
-            self.keep_early(number, Early::Done);
+        } else if self.mode == Mode::Latest
+            && (piece.begin && piece.end)
+            && self.has_memory_for_key(&piece.key)
+        {
+            self.early.push(number, None);
             self.take_whole(number, &piece, &mut arrived);
         } else {
-            self.keep_early(number, Early::Piece(own(piece)));
+            self.early.push(number, Some(&piece));
         }
         self.note(when);
     }
@@ -276,8 +275,10 @@ impl Receiver {
                 let lost = (lost && self.mode.is_kept()).then_some(through - self.received);
                 self.skip_to(through, lost, &mut arrived);
                 self.drain(&mut arrived);
-            } else if self.early_bytes + PIECE_COST <= self.max_message + SLACK {
-                self.keep_early(from, Early::Skip { through, lost });
+            } else if self.has_memory(0) {
+                self.early.skip(from, through, lost);
+            } else {
+                return arrived(Arrival::Violation);
             }
         }
         self.note(when);
@@ -290,10 +291,33 @@ impl Receiver {
         (piece.end.then(|| message(piece, number)), missed)
     }
 
-    fn keep_early(&mut self, number: u64, early: Early) {
-        self.early_bytes += early.cost();
-        let before = self.early.insert(number, early);
-        self.early_bytes -= before.map_or(0, |b| b.cost());
+    /// Whether something of this size may wait for its turn. Of an honest sender all may, unless
+    /// a third of its window is tiny messages each of which comes with its neighbours missing: then
+    /// acknowledgements stop, and the rest comes on the next transport.
+    fn has_memory(&self, size: usize) -> bool {
+        self.early.memory() + size + RUN_COST <= (self.max_message + SLACK) / 2 * 3
+    }
+
+    /// Whether the number of a key that is not known can be remembered, too. A message for which it
+    /// cannot waits for its turn.
+    fn has_memory_for_key(&mut self, key: &Bytes) -> bool {
+        let most = (self.max_message + SLACK) / 2;
+        let cost = key.len() + KEY_COST;
+        if self.key_bytes + cost > most && self.keys_since < self.received {
+            self.forget_keys();
+        }
+        self.keys.contains_key(key) || self.key_bytes + cost <= most
+    }
+
+    /// Forgets the keys of which nothing is on its way that could be older.
+    fn forget_keys(&mut self) {
+        let received = self.received;
+        self.keys.retain(|_, newest| *newest > received);
+        self.keys.shrink_to(2 * self.keys.len());
+        self.keys_since = received;
+        self.key_bytes = self.keys.keys().map(|key| key.len() + KEY_COST).sum();
+        // Not again for each of them.
+        self.most_keys = MAX_KEYS.max(2 * self.keys.len());
     }
 
     fn note(&mut self, when: When) {
@@ -315,21 +339,7 @@ impl Receiver {
     fn skip_to(&mut self, through: u64, lost: Option<u64>, arrived: &mut impl FnMut(Arrival)) {
         self.received = through;
         self.partial = None;
-        while let Some(entry) = self.early.first_entry()
-            && *entry.key() <= through
-        {
-            let early = entry.remove();
-            self.early_bytes -= early.cost();
-            // A skip may reach further.
-            if let Early::Skip { through: further, lost } = early
-                && further > through
-            {
-                if !self.early.contains_key(&(through + 1)) {
-                    self.keep_early(through + 1, Early::Skip { through: further, lost });
-                }
-                break;
-            }
-        }
+        self.early.forget_through(through);
         if let Some(lost) = lost {
             arrived(Arrival::Gap(Some(lost)));
         }
@@ -338,16 +348,15 @@ impl Receiver {
 
     /// Takes what waited for its turn.
     fn drain(&mut self, arrived: &mut impl FnMut(Arrival)) {
-        while let Some(early) = self.early.remove(&(self.received + 1)) {
-            self.early_bytes -= early.cost();
+        while let Some(next) = self.early.pop(self.received + 1) {
             let number = self.received + 1;
-            match early {
-                Early::Piece(piece) => {
+            match next {
+                Next::Piece(piece) => {
                     self.received = number;
                     self.take(number, piece, arrived);
                 }
-                Early::Done => self.received = number,
-                Early::Skip { through, lost } => {
+                Next::Done => self.received = number,
+                Next::Skip { through, lost } => {
                     let lost = (lost && self.mode.is_kept()).then_some(through - self.received);
                     self.skip_to(through, lost, arrived);
                 }
@@ -434,14 +443,13 @@ impl Receiver {
         match self.keys.get_mut(key) {
             Some(newest) if *newest > number => return false,
             Some(newest) => *newest = number,
+            // In its turn: all that is still to come is newer.
+            None if number <= self.received => {}
             None => {
                 if self.keys.len() >= self.most_keys {
-                    // Only what is on its way now can be overtaken.
-                    let received = self.received;
-                    self.keys.retain(|_, newest| *newest > received);
-                    // Not again for each of them.
-                    self.most_keys = MAX_KEYS.max(2 * self.keys.len());
+                    self.forget_keys();
                 }
+                self.key_bytes += key.len() + KEY_COST;
                 self.keys.insert(Bytes::copy_from_slice(key), number);
             }
         }
@@ -584,16 +592,7 @@ impl Receiver {
     /// Forgets what came before its turn: on a new transport it comes again.
     pub(super) fn forget_early(&mut self) {
         self.early.clear();
-        (self.early_bytes, self.asked) = (0, 0);
-    }
-}
-
-impl Early {
-    fn cost(&self) -> usize {
-        match self {
-            Self::Piece(piece) => piece.data.len() + PIECE_COST,
-            Self::Done | Self::Skip { .. } => PIECE_COST,
-        }
+        self.asked = 0;
     }
 }
 
@@ -606,12 +605,6 @@ fn message(piece: &Piece, number: u64) -> Message {
         origin: piece.origin,
         ..Message::default()
     }
-}
-
-/// What waits must not keep the container that it came in, which may be much larger.
-fn own(piece: Piece) -> Piece {
-    let own = Bytes::copy_from_slice;
-    Piece { data: own(&piece.data), key: own(&piece.key), ..piece }
 }
 
 /// A small part of a container must not keep all of it.
@@ -635,6 +628,9 @@ const SLACK: usize = 1024 * 1024;
 
 /// Keys of which the newest number is remembered.
 const MAX_KEYS: usize = 4096;
+
+/// What a key takes in its table, half of which may be empty.
+const KEY_COST: usize = 112;
 
 /// Restarts of a hub within the time that an application takes to acknowledge.
 const MAX_FORMER: usize = 8;

@@ -3,8 +3,9 @@
 
 use bytes::Bytes;
 
+use super::super::frame::{DataWriter, Entry, Frame, PieceRef};
 use super::pair::{Pair, mux};
-use crate::link::{MAX_MESSAGE, Message, Mode};
+use crate::link::{ChannelConfig, LinkEvent, MAX_MESSAGE, Message, Mode};
 
 struct Dice(u64);
 
@@ -96,6 +97,120 @@ fn frames_of_unknown_channels_are_bounded() {
     let exchange = pair.muxes[1].exchange.as_mut().unwrap();
     let early = exchange.take_early();
     assert!(early.iter().map(|f| f.body_size()).sum::<usize>() <= MAX_MESSAGE);
+}
+
+/// A data frame of the pair's channel.
+fn data(first: u64, pieces: &[(&[u8], bool)]) -> Bytes {
+    let mut frame = Vec::new();
+    let mut writer = DataWriter::new(&mut frame, 0, first);
+    for (key, end) in pieces {
+        let (text, begin, origin, asks) = (true, true, None, false);
+        writer.push(&PieceRef { text, begin, end: *end, key, origin, total: 9, asks, data: b"x" });
+    }
+    writer.finish();
+    frame.into()
+}
+
+/// What waits is paid by what it takes, not by what it holds: half a million pieces of a byte, each
+/// alone, would take a hundred megabytes.
+#[test]
+fn pieces_that_wait_alone_are_bounded() {
+    for end in [true, false] {
+        let mut pair = Pair::new(Mode::Reliable);
+        pair.settle();
+        let alone = (1..400_000).map(|n| data(2 * n, &[(b"", end)]));
+        pair.hand(1, alone);
+        let refused = pair.muxes[1].stats.frames_refused;
+        assert!((200_000..300_000).contains(&refused), "{refused}");
+        // On a new transport it all comes again.
+        pair.attach();
+        pair.push(0, "well");
+        pair.settle();
+        assert_eq!(pair.texts(1), ["well"]);
+    }
+}
+
+#[test]
+fn skips_that_wait_are_bounded() {
+    let mut pair = Pair::new(Mode::Reliable);
+    pair.settle();
+    for number in 1..500_000 {
+        let mut frame = Vec::new();
+        let (from, through) = (3 * number, 3 * number + 1);
+        Frame::Skip { channel: 0, from, through, lost: true }.write(&mut frame);
+        pair.hand(1, [frame.into()]);
+    }
+    let refused = pair.muxes[1].stats.frames_refused;
+    assert!((50_000..200_000).contains(&refused), "{refused}");
+}
+
+/// The number of a key that waits for no turn has to be remembered. Where that takes too much, the
+/// message waits after all.
+#[test]
+fn keys_of_messages_that_do_not_wait_are_bounded() {
+    let mut pair = Pair::new(Mode::Latest);
+    pair.settle();
+    let key = |n: u64| [&n.to_be_bytes()[..], &[7; 192]].concat();
+    let many = 100_000;
+    pair.hand(1, (2..many).map(|n| data(n, &[(&key(n), true)])));
+    let early = pair.got(1).len();
+    assert!((20_000..40_000).contains(&early), "{early}");
+    pair.hand(1, [data(1, &[(&key(1), true)])]);
+    assert_eq!(early + pair.got(1).len(), many as usize - 1);
+    assert_eq!(pair.muxes[1].stats.frames_refused, 0);
+    // Nothing is left of them.
+    pair.hand(1, (many + 1..many + 20_000).map(|n| data(n, &[(&key(n), true)])));
+    assert_eq!(pair.got(1).len(), 19_999);
+}
+
+/// Gaps, troubles and calls for another transport that one container causes.
+#[test]
+fn one_container_causes_few_events() {
+    let frames = |frame: &dyn Fn(u64) -> Frame| {
+        let mut container = Vec::new();
+        (0..2000).for_each(|number| frame(number).write(&mut container));
+        Bytes::from(container)
+    };
+    let mut pair = Pair::new(Mode::Reliable);
+    pair.settle();
+    let _ = pair.got(1);
+    let skip = |n: u64| Frame::Skip { channel: 0, from: n + 1, through: n + 1, lost: true };
+    pair.hand(1, [frames(&skip)]);
+    let gaps: Vec<_> = pair.muxes[1].events.drain(..).collect();
+    assert!(matches!(gaps[..], [LinkEvent::Gap { lost: Some(2000), .. }]), "{}", gaps.len());
+
+    let plain = ChannelConfig::plain("plain");
+    pair.muxes[1].open(pair.now, plain);
+    let entry = |channel: u64, label: String| Entry {
+        channel: channel as u16,
+        mode: Mode::Reliable.code(),
+        priority: 1,
+        keeps: false,
+        epoch: 1,
+        base: 1,
+        theirs: 0,
+        received: 0,
+        acked: 0,
+        window: 0,
+        label,
+    };
+    pair.hand(1, [frames(&|n| Frame::Open(entry(9 + n, "plain".to_owned())))]);
+    let troubles: Vec<_> = pair.muxes[1].events.drain(..).collect();
+    assert!(troubles.len() <= 5, "{}", troubles.len());
+    pair.now += std::time::Duration::from_secs(10);
+    pair.hand(1, [frames(&|n| Frame::Open(entry(9 + n, "plain".to_owned())))]);
+    let Some(LinkEvent::Trouble(what)) = pair.muxes[1].events.pop_front() else { panic!() };
+    assert!(what.ends_with("(and 1995 more before)"), "{what}");
+    pair.muxes[1].events.clear();
+
+    // More than there may be: the first is told, the transport is of no more use.
+    (0..5).for_each(|_| {
+        pair.hand(
+            1,
+            [frames(&|n| Frame::Skip { channel: 5000, from: n + 1, through: n + 1, lost: false })],
+        )
+    });
+    assert!(matches!(pair.muxes[1].events.make_contiguous(), [LinkEvent::Stuck]));
 }
 
 /// Conversations that are spoiled.

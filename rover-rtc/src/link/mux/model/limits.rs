@@ -2,7 +2,8 @@
 
 use super::pair::Pair;
 use crate::link::SendError;
-use crate::link::{ChannelId, MAX_MESSAGE, Message, Mode};
+use crate::link::mux::Mux;
+use crate::link::{ChannelConfig, ChannelId, MAX_MESSAGE, Message, Mode, OutboxConfig};
 
 const DATA: ChannelId = ChannelId(0);
 
@@ -32,9 +33,9 @@ fn a_side_that_takes_small_messages_gets_those() {
     let mut pair = Pair::new(Mode::Reliable);
     let now = pair.now;
     for (limit, size) in [(1000, 1000), (5000, 5000)] {
-        let mut small = crate::link::mux::Mux::new(crate::link::OutboxConfig::default(), 8);
+        let mut small = Mux::new(OutboxConfig::default(), 8);
         small.max_message = limit;
-        small.open(now, crate::link::ChannelConfig::new("data"));
+        small.open(now, ChannelConfig::new("data"));
         pair.muxes[1] = small;
         pair.attach();
         pair.settle();
@@ -45,6 +46,33 @@ fn a_side_that_takes_small_messages_gets_those() {
         pair.settle();
         assert_eq!(pair.texts(1).iter().map(String::len).collect::<Vec<_>>(), [size]);
     }
+}
+
+/// The first of as many small messages as a window holds is lost: all others wait for it.
+#[test]
+fn a_window_of_tiny_messages_waits_for_the_first() {
+    let mut pair = Pair::new(Mode::Reliable);
+    let limits = OutboxConfig { max_messages: 1_000_000, ..OutboxConfig::default() };
+    for side in 0..2 {
+        let mut mux = Mux::new(limits, 8);
+        let config = ChannelConfig { outbox: limits, ..ChannelConfig::new("data") };
+        pair.outboxes[side] = mux.open(pair.now, config).1;
+        pair.muxes[side] = mux;
+    }
+    pair.attach();
+    pair.settle();
+    (0..500_000).for_each(|_| pair.push(0, "x"));
+    let written = pair.writes(0);
+    let (first, rest) = written.split_first().unwrap();
+    // In pairs the other way round, so that few lie side by side when they come.
+    pair.hand(1, rest.chunks(2).flat_map(|pair| pair.iter().rev().cloned()));
+    assert_eq!(pair.got(1).len(), 0);
+    pair.hand(1, [first.clone()]);
+    let sent = written.len();
+    let got = pair.got(1);
+    assert!(got.len() > 400_000, "{} of {sent} containers", got.len());
+    assert!(got.iter().map(|(number, _)| *number).eq(1..=got.len() as u64));
+    assert_eq!(pair.muxes[1].stats.frames_refused, 0);
 }
 
 #[test]
