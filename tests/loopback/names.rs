@@ -1,6 +1,7 @@
 //! How names are given, with a hub in this process.
 #![allow(clippy::unwrap_used)]
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -214,6 +215,28 @@ async fn who_calls_is_not_half_open() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(session.mail(0).await.status, 204, "still there");
     other.mail(0).await.refuses(404, "no such session");
+}
+
+/// As many offers as there may be half-open clients, all of one address, and nothing more.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_does_not_shut_the_hub() {
+    let hub = Hub::start(|_| {}).await;
+    let attacker =
+        reqwest::Client::builder().no_proxy().local_address(IpAddr::from([127, 0, 0, 2]));
+    let attacker = attacker.build().unwrap();
+    let offer = async |number: usize| {
+        let offer = Named::new(&format!("stranger-{number}")).offer();
+        answer(attacker.post(format!("http://{}/v1/sessions", hub.http)).json(&offer)).await
+    };
+    for number in 0..64 {
+        assert_eq!(offer(number).await.status, 201);
+    }
+    let refused = offer(64).await;
+    assert_eq!(refused.refuses(429, "too many sessions of 127.0.0.2").retry_after, Some(1));
+    let began = Instant::now();
+    let mut rover = Linked::connect(&hub, &Named::new("rover"), None).await;
+    assert!(matches!(rover.text().await, FromHub::Registered { .. }));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -49,8 +49,18 @@ pub struct ServerConfig {
     /// Clients in all. Default 10,000; more are told 503.
     pub max_clients: usize,
     /// Clients that have an answer but no connection yet. Default 64; more are told 503 with
-    /// Retry-After.
+    /// Retry-After. When there are as many, one from an address that has few of them takes the
+    /// place of the oldest from the address that has most. With `tokens`, a quarter of them is for
+    /// those who show one, who also take the place of any other.
     pub max_half_open: usize,
+    /// How many of them may come from one IPv4 address, or one /64 network of IPv6 addresses.
+    /// Default 32; more are told 429 with Retry-After. Not for loopback, where a proxy may stand
+    /// for all its users, nor for those who show a token.
+    pub max_half_open_per_address: usize,
+    /// Offers that one such address may make in a second, on average: ten times as many at once.
+    /// Default 100; more are told 429 with Retry-After. With the same exceptions. Each costs the
+    /// hub less than a millisecond.
+    pub offers_per_second: u32,
     /// How long a client may be half open. Default 15 s. One that shows its key over HTTP, at least
     /// every 30 s, is none.
     pub half_open_time: Duration,
@@ -58,7 +68,9 @@ pub struct ServerConfig {
     /// none: anybody may have a name that no other key has. Never shown and never logged.
     pub tokens: Vec<Token>,
     /// A directory in which the names of kept keys are remembered. Default none: they are
-    /// remembered until the hub ends.
+    /// remembered until the hub ends. There is room for 4096: those of strangers, who have shown no
+    /// token, make room for others when they have not been seen for long, and one address may bind
+    /// 64 new ones in an hour. What is not bound belongs to its key while that is there.
     pub state: Option<PathBuf>,
     /// A file of names and the fingerprints of their keys; then nobody else gets a name. Default
     /// none: a name belongs to the first key that has it.
@@ -99,6 +111,8 @@ impl Default for ServerConfig {
             max_message: 1024 * 1024,
             max_clients: 10_000,
             max_half_open: 64,
+            max_half_open_per_address: 32,
+            offers_per_second: 100,
             half_open_time: Duration::from_secs(15),
             tokens: Vec::new(),
             state: None,

@@ -24,6 +24,7 @@ mod batch;
 mod delay;
 mod error;
 mod fault;
+mod prefix;
 mod recv;
 mod set;
 mod socket;
@@ -38,6 +39,7 @@ pub use crate::util::interfaces::{
 };
 pub use error::NetworkError;
 pub use fault::{FaultRule, FaultState, Faults, Verdict};
+pub(crate) use prefix::Prefix;
 pub use recv::RecvBatch;
 pub use set::{SendFailure, SocketSet};
 #[cfg(feature = "turn")]

@@ -80,9 +80,11 @@ pub(in crate::server) enum SessionChange {
 /// An offer whose `rover` block has a `name` and a `certificate` asks for that name: it is refused
 /// with 401 if the hub wants a token (`Authorization: Bearer TOKEN`) and gets none of its own, 409
 /// if another key has the name (with `Retry-After` if that may change soon), and 429 if the name
-/// asks too often. Mail needs a `Rover-Proof`, the signature in base64 of the session's id by the
-/// certificate's key in the context [`PROOF_CONTEXT`]: 401 without one, and 409 if the session did
-/// not ask for a name, or does not have it (yet).
+/// asks too often. Any offer is refused with 429 if too many come from its address, or have no
+/// connection yet, and 503 if the hub has no room; both with `Retry-After`. Mail needs a
+/// `Rover-Proof`, the signature in base64 of the session's id by the certificate's key in the
+/// context [`PROOF_CONTEXT`]: 401 without one, and 409 if the session did not ask for a name, or
+/// does not have it (yet).
 ///
 /// [`ToHub`]: crate::signal::hub_messages::ToHub
 /// [`FromHub`]: crate::signal::hub_messages::FromHub

@@ -327,6 +327,12 @@ impl Reply {
         (self.status, &self.body)
     }
 
+    /// Whether it says when to try again.
+    #[cfg(test)]
+    pub(crate) fn has_retry_after(&self) -> bool {
+        self.headers.iter().any(|(name, _)| name == "Retry-After")
+    }
+
     /// In the form of the guard's own.
     pub(super) fn refusal(refusal: Refusal) -> Self {
         let reply = Self::typed(refusal.status(), "application/json", refusal.body());

@@ -8,13 +8,14 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::answer::Refusal;
+use crate::net::Prefix;
 
 /// The connections of one listener. Holds limits, counts and who may be evicted.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ pub(super) struct ConnectionSlots {
 struct Table {
     next_id: u64,
     taken: HashMap<u64, SlotHolder>,
-    per_address: HashMap<IpAddr, usize>,
+    per_address: HashMap<Prefix, usize>,
     /// Who may be evicted, oldest first.
     unsettled: BTreeSet<u64>,
     shrunk: Option<Shrunk>,
@@ -36,7 +37,7 @@ struct Table {
 
 #[derive(Debug)]
 struct SlotHolder {
-    address: IpAddr,
+    address: Prefix,
     /// Dropping it tells the connection to go.
     _eviction: oneshot::Sender<Infallible>,
 }
@@ -69,7 +70,7 @@ impl ConnectionSlots {
         address: IpAddr,
         now: Instant,
     ) -> Result<(ConnectionSlot, Eviction), Refusal> {
-        let address = subscriber(address);
+        let address = Prefix::of(address);
         let limit = if address.is_loopback() { usize::MAX } else { self.max_per_address };
         let mut table = self.table();
         // Before anybody is evicted, lest one address could push out all the others.
@@ -154,16 +155,6 @@ impl Table {
                 count.remove();
             }
         }
-    }
-}
-
-/// What one subscriber cannot leave: an IPv4 address, or the /64 network of an IPv6 address.
-fn subscriber(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) if !v6.is_loopback() => {
-            IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)))
-        }
-        other => other,
     }
 }
 
@@ -257,11 +248,12 @@ mod tests {
 
     #[test]
     fn an_ipv6_network_counts_as_one() {
-        let subscriber = |text: &str| subscriber(text.parse().unwrap());
-        assert_eq!(subscriber("2001:db8::1"), subscriber("2001:db8::ffff:1"));
-        assert_ne!(subscriber("2001:db8:0:1::1"), subscriber("2001:db8::1"));
-        assert_eq!(subscriber("::ffff:192.0.2.1"), A);
-        assert!(subscriber("::1").is_loopback());
-        assert!(subscriber("::ffff:127.0.0.1").is_loopback());
+        let (slots, now) = (ConnectionSlots::new(10, 1), crate::util::clock::now());
+        let take = |text: &str| slots.take(text.parse().unwrap(), now);
+        let _first = take("2001:db8::1").unwrap();
+        assert_eq!(take("2001:db8::ffff:1").unwrap_err(), TOO_MANY);
+        let _other = take("2001:db8:0:1::1").unwrap();
+        let _mapped = take("::ffff:192.0.2.1").unwrap();
+        assert_eq!(slots.take(A, now).unwrap_err(), TOO_MANY);
     }
 }

@@ -1,6 +1,7 @@
 //! The hub's state: clients, how datagrams and signaling find them, and their timers. Sans-IO;
 //! `run` gives it datagrams, commands and time.
 
+pub(super) mod half_open;
 pub(super) mod health;
 pub(super) mod sessions;
 pub(super) mod status;
@@ -306,7 +307,7 @@ impl Hub {
         let (connected, closed) = (client.is_connected(), client.is_closed());
         let opened = client.take_opened();
         if connected && !was_connected {
-            self.half_open.remove(&id);
+            self.is_heard(id);
             self.client_changes.push_back((id, ClientChange::Connected));
         }
         if opened {
@@ -351,6 +352,21 @@ impl Hub {
         }
     }
 
+    /// A client is half open no more.
+    pub(in crate::server) fn is_heard(&mut self, id: ClientId) {
+        if self.half_open.remove(&id) {
+            self.router.shared.half_open().forget(id);
+        }
+    }
+
+    /// A half-open client makes room for another one; not if it has connected meanwhile.
+    pub(in crate::server) fn evict(&mut self, now: Instant, id: ClientId) {
+        if self.half_open.contains(&id) {
+            tracing::debug!(%id, "makes room");
+            self.remove(now, id);
+        }
+    }
+
     /// Says good-bye to a client and forgets it.
     pub(in crate::server) fn end(&mut self, now: Instant, id: ClientId) {
         self.with_client(now, id, |client, _| client.close(now));
@@ -359,7 +375,7 @@ impl Hub {
 
     pub(in crate::server) fn remove(&mut self, now: Instant, id: ClientId) {
         let Some(client) = self.clients.remove(&id) else { return };
-        self.half_open.remove(&id);
+        self.is_heard(id);
         self.names.remove_client(now, id);
         self.broker.remove(id);
         self.signal_queue.remove(id);

@@ -6,11 +6,15 @@ use std::time::{Duration, Instant};
 
 use crate::http::server::{Exchange, Reply};
 use crate::model::client::{Client, ClientId};
+use crate::net::Prefix;
 use crate::server::hub::Hub;
+use crate::server::hub::half_open::{HalfOpenLimits, Origin, Refused};
 use crate::server::hub::status::StatusRequester;
+use crate::server::shard::router::Note;
 use crate::server::spawn_new_client;
 use crate::server::web::{CommandKind, HubCommand, HubRequest, SessionChange};
 use crate::signal::description::{Description, Failure, Kind, Rover, VERSION};
+use crate::util::token_bucket::seconds;
 
 /// Who asks for a session.
 #[derive(Debug)]
@@ -74,10 +78,14 @@ impl Hub {
         v1: bool,
         asker: &Requester<'_>,
     ) -> Reply {
-        let (clients, half_open) = self.router.tally(self.clients.len(), self.half_open.len());
-        if half_open >= self.config.max_half_open || clients >= self.config.max_clients {
-            let reason = "the hub is busy, try again in a moment";
-            return failure(503, reason).header("Retry-After", "1");
+        let token = self.shows_token(asker.authorization);
+        let origin = Origin { prefix: Prefix::of(asker.from.ip()), token };
+        let limits = HalfOpenLimits::of(&self.config);
+        if let Err(refused) = self.router.shared.half_open().check(now, origin, &limits) {
+            return refuse(origin, refused);
+        }
+        if self.router.clients(self.clients.len()) >= self.config.max_clients {
+            return refuse(origin, Refused::Full);
         }
         let claim = match self.admit(now, offer, asker) {
             Ok(claim) => claim,
@@ -99,6 +107,12 @@ impl Hub {
         client.link().set_waker(self.broker.waker(id));
         self.clients.insert(id, client);
         self.half_open.insert(id);
+        let evicted = self.router.shared.half_open().add(id, self.router.me, origin, &limits);
+        match evicted {
+            Some((shard, evicted)) if shard == self.router.me => self.evict(now, evicted),
+            Some((shard, evicted)) => self.router.tell(shard, Note::Evict(evicted)),
+            None => {}
+        }
         if let Some(claim) = claim {
             self.names.add_claim(id, claim);
         }
@@ -201,6 +215,20 @@ impl Hub {
 /// What tells a restarted session from the one before (RFC 9725 section 4.3.1).
 fn etag(client: &Client) -> String {
     format!("\"{}\"", client.ufrags().last().map_or("", String::as_str))
+}
+
+/// Why there is no session, and when to try again.
+fn refuse(origin: Origin, refused: Refused) -> Reply {
+    let prefix = origin.prefix;
+    let (status, reason, wait) = match refused {
+        Refused::Rate(wait) => (429, format!("too many offers come from {prefix}"), seconds(wait)),
+        Refused::Share => {
+            let reason = format!("too many sessions of {prefix} have an answer and no connection");
+            (429, reason, 1)
+        }
+        Refused::Full => (503, "the hub is busy, try again in a moment".to_owned(), 1),
+    };
+    failure(status, reason).header("Retry-After", wait.to_string())
 }
 
 pub(in crate::server) fn failure(status: u16, error: impl ToString) -> Reply {

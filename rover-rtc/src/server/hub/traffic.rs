@@ -76,6 +76,6 @@ impl Hub {
                 break;
             }
         }
-        self.router.set_tally(self.clients.len(), self.half_open.len());
+        self.router.set_clients(self.clients.len());
     }
 }

@@ -3,13 +3,12 @@
 //! A name is given to who shows the key of the certificate that the offer names: by its DTLS
 //! handshake, or by a signature over HTTP. Nobody has it before.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::http::server::Reply;
 use crate::identity::{Fingerprint, TrustError};
 use crate::model::client::ClientId;
+use crate::net::Prefix;
 use crate::server::hub::Hub;
 use crate::server::hub::sessions::{Requester, failure};
 use crate::server::registry::claim::{Claim, same};
@@ -18,7 +17,7 @@ use crate::server::shard::router::ShardMessage;
 use crate::server::signaling::queue::Recipient;
 use crate::signal::description::Description;
 use crate::signal::hub_messages::FromHub;
-use crate::util::token_bucket::{TokenBucket, seconds};
+use crate::util::token_bucket::{TokenBucket, TokenBuckets, seconds};
 
 /// What happened to a client that its name depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +39,7 @@ pub(in crate::server) enum Proof {
 #[derive(Debug, Default)]
 pub(in crate::server) struct SessionLimits {
     /// By address too, for a stranger can ask in any name before it has to show the key.
-    sessions: HashMap<(String, IpAddr), TokenBucket>,
+    sessions: TokenBuckets<(String, Prefix)>,
 }
 
 /// A key cannot have a name.
@@ -71,16 +70,13 @@ impl Hub {
             return Err(if denied.for_now { reply.header("Retry-After", "1") } else { reply });
         }
         let allowed = self.config.sessions_per_minute;
-        let key = (claim.name.clone(), asker.from.ip());
-        let full = self.limits.sessions.len() >= MAX_LIMITS;
-        if !full || self.limits.sessions.contains_key(&key) {
-            let bucket = self.limits.sessions.entry(key);
-            let bucket = bucket.or_insert_with(|| TokenBucket::per_minute(now, allowed));
-            bucket.take(now, 1.0).map_err(|wait| {
-                let reason = format!("{} asks for too many sessions", claim.name);
-                failure(429, reason).header("Retry-After", seconds(wait).to_string())
-            })?;
-        }
+        let prefix = Prefix::of(asker.from.ip());
+        let key = (claim.name.clone(), prefix);
+        let taken = self.limits.sessions.take(now, key, || TokenBucket::per_minute(now, allowed));
+        taken.map_err(|wait| {
+            let reason = format!("{} asks for too many sessions", claim.name);
+            failure(429, reason).header("Retry-After", seconds(wait).to_string())
+        })?;
         Ok(Some(claim))
     }
 
@@ -188,7 +184,6 @@ impl Hub {
         for client in self.names.pending.clone() {
             self.prove(now, client, Proof::Signature);
         }
-        self.limits.sessions.retain(|_, bucket| !bucket.is_full(now));
     }
 
     /// Whether a key may have a name now; and whose it was, if that one is to lose it.
@@ -270,9 +265,11 @@ impl Hub {
     }
 
     fn has_token(&self, authorization: Option<&str>) -> bool {
-        if self.config.tokens.is_empty() {
-            return true;
-        }
+        self.config.tokens.is_empty() || self.shows_token(authorization)
+    }
+
+    /// Whether this is one of the hub's tokens.
+    pub(in crate::server) fn shows_token(&self, authorization: Option<&str>) -> bool {
         let words = authorization.and_then(|value| value.trim().split_once(' '));
         let token = words.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer"));
         let Some((_, token)) = token else { return false };
@@ -303,6 +300,3 @@ const CALLS_WITHIN: Duration = Duration::from_secs(30);
 
 /// Whoever has not been heard of for longer has to prove that it is there.
 const DOUBTFUL_AFTER: Duration = Duration::from_secs(1);
-
-/// Registry whose sessions are counted at the same time.
-const MAX_LIMITS: usize = 65_536;

@@ -29,6 +29,8 @@ pub(in crate::server) enum ShardMessage {
     EndedCall { name: String, other: String, call: String },
     /// Somebody has registered this name.
     Present { name: String },
+    /// A half-open client makes room for another one.
+    Evict(ClientId),
     /// Datagrams of calls, in their frames.
     Frames(Vec<RelayedFrame>),
     /// A request for the status, on its way round all shards.

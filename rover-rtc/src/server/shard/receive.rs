@@ -60,6 +60,7 @@ impl Hub {
                     self.relay.is_over(owner, &other, &call);
                 }
             }
+            ShardMessage::Evict(client) => self.evict(now, client),
             ShardMessage::Present { name } => {
                 for waiting in self.names.take_waiting(&name) {
                     self.signal_queue

@@ -160,17 +160,16 @@ impl ShardRouter {
         out.filter(|(_, out)| !out.messages.is_empty() || !out.frames.is_empty()).map(|(at, _)| at)
     }
 
-    /// Notes how many clients there are here, and how many of them are half open.
-    pub(in crate::server) fn set_tally(&self, clients: usize, half_open: usize) {
+    /// Notes how many clients there are here.
+    pub(in crate::server) fn set_clients(&self, clients: usize) {
         if !self.is_alone() {
-            self.shared.set_tally(self.me, clients, half_open);
+            self.shared.set_clients(self.me, clients);
         }
     }
 
     /// The same of all shards together.
-    pub(in crate::server) fn tally(&self, clients: usize, half_open: usize) -> (usize, usize) {
-        let others = self.shared.tally_of_others(self.me);
-        (clients + others.0, half_open + others.1)
+    pub(in crate::server) fn clients(&self, here: usize) -> usize {
+        here + self.shared.clients_of_others(self.me)
     }
 
     /// Says how this shard fares.

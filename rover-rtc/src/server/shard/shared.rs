@@ -3,8 +3,9 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::server::hub::half_open::HalfOpen;
 use crate::server::hub::status::HubTotals;
 use crate::signal::description::Description;
 
@@ -16,16 +17,11 @@ use crate::signal::description::Description;
 pub(in crate::server) struct HubShared {
     hasher: RandomState,
     next: AtomicUsize,
-    tallies: Vec<Tally>,
+    /// How many clients each shard has.
+    clients: Vec<AtomicUsize>,
+    half_open: Mutex<HalfOpen>,
     /// What each had to say of itself a moment ago.
     reports: Vec<Mutex<HubTotals>>,
-}
-
-/// How many clients a shard has, and how many of them are half open.
-#[derive(Debug, Default)]
-struct Tally {
-    clients: AtomicUsize,
-    half_open: AtomicUsize,
 }
 
 impl HubShared {
@@ -35,14 +31,15 @@ impl HubShared {
         Self {
             hasher: RandomState::new(),
             next: AtomicUsize::new(0),
-            tallies: (0..shards).map(|_| Tally::default()).collect(),
+            clients: (0..shards).map(|_| AtomicUsize::default()).collect(),
+            half_open: Mutex::default(),
             reports: (0..shards).map(|_| Mutex::default()).collect(),
         }
     }
 
     /// How many shards there are.
     pub(in crate::server) fn count(&self) -> usize {
-        self.tallies.len()
+        self.clients.len()
     }
 
     /// Recipient whom a name belongs.
@@ -81,19 +78,20 @@ impl HubShared {
     }
 
     /// Notes how many clients a shard has.
-    pub(in crate::server) fn set_tally(&self, shard: usize, clients: usize, half_open: usize) {
-        let tally = &self.tallies[shard];
-        tally.clients.store(clients, Ordering::Relaxed);
-        tally.half_open.store(half_open, Ordering::Relaxed);
+    pub(in crate::server) fn set_clients(&self, shard: usize, clients: usize) {
+        self.clients[shard].store(clients, Ordering::Relaxed);
     }
 
-    /// How many clients the others have, and how many of them are half open.
-    pub(in crate::server) fn tally_of_others(&self, shard: usize) -> (usize, usize) {
-        let others = self.tallies.iter().enumerate().filter(|(at, _)| *at != shard);
-        others.fold((0, 0), |(clients, half_open), (_, tally)| {
-            let load = |number: &AtomicUsize| number.load(Ordering::Relaxed);
-            (clients + load(&tally.clients), half_open + load(&tally.half_open))
-        })
+    /// How many clients the others have.
+    pub(in crate::server) fn clients_of_others(&self, shard: usize) -> usize {
+        let others = self.clients.iter().enumerate().filter(|(at, _)| *at != shard);
+        others.map(|(_, clients)| clients.load(Ordering::Relaxed)).sum()
+    }
+
+    /// The half-open clients of all shards. Locked for each offer, and once more when it is
+    /// connected or over; never for a datagram.
+    pub(in crate::server) fn half_open(&self) -> MutexGuard<'_, HalfOpen> {
+        lock(&self.half_open)
     }
 
     pub(in crate::server) fn set_report(&self, shard: usize, totals: HubTotals) {
@@ -107,8 +105,8 @@ impl HubShared {
     }
 }
 
-fn lock(report: &Mutex<HubTotals>) -> std::sync::MutexGuard<'_, HubTotals> {
-    report.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(of_all: &Mutex<T>) -> MutexGuard<'_, T> {
+    of_all.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Between a session's random part, which has none, and its shard.

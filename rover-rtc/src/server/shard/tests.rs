@@ -46,6 +46,67 @@ fn a_message_is_acknowledged_when_all_have_it_wherever_they_are() {
     assert_eq!(harness.carried, before);
 }
 
+/// One address, or some, with offers and nothing more: nobody else notices.
+#[test]
+fn who_only_offers_keeps_nobody_out() {
+    let mut harness = Harness::new(2, |_| ());
+    let attack = |harness: &mut Harness, last: u8| {
+        (0..100).filter(|_| harness.offer([10, 9, 0, last], None) == 201).count()
+    };
+    assert_eq!(attack(&mut harness, 1), 32);
+    let rover = harness.join(&[commands()]);
+    harness.run(SECOND);
+    assert!(harness.nodes[rover].link.is_alive());
+    // Enough of them to fill all: who comes from elsewhere takes the place of theirs.
+    let got: Vec<_> = (2..6).map(|last| attack(&mut harness, last)).collect();
+    assert!(got.iter().all(|got| *got > 0), "{got:?}");
+    for _ in 0..30 {
+        (1..6).for_each(|last| _ = harness.offer([10, 9, 0, last], None));
+        let rover = harness.join(&[commands()]);
+        harness.run(SECOND);
+        assert!(harness.nodes[rover].link.is_alive());
+        assert!(harness.half_open() <= 64, "{}", harness.half_open());
+    }
+    // They are gone after a while, and nothing is left of them.
+    harness.run(20 * SECOND);
+    assert_eq!((harness.half_open(), attack(&mut harness, 1)), (0, 32));
+}
+
+#[test]
+fn all_rovers_behind_one_nat_come_back_at_once() {
+    let mut harness = Harness::new(2, |_| ());
+    let mut waiting = 50;
+    for _ in 0..3 {
+        waiting =
+            (0..waiting).filter(|_| harness.try_join(None, &[commands()], None).is_err()).count();
+        harness.run(SECOND);
+    }
+    assert_eq!((waiting, harness.half_open()), (0, 0));
+    // A thousand offers at once: all of them answered, one way or the other.
+    let mut statuses: Vec<_> = (0..1_200).map(|_| harness.offer([10, 1, 0, 1], None)).collect();
+    statuses.sort_unstable();
+    statuses.dedup();
+    assert_eq!(statuses, [201, 429]);
+}
+
+#[test]
+fn who_has_a_token_comes_in_before_strangers() {
+    let mut harness =
+        Harness::new(2, |config| config.tokens = vec!["open sesame".parse().unwrap()]);
+    for last in 1..=48 {
+        assert_eq!(harness.offer([10, 9, 0, last], None), 201);
+    }
+    assert_eq!(harness.offer([10, 9, 0, 49], None), 503);
+    assert_eq!(harness.offer([10, 9, 0, 49], Some("open barley")), 503);
+    for _ in 0..64 {
+        assert_eq!(harness.offer([10, 9, 0, 49], Some("open sesame")), 201);
+    }
+    harness.run(SECOND);
+    assert_eq!(harness.half_open(), 64);
+    assert_eq!(harness.offer([10, 9, 0, 50], Some("open sesame")), 201);
+    assert_eq!(harness.offer([10, 9, 0, 49], Some("open sesame")), 429);
+}
+
 /// What anybody can send in a client's address is no sign of life of it.
 #[test]
 fn what_nobody_has_signed_keeps_no_client() {

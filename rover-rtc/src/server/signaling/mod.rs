@@ -311,7 +311,7 @@ impl Hub {
             return Err(failure(401, reason).header("WWW-Authenticate", PROOF_HEADER));
         }
         claim.called = Some(now);
-        self.half_open.remove(&client);
+        self.is_heard(client);
         self.prove(now, client, Proof::Signature);
         if let Some(owner) = self.names.owner_of(client).and_then(|id| self.names.owner(id)) {
             owner.called = Some((now, client));

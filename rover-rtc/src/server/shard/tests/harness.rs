@@ -181,6 +181,31 @@ impl Harness {
         self.nodes[node].sent.push(datagram);
     }
 
+    /// Offers a session from an address, and does nothing more; returns the status.
+    pub(in crate::server) fn offer(&mut self, from: [u8; 4], token: Option<&str>) -> u16 {
+        let mut link = Link::new(OutboxConfig::default(), 16);
+        link.open(self.now, ChannelConfig::plain("test"));
+        let session = SessionConfig::new(random::ice_credentials());
+        let paths = PathConfig::default();
+        let mut transport = Transport::new(self.now, session, paths, true, random::number());
+        let local = SocketAddr::from((from, 7_000));
+        transport.add_local(self.now, LocalAddress::host(local));
+        let sdp = link.dial(self.now, transport).unwrap();
+        let offer = Description::offer(sdp, None);
+        let shard = self.shared.of_offer(&offer);
+        let authorization = token.map(|token| format!("Bearer {token}"));
+        let asker = Requester { from: local, authorization: authorization.as_deref() };
+        let reply = self.hubs[shard].create(self.now, &offer, false, true, &asker);
+        let (status, _) = reply.parts();
+        assert_eq!(status == 201, !reply.has_retry_after(), "{status}");
+        status
+    }
+
+    /// Half-open clients of all hubs.
+    pub(in crate::server) fn half_open(&self) -> usize {
+        self.hubs.iter().map(|hub| hub.half_open.len()).sum()
+    }
+
     /// Sends the hub something in somebody's address.
     pub(in crate::server) fn forge(&mut self, node: usize, datagram: &[u8]) {
         let Node { local, shard, .. } = &self.nodes[node];
