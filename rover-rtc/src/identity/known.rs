@@ -1,15 +1,19 @@
 //! Which name belongs to which key.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::table::{self, Entry, MAX_NAMES, Table, TableError};
+use super::table::{self, Entry, Life, MAX_NAMES, Table, TableError};
 use super::{Fingerprint, Origin, Trust, TrustError, valid_name};
 
 /// Names bound to fingerprints: by a roster, or on first use; and the number of the last signal
 /// message of each, so that none is taken twice.
 ///
-/// It remembers at most 4096 names, and takes no more then: dropping one would let anybody have
-/// that name.
+/// It remembers at most 4096 names. Where one more comes, the one makes room that has not been seen
+/// for longest, and before all those that were never seen again a day after they were bound:
+/// whoever shows that name next has it, with any key. Names in use make no room, nor do those that
+/// this peer has called itself, or a hub has given to who had its token: they are dropped for
+/// nobody.
 #[derive(Debug, Default)]
 pub struct KnownPeers {
     roster: Option<Roster>,
@@ -17,6 +21,30 @@ pub struct KnownPeers {
     file: Option<PathBuf>,
     /// Whether `met` holds what the file does not.
     unsaved: bool,
+    /// The hour of now, since the Unix epoch; 0 if nobody has said.
+    hour: u32,
+}
+
+/// On what terms a name is bound.
+#[derive(Clone, Copy)]
+pub(crate) struct Terms<'a> {
+    /// Whether it is more than a stranger's name, which never has to make room.
+    pub(crate) admitted: bool,
+    /// Whose names are in use, and make no room now.
+    pub(crate) in_use: &'a dyn Fn(&str) -> bool,
+}
+
+impl Terms<'_> {
+    /// A stranger's; nobody's is in use.
+    pub(crate) const STRANGER: Self = Self { admitted: false, in_use: &|_| false };
+}
+
+/// What came of binding a name.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Bound {
+    pub(crate) trust: Trust,
+    /// The name that has made room, and belongs to nobody now.
+    pub(crate) evicted: Option<String>,
 }
 
 #[derive(Debug)]
@@ -73,7 +101,7 @@ impl KnownPeers {
     ///
     /// # Errors
     ///
-    /// [`TrustError`], but neither `Replayed` nor `Store`.
+    /// [`TrustError`], but neither `Full`, `Replayed` nor `Store`.
     pub fn check(&self, name: &str, fingerprint: Fingerprint) -> Result<Trust, TrustError> {
         if !valid_name(name) {
             return Err(TrustError::Name);
@@ -87,7 +115,6 @@ impl KnownPeers {
                 origin: self.origin(),
             }),
             None if self.roster.is_some() => Err(TrustError::NotInRoster { name: name.to_owned() }),
-            None if self.met.len() >= MAX_NAMES => Err(TrustError::Full { name: name.to_owned() }),
             None => Ok(Trust::FirstUse),
         }
     }
@@ -98,24 +125,69 @@ impl KnownPeers {
     ///
     /// [`TrustError`], but not `Replayed`.
     pub fn bind(&mut self, name: &str, fingerprint: Fingerprint) -> Result<Trust, TrustError> {
-        let trust = self.bind_unsaved(name, fingerprint)?;
-        if trust == Trust::FirstUse {
+        self.bind_on(name, fingerprint, Terms::STRANGER)
+    }
+
+    /// As [`bind`](Self::bind), on these terms.
+    pub(crate) fn bind_on(
+        &mut self,
+        name: &str,
+        fingerprint: Fingerprint,
+        terms: Terms<'_>,
+    ) -> Result<Trust, TrustError> {
+        let failed_before = std::mem::take(&mut self.unsaved);
+        let bound = self.bind_unsaved(name, fingerprint, terms);
+        let changed = self.unsaved;
+        self.unsaved |= failed_before;
+        let Bound { trust, .. } = bound?;
+        if changed {
             self.save()?;
         }
         Ok(trust)
     }
 
-    /// As [`bind`](Self::bind), without the disk.
+    /// As [`bind_on`](Self::bind_on), without the disk: what is to be written is
+    /// [taken](Self::take_unsaved).
     pub(crate) fn bind_unsaved(
         &mut self,
         name: &str,
         fingerprint: Fingerprint,
-    ) -> Result<Trust, TrustError> {
+        terms: Terms<'_>,
+    ) -> Result<Bound, TrustError> {
         let trust = self.check(name, fingerprint)?;
+        let mut evicted = None;
         if trust == Trust::FirstUse {
-            self.learn(name, Entry { fingerprint, last: 0 });
+            evicted = self.learn(name, fingerprint, 0, terms)?;
+        } else {
+            self.see(name, terms.admitted);
         }
-        Ok(trust)
+        Ok(Bound { trust, evicted })
+    }
+
+    /// Says what time it is, which is noted of names, by the Unix clock.
+    pub(crate) fn set_time(&mut self, unix: Duration) {
+        let before = self.hour;
+        self.hour = u32::try_from(unix.as_secs() / 3600).unwrap_or(u32::MAX);
+        if before == 0 {
+            // Of a file that did not say: they are not to go before what comes now.
+            let unknown = self.met.values_mut().filter(|entry| entry.life.seen == 0);
+            unknown.for_each(|entry| entry.life.seen = self.hour);
+        }
+    }
+
+    /// A name is there; known to the day, so that not each time is written down.
+    pub(crate) fn see(&mut self, name: &str, admitted: bool) {
+        let Some(Entry { life, .. }) = self.met.get_mut(name) else { return };
+        if self.hour >= life.seen.saturating_add(DAY) || admitted && !life.admitted {
+            life.seen = life.seen.max(self.hour);
+            life.admitted |= admitted;
+            self.unsaved = true;
+        }
+    }
+
+    /// Whether there is something to be [taken](Self::take_unsaved).
+    pub(crate) fn is_unsaved(&self) -> bool {
+        self.unsaved
     }
 
     /// What the file does not hold, to be written by the caller.
@@ -144,18 +216,25 @@ impl KnownPeers {
         fingerprint: Fingerprint,
         number: u64,
     ) -> Result<Trust, TrustError> {
+        self.accept_on(name, fingerprint, number, Terms::STRANGER)
+    }
+
+    /// As [`accept`](Self::accept), on these terms.
+    pub(crate) fn accept_on(
+        &mut self,
+        name: &str,
+        fingerprint: Fingerprint,
+        number: u64,
+        terms: Terms<'_>,
+    ) -> Result<Trust, TrustError> {
         let trust = self.check(name, fingerprint)?;
-        match self.met.get(name) {
-            Some(met) if met.fingerprint == fingerprint && met.last >= number => {
-                return Err(TrustError::Replayed { name: name.to_owned() });
-            }
-            // A roster may name more than there is room for beside those met before.
-            None if self.met.len() >= MAX_NAMES => {
-                return Err(TrustError::Full { name: name.to_owned() });
-            }
-            _ => {}
+        let met = self.met.get(name).filter(|met| met.fingerprint == fingerprint);
+        if met.is_some_and(|met| met.last >= number) {
+            return Err(TrustError::Replayed { name: name.to_owned() });
         }
-        self.learn(name, Entry { fingerprint, last: number });
+        // A roster may name more than there is room for beside those met before.
+        let terms = Terms { admitted: terms.admitted || self.roster.is_some(), ..terms };
+        self.learn(name, fingerprint, number, terms)?;
         self.save()?;
         Ok(trust)
     }
@@ -173,9 +252,37 @@ impl KnownPeers {
         Ok(was)
     }
 
-    fn learn(&mut self, name: &str, entry: Entry) {
-        self.met.insert(name.to_owned(), entry);
+    /// Notes a name; returns the one that has made room for it.
+    fn learn(
+        &mut self,
+        name: &str,
+        fingerprint: Fingerprint,
+        last: u64,
+        terms: Terms<'_>,
+    ) -> Result<Option<String>, TrustError> {
+        let before = self.met.get(name).filter(|met| met.fingerprint == fingerprint);
+        let fresh = Life { since: self.hour, seen: self.hour, admitted: false };
+        let life = before.map_or(fresh, |met| met.life);
+        let full = self.met.len() >= MAX_NAMES && !self.met.contains_key(name);
+        let evicted = if full { Some(self.make_room(name, terms)?) } else { None };
+        self.met.insert(name.to_owned(), Entry { fingerprint, last, life });
         self.unsaved = true;
+        self.see(name, terms.admitted);
+        Ok(evicted)
+    }
+
+    /// Drops the name that has not been seen for longest.
+    fn make_room(&mut self, name: &str, terms: Terms<'_>) -> Result<String, TrustError> {
+        let free = |(name, met): &(&String, &Entry)| !met.life.admitted && !(terms.in_use)(name);
+        let candidates = self.met.iter().filter(free);
+        // Those that came once and never again go first, whoever has many of them.
+        let settled = |life: Life| life.seen.saturating_sub(life.since) >= DAY;
+        let oldest =
+            candidates.min_by_key(|(_, met)| (settled(met.life), met.life.seen, met.life.since));
+        let oldest = oldest.map(|(name, _)| name.clone());
+        let oldest = oldest.ok_or_else(|| TrustError::Full { name: name.to_owned() })?;
+        self.met.remove(&oldest);
+        Ok(oldest)
     }
 
     fn save(&mut self) -> Result<(), TrustError> {
@@ -212,6 +319,9 @@ impl Unsaved {
 fn save(path: &Path, met: &Table) -> Result<(), TrustError> {
     table::save(path, met).map_err(|source| TrustError::Store { path: path.to_owned(), source })
 }
+
+/// Hours of a day.
+const DAY: u32 = 24;
 
 /// In the state directory.
 const FILE: &str = "known_peers";

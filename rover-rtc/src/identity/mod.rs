@@ -26,6 +26,7 @@ pub use error::IdentityError;
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use keys::Identity;
 pub use known::KnownPeers;
+pub(crate) use known::{Bound, Terms};
 pub use table::TableError;
 pub use trust::{Origin, Trust, TrustError};
 pub use verify::{VerifyError, verify};

@@ -17,6 +17,18 @@ pub(super) struct Entry {
     pub(super) fingerprint: Fingerprint,
     /// The number of the last signal message that was accepted.
     pub(super) last: u64,
+    pub(super) life: Life,
+}
+
+/// What decides whether a name has to make room: hours since the Unix epoch, 0 where nobody knows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Life {
+    /// When it was bound.
+    pub(super) since: u32,
+    /// When it was last shown, to a day.
+    pub(super) seen: u32,
+    /// Whether it is more than a stranger's.
+    pub(super) admitted: bool,
 }
 
 /// A file of names could not be read.
@@ -59,9 +71,11 @@ pub(super) fn load(path: &Path, numbered: bool) -> Result<Option<Table>, TableEr
 /// Reads lines; an error is the number of a line and what is wrong with it.
 fn read(text: &str, numbered: bool) -> Result<Table, (usize, &'static str)> {
     let mut table = Table::new();
+    let mut lives = BTreeMap::new();
     for (at, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
+            lives.extend(line.strip_prefix(LIFE).filter(|_| numbered).and_then(read_life));
             continue;
         }
         let error = |reason| (at + 1, reason);
@@ -73,7 +87,20 @@ fn read(text: &str, numbered: bool) -> Result<Table, (usize, &'static str)> {
             return Err(error("this is a name too many: 4096 are the limit"));
         }
     }
+    for (name, life) in lives {
+        if let Some(entry) = table.get_mut(name) {
+            entry.life = life;
+        }
+    }
     Ok(table)
+}
+
+/// A name and its life. Older programs skip such a line, as a comment; what cannot be read is none.
+fn read_life(line: &str) -> Option<(&str, Life)> {
+    let mut words = line.split_whitespace();
+    let name = words.next()?;
+    let (since, seen) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    Some((name, Life { since, seen, admitted: words.next() == Some(ADMITTED) }))
 }
 
 fn read_line(line: &str, numbered: bool) -> Result<(String, Entry), &'static str> {
@@ -91,13 +118,18 @@ fn read_line(line: &str, numbered: bool) -> Result<(String, Entry), &'static str
         .parse()
         .map_err(|_| "not a SHA-256 fingerprint: 32 bytes in hexadecimal with colons are due")?;
     let last = last.parse().map_err(|_| "not a number at the end")?;
-    Ok((name.to_owned(), Entry { fingerprint, last }))
+    Ok((name.to_owned(), Entry { fingerprint, last, life: Life::default() }))
 }
 
 /// Writes the file of known peers.
 pub(super) fn save(path: &Path, table: &Table) -> io::Result<()> {
     let mut text = HEADER.to_owned();
-    for (name, Entry { fingerprint, last }) in table {
+    for (name, Entry { fingerprint, last, life }) in table {
+        if *life != Life::default() {
+            let Life { since, seen, admitted } = life;
+            let admitted = if *admitted { ADMITTED } else { "" };
+            writeln!(text, "{LIFE} {name} {since} {seen} {admitted}").map_err(io::Error::other)?;
+        }
         writeln!(text, "{name} {fingerprint} {last}").map_err(io::Error::other)?;
     }
     file::replace(path, &text)
@@ -105,12 +137,17 @@ pub(super) fn save(path: &Path, table: &Table) -> io::Result<()> {
 
 /// How many names a file may hold, and a process remembers.
 pub(super) const MAX_NAMES: usize = 4096;
-/// 4096 of the longest lines (182 bytes) are 728 KiB; the rest is for comments.
+/// 4096 of the longest lines (182 and 96 bytes) are 1.1 MiB; the rest is for comments.
 const MAX_FILE: u64 = 2 << 20;
 const HEADER: &str = "\
 # Known peers: name, SHA-256 fingerprint of the certificate, number of the last signal message.
 # Written by rover-rtc. Stop it before a change; comments are not kept.
+# Before a name with #@: since when it is known, when it was last seen, in hours since 1970.
 ";
+
+/// Begins a line about the life of a name.
+const LIFE: &str = "#@";
+const ADMITTED: &str = "admitted";
 
 #[cfg(test)]
 mod tests {
@@ -127,7 +164,12 @@ mod tests {
         let path = dir.0.join("table");
         assert!(load(&path, true).unwrap().is_none());
         let long = "x".repeat(58);
-        let entry = |i: usize| Entry { fingerprint: fingerprint(&i.to_string()), last: u64::MAX };
+        let life =
+            |i: usize| Life { since: u32::MAX, seen: u32::MAX, admitted: i.is_multiple_of(2) };
+        let entry = |i: usize| {
+            let fingerprint = fingerprint(&i.to_string());
+            Entry { fingerprint, last: u64::MAX, life: life(i) }
+        };
         let table: Table = (0..MAX_NAMES).map(|i| (format!("{long}{i:06}"), entry(i))).collect();
         save(&path, &table).unwrap();
         assert_eq!(load(&path, true).unwrap(), Some(table));
@@ -145,6 +187,26 @@ mod tests {
             read(&text, false),
             Err((5, read_line(&format!("c {f} 7"), false).unwrap_err()))
         );
+    }
+
+    /// A file of an older program, and one that an older program reads.
+    #[test]
+    fn the_life_of_a_name_is_a_comment() {
+        let f = fingerprint("a");
+        let bad = "#@\n#@ b\n#@ b 1\n#@ b x 2\n#@ b 1 4294967296\n#@ nobody 1 2\n# @ b 1 2\n";
+        let text = format!("{bad}#@ a 7 9 admitted\na {f} 1\nb {f} 2\nc {f} 3\n#@ c 0 5\n");
+        let table = read(&text, true).unwrap();
+        let lives: Vec<_> = table.values().map(|entry| entry.life).collect();
+        let life = |since, seen, admitted| Life { since, seen, admitted };
+        assert_eq!(lives, [life(7, 9, true), Life::default(), life(0, 5, false)]);
+        // All that is not a comment is as it always was.
+        let dir = Scratch::created();
+        let path = dir.0.join("table");
+        save(&path, &table).unwrap();
+        let written = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<_> = written.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(lines, [format!("a {f} 1"), format!("b {f} 2"), format!("c {f} 3")]);
+        assert_eq!(load(&path, true).unwrap(), Some(table));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::remote_peer::Plan;
 use super::send::shortened;
 use super::{RemotePeer, RemotePeerEvent, RemotePeerId, Rendezvous};
-use crate::identity::{Fingerprint, Trust, TrustError};
+use crate::identity::{Fingerprint, Terms, Trust, TrustError};
 use crate::rendezvous::DialError;
 use crate::signal::hub_messages::MAX_TEXT;
 use crate::signal::signed::{Content, SignalMessage, SignedMessage};
@@ -79,7 +79,7 @@ impl Rendezvous {
         }
         let trusted = match &signal.content {
             // Only a new call can be an old one once more.
-            Content::Offer { .. } if !self.is_repeated(&signal) => self.admit(&signal, key),
+            Content::Offer { .. } if !self.is_repeated(&signal) => self.admit(now, &signal, key),
             _ => self.known.check(from, key).map(|_| ()),
         };
         if let Err(error) = trusted {
@@ -97,7 +97,13 @@ impl Rendezvous {
 
     /// Whether a new call may be taken. A name that nobody had before is not written down for a
     /// signal message, which costs its writer nothing, but when the link is up.
-    fn admit(&mut self, signal: &SignalMessage, key: Fingerprint) -> Result<(), TrustError> {
+    fn admit(
+        &mut self,
+        now: Instant,
+        signal: &SignalMessage,
+        key: Fingerprint,
+    ) -> Result<(), TrustError> {
+        self.known.set_time(self.unix(now));
         if self.known.check(&signal.from, key)? == Trust::FirstUse {
             let peer = self.peers.iter().find(|t| t.name == signal.from);
             return match peer.is_some_and(|t| t.offered >= signal.number) {
@@ -105,7 +111,8 @@ impl Rendezvous {
                 false => Ok(()),
             };
         }
-        match self.known.accept(&signal.from, key, signal.number) {
+        let terms = Terms { admitted: false, in_use: &|name| is_tied(&self.peers, name) };
+        match self.known.accept_on(&signal.from, key, signal.number, terms) {
             Ok(_) => Ok(()),
             // It holds until the process ends, which is no reason to lose a link.
             Err(error @ TrustError::Store { .. }) => {
@@ -117,14 +124,17 @@ impl Rendezvous {
     }
 
     /// A link is up for the first time since its key was shown: whoever has the name from now on
-    /// has this key.
-    pub(super) fn remember(&mut self, id: RemotePeerId) {
+    /// has this key. One that was called from here makes no room for those who call.
+    pub(super) fn remember(&mut self, now: Instant, id: RemotePeerId) {
+        self.known.set_time(self.unix(now));
         let Some(peer) = self.peer(id) else { return };
         let key = peer.link.transport().and_then(|t| t.session().expected());
         let (Some(key), name, number) = (key, peer.name.clone(), peer.offered) else { return };
+        let admitted = peer.ours;
+        let terms = Terms { admitted, in_use: &|name| is_tied(&self.peers, name) };
         let known = match self.known.check(&name, key) {
-            Ok(Trust::FirstUse) if number > 0 => self.known.accept(&name, key, number),
-            _ => self.known.bind(&name, key),
+            Ok(Trust::FirstUse) if number > 0 => self.known.accept_on(&name, key, number, terms),
+            _ => self.known.bind_on(&name, key, terms),
         };
         if let Err(error) = known {
             self.refuse(error.to_string());
@@ -363,6 +373,11 @@ impl RemotePeer {
     fn offering_call(&self) -> Option<&str> {
         self.offering.as_ref().map(|o| o.call.as_str())
     }
+}
+
+/// Whether there is a link with the peer of a name.
+fn is_tied(peers: &[RemotePeer], name: &str) -> bool {
+    peers.iter().any(|peer| peer.name == name)
 }
 
 /// Candidates kept while sockets are being opened for their call.

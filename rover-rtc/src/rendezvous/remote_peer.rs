@@ -310,7 +310,7 @@ impl Rendezvous {
                         self.events.push_back((id, RemotePeerEvent::Called));
                     }
                     self.tidy_numbers();
-                    self.remember(id);
+                    self.remember(now, id);
                     connected = true;
                 }
                 LinkEvent::Path(PathEvent::AllDead) => {

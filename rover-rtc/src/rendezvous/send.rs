@@ -1,6 +1,6 @@
 //! Signal messages out, and what the hub says.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{RemotePeerId, Rendezvous};
 use crate::link::Message;
@@ -72,13 +72,19 @@ impl Rendezvous {
         }
     }
 
+    /// The system's time.
+    pub(super) fn unix(&self, now: Instant) -> Duration {
+        let passed = now.saturating_duration_since(self.epoch.0);
+        Duration::from_nanos(self.epoch.1).saturating_add(passed)
+    }
+
     fn sign(&self, now: Instant, to: &str, call: &str, content: Content) -> SignedMessage {
-        let passed = now.saturating_duration_since(self.epoch.0).as_nanos() as u64;
+        let unix = u64::try_from(self.unix(now).as_nanos()).unwrap_or(u64::MAX);
         let signal = SignalMessage {
             from: self.config.name.clone(),
             to: to.to_owned(),
             call: call.to_owned(),
-            number: self.identity.next_number(self.epoch.1.saturating_add(passed)),
+            number: self.identity.next_number(unix),
             content,
         };
         signal.sign(&self.identity)

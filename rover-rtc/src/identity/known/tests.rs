@@ -97,12 +97,75 @@ fn has_room_for_so_many() {
     for i in 0..MAX_NAMES {
         known.bind(&format!("n{i}"), key("a")).unwrap();
     }
-    assert!(matches!(known.check("x", key("a")), Err(TrustError::Full { .. })));
-    assert!(matches!(known.bind("x", key("a")), Err(TrustError::Full { .. })));
-    assert!(matches!(known.accept("x", key("a"), 1), Err(TrustError::Full { .. })));
-    assert_eq!(known.accept("n7", key("a"), 1).unwrap(), Trust::Known);
+    assert_eq!(known.check("x", key("a")).unwrap(), Trust::FirstUse);
+    let nobody = Terms { admitted: true, in_use: &|_| true };
+    assert!(matches!(known.bind_on("x", key("a"), nobody), Err(TrustError::Full { .. })));
+    assert!(matches!(known.accept_on("x", key("a"), 1, nobody), Err(TrustError::Full { .. })));
+    assert_eq!(known.accept_on("n7", key("a"), 1, nobody).unwrap(), Trust::Known);
     known.forget("n7").unwrap();
-    assert_eq!(known.bind("x", key("a")).unwrap(), Trust::FirstUse);
+    assert_eq!(known.bind_on("x", key("a"), nobody).unwrap(), Trust::FirstUse);
+    // Where there is no room, some other one makes it.
+    assert_eq!(known.bind("y", key("a")).unwrap(), Trust::FirstUse);
+    assert_eq!((known.met.len(), known.expected("x")), (MAX_NAMES, Some(key("a"))));
+}
+
+fn hours(hours: u64) -> Duration {
+    Duration::from_secs(3600 * (500_000 + hours))
+}
+
+/// A stranger binds as many names as it likes, and gets rid of nobody but itself, and of who has
+/// come once and not again.
+#[test]
+fn strangers_names_make_room_for_each_other() {
+    let mut known = KnownPeers::in_memory();
+    let admitted = Terms { admitted: true, ..Terms::STRANGER };
+    known.set_time(hours(0));
+    known.bind_on("ours", key("o"), admitted).unwrap();
+    for name in ["settled", "once", "used"] {
+        known.bind(name, key("a")).unwrap();
+    }
+    known.set_time(hours(30));
+    known.bind("settled", key("a")).unwrap();
+    let terms = Terms { in_use: &|name| name == "used", ..Terms::STRANGER };
+    let mut evicted = Vec::new();
+    for number in 0..3 * MAX_NAMES as u64 {
+        known.set_time(hours(40 + number / 1000));
+        let name = format!("stranger-{number}");
+        evicted.extend(known.bind_unsaved(&name, key("s"), terms).unwrap().evicted);
+    }
+    assert_eq!(evicted[..2], ["once", "stranger-0"]);
+    for name in ["ours", "settled", "used"] {
+        assert!(known.expected(name).is_some(), "{name}");
+    }
+    assert_eq!((known.met.len(), evicted.len()), (MAX_NAMES, 2 * MAX_NAMES + 4));
+    // Whoever comes next may have it.
+    assert_eq!(known.bind("once", key("b")).unwrap(), Trust::FirstUse);
+    let error = known.bind("settled", key("b")).unwrap_err();
+    assert!(matches!(error, TrustError::Changed { .. }), "{error}");
+}
+
+/// What a file of an older program names is not taken for what is oldest.
+#[test]
+fn names_of_an_older_file_do_not_go_first() {
+    let dir = Scratch::created();
+    let text: String = (0..MAX_NAMES - 1).map(|n| format!("n{n} {} 0\n", key("a"))).collect();
+    fs::write(dir.0.join(FILE), text).unwrap();
+    let mut known = KnownPeers::load(&dir.0).unwrap();
+    known.set_time(hours(0));
+    for name in ["x", "y", "z"] {
+        known.bind(name, key("s")).unwrap();
+    }
+    let kept = |known: &KnownPeers| {
+        (0..MAX_NAMES).all(|n| n + 1 == MAX_NAMES || known.expected(&format!("n{n}")).is_some())
+    };
+    assert!(kept(&known) && known.expected("x").is_none() && known.expected("z").is_some());
+    // And what was learned of them is remembered.
+    let mut known = KnownPeers::load(&dir.0).unwrap();
+    known.set_time(hours(48));
+    known.bind("n7", key("a")).unwrap();
+    let known = KnownPeers::load(&dir.0).unwrap();
+    let life = |name: &str| known.met[name].life;
+    assert_eq!((life("n7").seen, life("n8").seen), (500_048, 500_000));
 }
 
 #[test]

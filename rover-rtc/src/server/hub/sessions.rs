@@ -10,7 +10,7 @@ use crate::net::Prefix;
 use crate::server::hub::Hub;
 use crate::server::hub::half_open::{HalfOpenLimits, Origin, Refused};
 use crate::server::hub::status::StatusRequester;
-use crate::server::shard::router::Note;
+use crate::server::shard::message::ShardMessage;
 use crate::server::spawn_new_client;
 use crate::server::web::{CommandKind, HubCommand, HubRequest, SessionChange};
 use crate::signal::description::{Description, Failure, Kind, Rover, VERSION};
@@ -110,7 +110,7 @@ impl Hub {
         let evicted = self.router.shared.half_open().add(id, self.router.me, origin, &limits);
         match evicted {
             Some((shard, evicted)) if shard == self.router.me => self.evict(now, evicted),
-            Some((shard, evicted)) => self.router.tell(shard, Note::Evict(evicted)),
+            Some((shard, evicted)) => self.router.tell(shard, ShardMessage::Evict(evicted)),
             None => {}
         }
         if let Some(claim) = claim {

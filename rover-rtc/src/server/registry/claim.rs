@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::identity::{Fingerprint, valid_name, verify};
+use crate::net::Prefix;
 use crate::server::registry::OwnerId;
 use crate::signal::description::Description;
 use crate::signal::hub_messages::PROOF_CONTEXT;
@@ -18,6 +19,8 @@ pub(in crate::server) struct Claim {
     /// Whether its key is kept, so that the name can be bound to it for good.
     pub(in crate::server) kept: bool,
     certificate: Vec<u8>,
+    /// Where it comes from, if it has shown no token.
+    pub(in crate::server) stranger: Option<Prefix>,
     /// Who it turned out to be, once it was proven and registered.
     pub(in crate::server) owner: Option<OwnerId>,
     /// Why it is not registered although it was proven.
@@ -56,6 +59,7 @@ impl Claim {
             fingerprint,
             kept: rover.kept,
             certificate,
+            stranger: None,
             owner: None,
             refusal: None,
             told: false,

@@ -133,10 +133,8 @@ impl Registry {
 
     /// What a name is to a key. Nothing changes.
     pub(in crate::server) fn standing(&self, name: &str, fingerprint: Fingerprint) -> NameStatus {
-        match self.known.check(name, fingerprint) {
-            // Only those that are kept need to be remembered.
-            Ok(_) | Err(TrustError::Full { .. }) => {}
-            Err(error) => return NameStatus::Refused(error),
+        if let Err(error) = self.known.check(name, fingerprint) {
+            return NameStatus::Refused(error);
         }
         let holder = self.find(name).and_then(|id| Some((id, self.owners.get(&id)?)));
         match holder {
@@ -147,7 +145,7 @@ impl Registry {
     }
 
     /// Gives a client the name that it claims, which must be free or its own, and binds it to a
-    /// key that is kept. Returns the owner, and whether it is new.
+    /// key that is kept, where there is room for that. Returns the owner, and whether it is new.
     pub(in crate::server) fn register(
         &mut self,
         now: Instant,
@@ -155,7 +153,7 @@ impl Registry {
     ) -> Option<Result<(OwnerId, bool), TrustError>> {
         let claim = self.claims.get_mut(&client)?;
         if claim.kept
-            && let Err(error) = self.known.bind(&claim.name, claim.fingerprint)
+            && let Err(error) = self.known.bind(now, &claim.name, claim.fingerprint, claim.stranger)
         {
             return Some(Err(error));
         }
@@ -208,6 +206,7 @@ impl Registry {
         let Some(owner) = self.owners.remove(&id) else { return Vec::new() };
         self.dropped += owner.mailbox.dropped();
         self.by_name.remove(&owner.name);
+        self.known.release(&owner.name);
         for name in &owner.waits {
             self.stop_waiting(name, id);
         }

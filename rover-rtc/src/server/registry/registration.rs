@@ -57,7 +57,7 @@ impl Hub {
         offer: &Description,
         asker: &Requester<'_>,
     ) -> Result<Option<Claim>, Reply> {
-        let Some(claim) = Claim::of(offer).map_err(|reason| failure(400, reason))? else {
+        let Some(mut claim) = Claim::of(offer).map_err(|reason| failure(400, reason))? else {
             return Ok(None);
         };
         if !self.has_token(asker.authorization) {
@@ -77,6 +77,7 @@ impl Hub {
             let reason = format!("{} asks for too many sessions", claim.name);
             failure(429, reason).header("Retry-After", seconds(wait).to_string())
         })?;
+        claim.stranger = (!self.shows_token(asker.authorization)).then_some(prefix);
         Ok(Some(claim))
     }
 
