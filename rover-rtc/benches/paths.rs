@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rover_rtc::bench_support::Clients;
 use rover_rtc::path::stun::{Generation, Role, request};
-use rover_rtc::path::{PathConfig, PathSet, Redundancy, Via};
+use rover_rtc::path::{Packet, PathConfig, PathSet, Redundancy, Via};
 use rover_rtc::util::{clock, random};
 
 /// Two ends that can reach each other by some networks, with no time between them.
@@ -58,7 +58,11 @@ impl Ends {
                 self.sets[from].message_sent(self.now);
                 self.sets[from].handle_timeout(self.now);
                 while let Some(out) = self.sets[from].poll_transmit() {
-                    self.sets[to].handle_stun(self.now, out.remote, out.local, &out.datagram);
+                    let Some(Packet::Stun(message, bytes)) = Packet::parse(&out.datagram) else {
+                        panic!("it is STUN that paths send");
+                    };
+                    let (local, remote, length) = (out.remote, out.local, bytes.len());
+                    self.sets[to].handle_stun(self.now, local, remote, &message, length);
                     messages += 1;
                 }
                 while self.sets[from].poll_event().is_some() {}

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 
 pub use crate::link::measured::{MuxPair, decode, encode, push_and_pop};
+use crate::path::Packet;
 use crate::path::demux::Demux;
 
 /// Finds whose a datagram is among many clients.
@@ -20,6 +21,6 @@ impl Clients {
     /// Whose it is.
     #[must_use]
     pub fn find(&self, source: (SocketAddr, SocketAddr), datagram: &[u8]) -> Option<u32> {
-        self.0.find(source, datagram)
+        self.0.find(source, &Packet::parse(datagram)?)
     }
 }

@@ -344,7 +344,7 @@ async fn drive(
                 Some(frame) => drop(socket.send_to(&frame, hub).await),
                 None => return, // its owner is gone, without a word
             },
-            () = tokio::time::sleep(soon) => link.handle_timeout(Instant::now()),
+            () = tokio::time::sleep(soon) => drop(link.handle_timeout(Instant::now())),
         }
     }
 }

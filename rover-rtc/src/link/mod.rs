@@ -45,10 +45,9 @@ pub use outbox::{Outbox, OutboxConfig, Pushed, WhenFull};
 pub use state::LinkState;
 pub use stats::{ChannelCounters, ChannelStats, Drops, LinkStats};
 
-pub use transport::{Outgoing, Transport, TransportEvent};
+pub use transport::{Transport, TransportEvent};
 
-use crate::path::PathStats;
-use crate::path::{Path, PathEvent, PathId};
+use crate::path::{Handled, Packet, Path, PathEvent, PathId, PathStats, Transmit};
 use crate::session::SdpError;
 use crate::util::spare::spare;
 use frame_streams::FrameStreams;
@@ -129,7 +128,7 @@ pub struct Link {
     next: Option<Box<Attached>>,
     mux: Mux,
     /// Good-byes of transports that are over.
-    last_words: VecDeque<Outgoing>,
+    last_words: VecDeque<Transmit>,
     /// Why the transport before is over, while the next one may still take its place.
     lost: Option<Option<String>>,
     /// Whether the other side is known to speak frames.
@@ -142,8 +141,6 @@ pub struct Link {
     /// Bytes in SCTP when last looked: all, and those of plain channels.
     buffered: usize,
     plain_buffered: usize,
-    /// The last datagram, or time that passed, was one of the paths' and changed nothing.
-    still: bool,
     events: VecDeque<LinkEvent>,
     /// How many transports have come up.
     transports: u64,
@@ -182,7 +179,6 @@ impl Link {
             path: None,
             buffered: 0,
             plain_buffered: 0,
-            still: false,
             events: VecDeque::new(),
             transports: 0,
         }
@@ -367,23 +363,44 @@ impl Link {
         self.collect(now);
     }
 
-    /// Takes a datagram; false if it was refused.
+    /// Takes a packet.
+    pub fn handle_packet(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        packet: &Packet<'_>,
+    ) -> Handled {
+        let owner = self.attached().find(|a| a.transport.paths().has_local(local));
+        let Some(attached) = owner else { return Handled::REFUSED };
+        let dead = attached.transport.paths().dead_since();
+        let handled = attached.transport.handle_packet(now, local, remote, packet);
+        let lives = dead.is_none() && attached.transport.paths().dead_since().is_none();
+        self.collect(now);
+        Handled { moved: handled.moved || !lives || !self.events.is_empty(), ..handled }
+    }
+
+    /// Takes a datagram that nobody has parsed yet: [`Link::handle_packet`].
     pub fn handle_datagram(
         &mut self,
         now: Instant,
         local: SocketAddr,
         remote: SocketAddr,
         datagram: &[u8],
-    ) -> bool {
+    ) -> Handled {
+        match Packet::parse(datagram) {
+            Some(packet) => self.handle_packet(now, local, remote, &packet),
+            None => {
+                self.refuse(local);
+                Handled::REFUSED
+            }
+        }
+    }
+
+    /// Counts a datagram that came to a socket of the link's and that nobody can read.
+    pub(crate) fn refuse(&mut self, local: SocketAddr) {
         let owner = self.attached().find(|a| a.transport.paths().has_local(local));
-        let Some(attached) = owner else { return false };
-        let dead = attached.transport.paths().dead_since();
-        let taken = attached.transport.handle_datagram(now, local, remote, datagram);
-        let lives = dead.is_none() && attached.transport.paths().dead_since().is_none();
-        let still = lives && attached.transport.was_aside();
-        self.collect(now);
-        self.still = still && self.events.is_empty();
-        taken
+        owner.into_iter().for_each(|a| a.transport.refuse());
     }
 
     /// The operating system refused to send by this way: its path is in doubt at once.
@@ -391,25 +408,17 @@ impl Link {
         self.attached().for_each(|a| a.transport.send_failed(local, remote));
     }
 
-    /// Lets time pass.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    /// Lets time pass; false if that was of interest to the paths' probes only, and changed nothing:
+    /// then there is nothing to move that was not there before. Else the link is to be pumped.
+    pub fn handle_timeout(&mut self, now: Instant) -> bool {
         let dead = self.dead_since();
-        let mut still = self.mux_timeout().is_none_or(|t| t > now);
+        let mut moved = self.mux_timeout().is_some_and(|t| t <= now);
         for attached in self.attached() {
-            attached.transport.handle_timeout(now);
-            still &= attached.transport.was_aside();
+            moved |= attached.transport.handle_timeout(now);
         }
         self.collect(now);
         let lives = dead.is_none() && self.dead_since().is_none();
-        self.still = still && lives && self.events.is_empty();
-    }
-
-    /// Whether the last datagram, or time that passed, was of the paths' probes, and changed
-    /// nothing: then there is nothing to move that was not there before. A link is pumped after
-    /// anything else.
-    #[must_use]
-    pub fn is_still(&self) -> bool {
-        self.still
+        moved || !lives || !self.events.is_empty()
     }
 
     /// What the journal is to keep. Each is answered by [`Link::recorded`], in order.
@@ -453,7 +462,7 @@ impl Link {
     }
 
     /// The next datagram to send.
-    pub fn poll_transmit(&mut self) -> Option<Outgoing> {
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
         let last_words = self.last_words.pop_front();
         last_words.or_else(|| self.attached().find_map(|a| a.transport.poll_transmit()))
     }

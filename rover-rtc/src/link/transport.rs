@@ -1,6 +1,6 @@
 //! One transport: a [`Session`] over a [`PathSet`].
 //!
-//! Datagrams go in by [`Transport::handle_datagram`] and come out by [`Transport::poll_transmit`];
+//! Datagrams go in by [`Transport::handle_packet`] and come out by [`Transport::poll_transmit`];
 //! in between STUN is answered, records are routed over the best path, and the transport's clock
 //! is warped when a path has died under messages in flight.
 
@@ -12,22 +12,14 @@ use str0m::IceCreds;
 use str0m::channel::ChannelId;
 
 use crate::path::stun::Generation;
-use crate::path::{LocalAddress, PathConfig, PathEvent, PathSet, StunVerdict, SwitchCause};
+use crate::path::{
+    Handled, LocalAddress, Packet, PathConfig, PathEvent, PathSet, StunVerdict, SwitchCause,
+    Transmit,
+};
 use crate::session::SdpError;
 use crate::session::sdp::read_candidate;
 use crate::session::{Negotiated, Session, SessionConfig, SessionEvent, is_record};
 use crate::util::spare::{add, spare};
-
-/// A datagram to send.
-#[derive(Debug)]
-pub struct Outgoing {
-    /// The local socket's address.
-    pub local: SocketAddr,
-    /// Where to.
-    pub remote: SocketAddr,
-    /// The datagram.
-    pub datagram: Vec<u8>,
-}
 
 /// What a transport tells its link.
 #[derive(Debug)]
@@ -43,7 +35,7 @@ pub enum TransportEvent {
 pub struct Transport {
     session: Session,
     paths: PathSet,
-    outgoing: VecDeque<Outgoing>,
+    outgoing: VecDeque<Transmit>,
     events: VecDeque<TransportEvent>,
     /// Where str0m sent its last record.
     proposed: Option<(SocketAddr, SocketAddr)>,
@@ -53,8 +45,6 @@ pub struct Transport {
     warps: u64,
     refused: u64,
     receiving: bool,
-    /// Whether the last datagram, or time that passed, was of interest to the paths only.
-    aside: bool,
     restart_answer: Option<(IceCreds, String)>,
     /// STUN messages that came before the other side's credentials.
     early: u32,
@@ -95,7 +85,6 @@ impl Transport {
             warps: 0,
             refused: 0,
             receiving: true,
-            aside: false,
             restart_answer: None,
             early: 0,
             call: String::new(),
@@ -223,53 +212,64 @@ impl Transport {
         offer
     }
 
-    /// Takes a datagram. False if it is refused: of no kind that belongs here, or from a place
-    /// that no STUN exchange has validated.
-    pub fn handle_datagram(
+    /// Takes a packet.
+    pub fn handle_packet(
         &mut self,
         now: Instant,
         local: SocketAddr,
         remote: SocketAddr,
-        datagram: &[u8],
-    ) -> bool {
-        self.aside = false;
-        let taken = match datagram.first() {
-            Some(0..=3) => match self.paths.handle_stun(now, local, remote, datagram) {
-                StunVerdict::Consumed => {
-                    self.aside = true;
-                    true
+        packet: &Packet<'_>,
+    ) -> Handled {
+        let mut moved = true;
+        let taken = match packet {
+            Packet::Stun(message, bytes) => {
+                match self.paths.handle_stun(now, local, remote, message, bytes.len()) {
+                    StunVerdict::Consumed => {
+                        moved = false;
+                        true
+                    }
+                    StunVerdict::ForSession => {
+                        self.early += u32::from(!self.paths.is_negotiated());
+                        self.session.handle_datagram(now, local, remote, bytes)
+                    }
                 }
-                StunVerdict::ForSession => {
-                    self.early += u32::from(!self.paths.is_negotiated());
-                    self.session.handle_datagram(now, local, remote, datagram)
-                }
-            },
-            Some(20..=63) if self.paths.accepts_record(local, remote) => {
-                self.paths.record_received(local, remote, datagram.len());
+            }
+            Packet::Record(bytes) if self.paths.accepts_record(local, remote) => {
+                self.paths.record_received(local, remote, bytes.len());
                 // A duplicate may lie beside its record: after a gap both come at once.
-                for number in record_numbers(datagram) {
+                for number in record_numbers(bytes) {
                     self.paths.record_numbered(now, number);
                 }
                 // Unread messages fill the inbox: the other side's SCTP will send this again.
-                !self.receiving || self.session.handle_datagram(now, local, remote, datagram)
+                !self.receiving || self.session.handle_datagram(now, local, remote, bytes)
             }
-            _ => false,
+            _ => {
+                moved = false;
+                false
+            }
         };
         self.refused += u64::from(!taken);
         self.collect(now);
-        taken
+        Handled { taken, moved: moved || !self.events.is_empty() }
     }
 
-    /// Lets time pass.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    /// Counts a datagram that nobody can read.
+    pub(super) fn refuse(&mut self) {
+        self.refused += 1;
+    }
+
+    /// Lets time pass; false if that was of interest to the paths only, which have nothing to say
+    /// about it.
+    pub fn handle_timeout(&mut self, now: Instant) -> bool {
         self.paths.handle_timeout(now);
         let due = |deadline: Option<Instant>| deadline.is_some_and(|t| t <= now);
-        self.aside = !due(self.warp_deadline());
+        let mut moved = due(self.warp_deadline());
         if due(self.session.poll_timeout()) {
-            self.aside = false;
+            moved = true;
             self.session.handle_timeout(now);
         }
         self.collect(now);
+        moved || !self.events.is_empty()
     }
 
     /// Forces the retransmissions that are due, given the bytes that SCTP holds and whether any
@@ -316,12 +316,6 @@ impl Transport {
 
     fn warp_deadline(&self) -> Option<Instant> {
         self.warp.map(|w| w.next).or_else(|| self.stall_deadline())
-    }
-
-    /// Whether the last datagram, or time that passed, was of interest to the paths only, which
-    /// have nothing to say about it.
-    pub(super) fn was_aside(&self) -> bool {
-        self.aside && self.events.is_empty()
     }
 
     /// When [`Transport::handle_timeout`] or [`Transport::drive_warp`] is due.
@@ -376,7 +370,7 @@ impl Transport {
     }
 
     /// The next datagram to send.
-    pub fn poll_transmit(&mut self) -> Option<Outgoing> {
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
         self.outgoing.pop_front()
     }
 
@@ -443,17 +437,17 @@ impl Transport {
             if !is_record(&datagram) {
                 let (local, remote) = proposed;
                 self.paths.check_sent(local, remote, &datagram);
-                self.outgoing.push_back(Outgoing { local, remote, datagram });
+                self.outgoing.push_back(Transmit { local, remote, datagram });
                 continue;
             }
             self.proposed = Some(proposed);
             let route = self.paths.route(now, proposed, &datagram);
             if let Some((local, remote)) = route.duplicate {
                 let datagram = datagram.clone();
-                self.outgoing.push_back(Outgoing { local, remote, datagram });
+                self.outgoing.push_back(Transmit { local, remote, datagram });
             }
             let (local, remote) = route.path;
-            self.outgoing.push_back(Outgoing { local, remote, datagram });
+            self.outgoing.push_back(Transmit { local, remote, datagram });
         }
         while let Some(event) = self.session.poll_event() {
             if let (SessionEvent::Connected, Some((local, remote))) = (&event, self.proposed) {
@@ -467,10 +461,7 @@ impl Transport {
             }
             self.events.push_back(TransportEvent::Path(event));
         }
-        while let Some(t) = self.paths.poll_transmit() {
-            let (local, remote, datagram) = (t.local, t.remote, t.datagram);
-            self.outgoing.push_back(Outgoing { local, remote, datagram });
-        }
+        self.outgoing.extend(std::iter::from_fn(|| self.paths.poll_transmit()));
     }
 }
 

@@ -5,14 +5,12 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use str0m::ice::StunMessage;
-
 use super::propagated::Propagated;
 use crate::config::ServerConfig;
 use crate::health::ConnectionHealth;
 use crate::link::SendError;
-use crate::link::{ChannelId, Link, LinkEvent, Message, Outgoing, Transport};
-use crate::path::{LocalAddress, PathEvent};
+use crate::link::{ChannelId, Link, LinkEvent, Message, Transport};
+use crate::path::{Handled, LocalAddress, Packet, PathEvent, Transmit};
 use crate::session::SdpError;
 use crate::session::{Pace, SessionConfig};
 use crate::signal::description::Description;
@@ -49,7 +47,7 @@ impl std::fmt::Display for ClientId {
 #[non_exhaustive]
 pub enum ClientOutput {
     /// A datagram to send.
-    Transmit(Outgoing),
+    Transmit(Transmit),
     /// Something for other clients.
     Propagate(Propagated),
     /// The client's transport is up.
@@ -164,12 +162,11 @@ impl Client {
         self.name.as_deref()
     }
 
-    /// Whether a datagram is for this client: a STUN request by its user name, another STUN
-    /// message by its transaction, all else by its source, which STUN must have validated.
+    /// Whether a packet is for this client: a STUN request by its user name, another STUN message
+    /// by its transaction, all else by its source, which STUN must have validated.
     #[must_use]
-    pub fn accepts(&mut self, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) -> bool {
-        if let Some(0..=3) = datagram.first() {
-            let Ok(message) = StunMessage::parse(datagram) else { return false };
+    pub fn accepts(&mut self, local: SocketAddr, remote: SocketAddr, packet: &Packet<'_>) -> bool {
+        if let Packet::Stun(message, _) = packet {
             return match message.split_username() {
                 Some((user, _)) => self.ufrags.iter().any(|u| u == user),
                 None => self.paths().is_some_and(|p| p.is_known(local, remote)),
@@ -178,14 +175,14 @@ impl Client {
         self.paths().is_some_and(|p| p.accepts_record(local, remote))
     }
 
-    /// Takes a datagram; false if it was refused, which counts as a failure.
+    /// Takes a packet; false if it was refused, which counts as a failure.
     /// [`Client::poll_output`] must have been drained before.
     pub fn handle_input(
         &mut self,
         now: Instant,
         local: SocketAddr,
         remote: SocketAddr,
-        datagram: &[u8],
+        packet: &Packet<'_>,
     ) -> bool {
         // Anybody can send what looks like a record, and in the client's address.
         let genuine = |c: &mut Self| {
@@ -195,9 +192,9 @@ impl Client {
             })
         };
         let before = genuine(self);
-        let taken = self.link.handle_datagram(now, local, remote, datagram);
+        let Handled { taken, moved } = self.link.handle_packet(now, local, remote, packet);
         let after = genuine(self);
-        self.quiet = self.link.is_still();
+        self.quiet = !moved;
         if after > before {
             self.health.mark_activity(now);
         } else if !taken {
@@ -227,8 +224,7 @@ impl Client {
     pub fn handle_timeout(&mut self, now: Instant) {
         let missed = |c: &mut Self| c.paths().map_or(0, crate::path::PathSet::misses);
         let before = missed(self);
-        self.link.handle_timeout(now);
-        self.quiet = self.link.is_still();
+        self.quiet = !self.link.handle_timeout(now);
         let after = missed(self);
         self.health.mark_failures(u32::try_from(after.saturating_sub(before)).unwrap_or(u32::MAX));
     }

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use str0m::ice::{StunMessage, TransId};
 
+use super::Packet;
+
 /// A local socket and a remote address.
 pub(crate) type Source = (SocketAddr, SocketAddr);
 
@@ -32,9 +34,8 @@ struct Owned {
 }
 
 impl<K: Copy + Eq + Hash> Demux<K> {
-    pub(crate) fn find(&self, source: Source, datagram: &[u8]) -> Option<K> {
-        if let Some(0..=3) = datagram.first() {
-            let message = StunMessage::parse(datagram).ok()?;
+    pub(crate) fn find(&self, source: Source, packet: &Packet<'_>) -> Option<K> {
+        if let Packet::Stun(message, _) = packet {
             if let Some((user, _)) = message.split_username() {
                 return self.ufrags.get(user).copied();
             }

@@ -6,39 +6,36 @@ use std::time::Instant;
 use str0m::ice::{StunMessage, TransId};
 
 use super::one::Answered;
-use super::{PathEvent, PathSet, PathTransmit, StunVerdict, stun};
+use super::{PathEvent, PathSet, StunVerdict, Transmit, stun};
 
 impl PathSet {
-    /// Takes a STUN message that came from `remote` to `local`.
+    /// Takes a STUN message of this many bytes that came from `remote` to `local`.
     pub fn handle_stun(
         &mut self,
         now: Instant,
         local: SocketAddr,
         remote: SocketAddr,
-        datagram: &[u8],
+        message: &StunMessage<'_>,
+        length: usize,
     ) -> StunVerdict {
-        let Ok(message) = StunMessage::parse(datagram) else {
-            self.stats.refused += 1;
-            return StunVerdict::Consumed;
-        };
         if message.is_binding_request() {
-            return self.handle_request(now, local, remote, datagram.len(), &message);
+            return self.handle_request(now, local, remote, length, message);
         }
         let owner = self.paths.iter().position(|p| p.owns(message.trans_id()));
         let Some(index) = owner else {
-            self.note_checked(local, remote, &message);
+            self.note_checked(local, remote, message);
             return StunVerdict::ForSession;
         };
         // RFC 8445 section 7.2.5.2.1: an answer that did not come from where the request went
         // proves nothing about that path.
         let path = &self.paths[index];
         let symmetric = path.local == local && path.remote == remote;
-        let authentic = self.generations.iter().any(|g| stun::verify(&message, &g.remote.pass));
+        let authentic = self.generations.iter().any(|g| stun::verify(message, &g.remote.pass));
         if !symmetric || !authentic {
             self.stats.refused += 1;
             return StunVerdict::Consumed;
         }
-        self.paths[index].bytes_received += datagram.len() as u64;
+        self.paths[index].bytes_received += length as u64;
         if message.is_failed_binding_response() {
             if message.error_code().is_none_or(|(code, _)| code != ROLE_CONFLICT) {
                 return StunVerdict::Consumed;
@@ -129,7 +126,7 @@ impl PathSet {
         }
         let Some(datagram) = reply else { return StunVerdict::ForSession };
         self.paths[index].bytes_sent += datagram.len() as u64;
-        self.transmits.push_back(PathTransmit { local, remote, datagram });
+        self.transmits.push_back(Transmit { local, remote, datagram });
         StunVerdict::Consumed
     }
 

@@ -16,6 +16,7 @@ pub(crate) mod frame;
 mod kind;
 mod messages;
 mod one;
+mod packet;
 mod redundancy;
 mod schedule;
 mod select;
@@ -33,6 +34,7 @@ use str0m::ice::TransId;
 pub use config::{PathConfig, Redundancy, UnknownRedundancy};
 pub use kind::{LocalAddress, PathKind, Via, is_relay, relay_addresses};
 pub use one::{Path, PathId, PathState};
+pub use packet::{Handled, Packet};
 pub use select::SwitchCause;
 pub use stats::{PathStats, StunStats};
 
@@ -44,7 +46,7 @@ use usage::Usage;
 
 /// A datagram to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PathTransmit {
+pub struct Transmit {
     /// The local socket's address.
     pub local: SocketAddr,
     /// Where to.
@@ -128,7 +130,7 @@ pub struct PathSet {
     duplicates: Duplicates,
     /// Last answer that timers ran for; tells when this process was late.
     deadline: Option<Instant>,
-    transmits: VecDeque<PathTransmit>,
+    transmits: VecDeque<Transmit>,
     events: VecDeque<PathEvent>,
     stats: StunStats,
 }
@@ -411,7 +413,7 @@ impl PathSet {
     }
 
     /// The next datagram to send.
-    pub fn poll_transmit(&mut self) -> Option<PathTransmit> {
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
         self.transmits.pop_front()
     }
 

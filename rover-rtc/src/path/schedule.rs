@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::one::{Path, PathState};
-use super::{PathSet, PathTransmit, stun};
+use super::{PathSet, Transmit, stun};
 
 impl PathSet {
     /// Lets time pass: counts missed probes, sends due ones and due duplicates.
@@ -36,7 +36,7 @@ impl PathSet {
             if let Some(path) = self.paths.iter_mut().find(|p| p.id == id) {
                 path.bytes_sent += datagram.len() as u64;
                 let (local, remote) = (path.local, path.remote);
-                self.transmits.push_back(PathTransmit { local, remote, datagram });
+                self.transmits.push_back(Transmit { local, remote, datagram });
             }
         }
     }
@@ -109,7 +109,7 @@ impl PathSet {
         path.bytes_sent += datagram.len() as u64;
         self.stats.probes += 1;
         let (local, remote) = (path.local, path.remote);
-        self.transmits.push_back(PathTransmit { local, remote, datagram });
+        self.transmits.push_back(Transmit { local, remote, datagram });
     }
 
     /// When a path is to be probed next; `None` if only the other side does.
@@ -240,6 +240,19 @@ mod tests {
         SocketAddr::from(([10, 0, 0, end as u8], 4000))
     }
 
+    fn take_stun(
+        end: &mut PathSet,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        bytes: &[u8],
+    ) {
+        let Some(crate::path::Packet::Stun(message, _)) = crate::path::Packet::parse(bytes) else {
+            panic!("it is STUN that paths send");
+        };
+        end.handle_stun(now, local, remote, &message, bytes.len());
+    }
+
     /// As a driver does: timers that are due, then what there is to send, which comes at once.
     fn turn(ends: &mut [PathSet; 2], now: Instant) {
         for end in ends.iter_mut() {
@@ -250,7 +263,7 @@ mod tests {
         }
         for end in [0, 1, 0] {
             while let Some(out) = ends[end].poll_transmit() {
-                ends[1 - end].handle_stun(now, out.remote, out.local, &out.datagram);
+                take_stun(&mut ends[1 - end], now, out.remote, out.local, &out.datagram);
             }
         }
     }
@@ -265,14 +278,14 @@ mod tests {
         ends[0].handle_timeout(sent);
         let probe = ends[0].poll_transmit().unwrap();
         let (local, remote) = (probe.local, probe.remote);
-        ends[1].handle_stun(sent, remote, local, &probe.datagram);
+        take_stun(&mut ends[1], sent, remote, local, &probe.datagram);
         let answer = std::iter::from_fn(|| ends[1].poll_transmit()).last().unwrap();
         ends[0].poll_timeout(sent);
         let awake = sent + 300 * MS;
         assert!(ends[0].poll_timeout(awake).is_some_and(|t| t <= awake));
         ends[0].handle_timeout(awake);
         assert_eq!((ends[0].misses(), ends[0].is_alive(local, remote)), (0, true));
-        ends[0].handle_stun(awake, local, remote, &answer.datagram);
+        take_stun(&mut ends[0], awake, local, remote, &answer.datagram);
         let died = |e: PathEvent| matches!(e, PathEvent::AllDead);
         assert!(!std::iter::from_fn(|| ends[0].poll_event()).any(died));
     }

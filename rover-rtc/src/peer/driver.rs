@@ -31,7 +31,7 @@ use crate::link::{ChannelConfig, Link, LinkEvent, Mode, Priority, STATUS, Saved,
 use crate::net::NetworkError;
 use crate::net::{FineTimer, InterfaceWatch, RecvBatch};
 use crate::path::demux::Demux;
-use crate::path::{LocalAddress, PathEvent, frame};
+use crate::path::{LocalAddress, Packet, PathEvent, frame};
 use crate::rendezvous::DialError;
 use crate::rendezvous::{RemotePeerId, Rendezvous, RoutedTransmit};
 use crate::session::SdpError;
@@ -90,9 +90,6 @@ pub(super) struct Driver {
     frame: Vec<u8>,
     /// When the last one went out.
     framed: Option<Instant>,
-    /// All that has happened since the last turn was the paths' of the link with the hub: there is
-    /// nothing to move.
-    still: bool,
     /// When the link with the hub wants to be called, as of the last turn.
     due: Option<Instant>,
 }
@@ -144,7 +141,6 @@ impl Driver {
             pause: None,
             frame: Vec::new(),
             framed: None,
-            still: false,
             due: None,
             config,
             identity,
@@ -168,9 +164,11 @@ impl Driver {
     /// Runs until the peer is closed or its handle dropped. Boxed: a task holds several copies of
     /// what its function takes by value.
     pub(super) async fn run(mut self: Box<Self>) {
+        let mut moved = true;
         loop {
             let now = clock::now();
-            self.turn(now);
+            self.turn(now, moved);
+            moved = true;
             if self.has_closed(now) {
                 break;
             }
@@ -192,12 +190,11 @@ impl Driver {
             tokio::select! {
                 biased;
                 () = self.network.sockets.readable() => {
-                    self.still = self.rendezvous.is_none();
-                    RecvBatch::with(|batch| self.receive(batch));
+                    moved = RecvBatch::with(|batch| self.receive(batch));
                     // A flood must not keep the application out.
                     for _ in 0..COMMAND_TURNS {
                         let Ok(command) = self.commands.try_recv() else { break };
-                        self.still = false;
+                        moved = true;
                         self.on_command(*command);
                     }
                 }
@@ -207,7 +204,7 @@ impl Driver {
                 heard = self.watch.changed() => self.on_watch(clock::now(), heard),
                 () = self.network.turn.ready() => {}
                 () = self.timer.sleep_until(clock::now(), deadline) => {
-                    self.still = self.rendezvous.is_none();
+                    moved = self.rendezvous.is_some();
                 }
             }
         }
@@ -215,61 +212,63 @@ impl Driver {
     }
 
     /// Feeds what the sockets have; the caller's turn sends the answers. Bounded: others have their
-    /// turn after some batches.
-    fn receive(&mut self, batch: &mut RecvBatch) {
+    /// turn after some batches. False if all of it was of interest to probes only.
+    fn receive(&mut self, batch: &mut RecvBatch) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
+        // What came for other links is not told apart.
+        let mut moved = self.rendezvous.is_some();
         for turn in 0..=RECV_TURNS {
             let received = self.network.sockets.poll_recv(&mut cx, batch);
-            let Poll::Ready((local, _)) = received else { return };
+            let Poll::Ready((local, _)) = received else { break };
             let now = clock::now();
             if turn > 0 {
                 // The other side can work on these while we work on what has come.
-                self.turn(now);
+                self.turn(now, moved);
             }
             for (remote, datagram) in batch.arrivals() {
                 if !self.network.turn.handle_datagram(now, local, remote, datagram) {
-                    self.on_datagram(now, local, remote, datagram);
+                    moved |= self.on_datagram(now, local, remote, datagram);
                 }
             }
         }
+        moved
     }
 
+    /// Takes a datagram; false if it was of interest to the paths' probes only.
     pub(super) fn on_datagram(
         &mut self,
         now: Instant,
         local: SocketAddr,
         remote: SocketAddr,
         datagram: &[u8],
-    ) {
-        let Some(rendezvous) = &mut self.rendezvous else {
-            self.hub_link.link.handle_datagram(now, local, remote, datagram);
-            self.still &= self.hub_link.link.is_still();
-            return;
+    ) -> bool {
+        let Some(packet) = Packet::parse(datagram) else {
+            self.hub_link.link.refuse(local);
+            return false;
         };
-        if frame::is_frame(datagram) {
+        let Some(rendezvous) = &mut self.rendezvous else {
+            return self.hub_link.link.handle_packet(now, local, remote, &packet).moved;
+        };
+        if let Packet::ChannelData(number, datagram) = packet {
             // Only the hub relays, and only by a path that it has proven.
             let paths = self.hub_link.link.transport().map(|t| t.paths());
-            if paths.is_some_and(|p| p.accepts_record(local, remote))
-                && let Some((number, datagram)) = frame::read(datagram)
-            {
-                rendezvous.handle_frame(now, number, datagram);
-            }
-            return;
+            return paths.is_some_and(|p| p.accepts_record(local, remote))
+                && rendezvous.handle_relayed(now, number, datagram).moved;
         }
         let source = (local, remote);
-        let owner = self.demux.find(source, datagram).unwrap_or(LinkId::Hub);
-        let link = match owner {
+        let owner = self.demux.find(source, &packet).unwrap_or(LinkId::Hub);
+        let (handled, link) = match owner {
             LinkId::Hub => {
-                self.hub_link.link.handle_datagram(now, local, remote, datagram);
-                &mut self.hub_link.link
+                let link = &mut self.hub_link.link;
+                (link.handle_packet(now, local, remote, &packet), link)
             }
             LinkId::Remote(id) => {
-                rendezvous.handle_datagram(now, id, local, remote, datagram);
-                let Some(peer) = rendezvous.peer(id) else { return };
-                peer.link()
+                let handled = rendezvous.handle_packet(now, id, local, remote, &packet);
+                let Some(peer) = rendezvous.peer(id) else { return handled.moved };
+                (handled, peer.link())
             }
         };
-        if matches!(datagram.first(), Some(0..=3)) && self.demux.owner(source) != Some(owner) {
+        if matches!(packet, Packet::Stun(..)) && self.demux.owner(source) != Some(owner) {
             // Only who proves to be there takes a source away from another.
             let taken = self.demux.owner(source).is_some();
             let proven = link.transports().any(|t| match taken {
@@ -280,19 +279,19 @@ impl Driver {
                 self.demux.add_source(source, owner);
             }
         }
+        handled.moved
     }
 
-    /// Lets time pass, moves messages, and sends what is to be sent.
-    fn turn(&mut self, now: Instant) {
+    /// Lets time pass, moves messages, and sends what is to be sent. `moved` unless all that has
+    /// happened since the last turn was the probes' of the link with the hub.
+    fn turn(&mut self, now: Instant, mut moved: bool) {
         self.on_journal(now);
         self.on_hub_events(now);
         self.hub_link.frontend.resume_receiving(now, &mut self.hub_link.link);
         if self.due.take_if(|t| *t <= now).is_some() {
-            self.hub_link.link.handle_timeout(now);
-            self.still &= self.hub_link.link.is_still();
+            moved |= self.hub_link.link.handle_timeout(now);
         }
-        let still = std::mem::take(&mut self.still);
-        let mut more = !still && self.hub_link.link.pump_some(now);
+        let mut more = moved && self.hub_link.link.pump_some(now);
         match self.hub_link.escalate(now) {
             Some(HubLinkStep::Scan) => {
                 self.follow_interfaces(now);

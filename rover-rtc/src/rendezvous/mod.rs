@@ -34,8 +34,10 @@ pub use remote_peer::{RemotePeer, RemotePeerId};
 
 use crate::identity::{Identity, KnownPeers, valid_name};
 use crate::link::SendError;
-use crate::link::{ChannelConfig, LinkEvent, Outgoing, Record, Saved};
-use crate::path::{LocalAddress, PathConfig, frame, is_relay, relay_addresses};
+use crate::link::{ChannelConfig, LinkEvent, Record, Saved};
+use crate::path::{
+    Handled, LocalAddress, Packet, PathConfig, Transmit, frame, is_relay, relay_addresses,
+};
 use crate::recovery::RecoveryConfig;
 use crate::session::Pace;
 use crate::signal::hub_messages::ToHub;
@@ -106,7 +108,7 @@ impl std::fmt::Debug for JournalLookup {
 #[derive(Debug)]
 pub enum RoutedTransmit {
     /// By a socket, or a TURN server's address, of this side, for a link.
-    Datagram(RemotePeerId, Outgoing),
+    Datagram(RemotePeerId, Transmit),
     /// By the hub, in a frame of this number.
     Frame(u16, Vec<u8>),
 }
@@ -287,29 +289,36 @@ impl Rendezvous {
         self.peers.iter_mut().for_each(|peer| peer.link.rest());
     }
 
-    /// Takes a datagram that came to a socket of this side; false if it was refused.
-    pub fn handle_datagram(
+    /// Takes a packet that came to a socket of this side.
+    pub fn handle_packet(
         &mut self,
         now: Instant,
         id: RemotePeerId,
         local: SocketAddr,
         remote: SocketAddr,
-        datagram: &[u8],
-    ) -> bool {
+        packet: &Packet<'_>,
+    ) -> Handled {
         // An answer may be to a check that went out before its call had a link of its own.
         let owner = self.peers.iter().find(|t| t.id == id || t.before == Some(id)).map(|t| t.id);
-        let Some(peer) = owner.and_then(|id| self.peer(id)) else { return false };
+        let Some(peer) = owner.and_then(|id| self.peer(id)) else { return Handled::REFUSED };
         let id = peer.id;
-        let taken = peer.link.handle_datagram(now, local, remote, datagram);
+        let handled = peer.link.handle_packet(now, local, remote, packet);
         self.collect(now, id);
-        taken
+        handled
     }
 
-    /// Takes a datagram that the hub has relayed; false if it was refused.
-    pub fn handle_frame(&mut self, now: Instant, number: u16, datagram: &[u8]) -> bool {
-        let Some((local, remote)) = self.frames.get(&number).copied() else { return false };
+    /// Takes a datagram that the hub has relayed.
+    pub fn handle_relayed(&mut self, now: Instant, number: u16, datagram: &[u8]) -> Handled {
+        let Some((local, remote)) = self.frames.get(&number).copied() else {
+            return Handled::REFUSED;
+        };
         let owner = self.peers.iter().find(|t| t.link.has_local(local)).map(|t| t.id);
-        owner.is_some_and(|id| self.handle_datagram(now, id, local, remote, datagram))
+        // What a call carries is no frame of another one.
+        let packet = Packet::parse(datagram).filter(|p| !matches!(p, Packet::ChannelData(..)));
+        match owner.zip(packet) {
+            Some((id, packet)) => self.handle_packet(now, id, local, remote, &packet),
+            None => Handled::REFUSED,
+        }
     }
 
     /// The operating system refused to send by this way.
@@ -373,7 +382,7 @@ impl Rendezvous {
 
     /// By which way a datagram leaves; `None` if there is none: a channel that the hub has not
     /// given, or a pair of which one end is a relay and the other is not, for ICE pairs all.
-    fn routed(&self, id: RemotePeerId, out: Outgoing) -> Option<RoutedTransmit> {
+    fn routed(&self, id: RemotePeerId, out: Transmit) -> Option<RoutedTransmit> {
         match (is_relay(out.local.ip()), is_relay(out.remote.ip())) {
             (false, false) => Some(RoutedTransmit::Datagram(id, out)),
             (true, true) => {

@@ -29,10 +29,10 @@ use crate::server::shard::threads::ShardThreads;
 use crate::config::ServerConfig;
 use crate::error::WebrtcError;
 use crate::http::server::HttpServer;
-use crate::link::Outgoing;
 use crate::model::client::{Client, ClientOutput};
 use crate::model::propagated::Propagated;
 use crate::net::is_local;
+use crate::path::Transmit;
 use crate::session::SdpError;
 use crate::signal::description::Description;
 
@@ -149,7 +149,7 @@ pub fn spawn_new_client(
 pub fn poll_client(
     now: Instant,
     client: &mut Client,
-    mut send: impl FnMut(Outgoing),
+    mut send: impl FnMut(Transmit),
     propagated: &mut VecDeque<Propagated>,
 ) -> Option<Instant> {
     loop {

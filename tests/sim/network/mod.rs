@@ -225,7 +225,7 @@ impl Network {
             match mail {
                 Mail::Down(_, text) => node.peers.handle_hub_message(now, text),
                 Mail::Frame(_, number, data) => {
-                    node.peers.handle_frame(now, number, &data);
+                    node.peers.handle_relayed(now, number, &data);
                 }
                 Mail::Reach(_, reach) => {
                     if reach {

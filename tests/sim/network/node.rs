@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rover_rtc::DialError;
 use rover_rtc::identity::{Identity, KnownPeers};
 use rover_rtc::link::{ChannelConfig, LinkEvent, Message, Transport};
-use rover_rtc::path::{LocalAddress, PathConfig, PathEvent};
+use rover_rtc::path::{LocalAddress, Packet, PathConfig, PathEvent};
 use rover_rtc::recovery::RecoveryConfig;
 use rover_rtc::rendezvous::{RemotePeerEvent, RemotePeerId, Rendezvous, RendezvousConfig};
 use rover_rtc::session::Pace;
@@ -175,8 +175,10 @@ impl Node {
         if !self.runs || !self.sockets.contains(&local) {
             return;
         }
-        if let Some(id) = self.owner(local, from, data) {
-            self.peers.handle_datagram(now, id, local, from, data);
+        if let Some(id) = self.owner(local, from, data)
+            && let Some(packet) = Packet::parse(data)
+        {
+            self.peers.handle_packet(now, id, local, from, &packet);
         }
     }
 

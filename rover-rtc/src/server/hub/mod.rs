@@ -20,10 +20,10 @@ use crate::config::ServerConfig;
 use crate::health::Verdict;
 use crate::http::server::Exchange;
 use crate::identity::KnownPeers;
-use crate::link::Outgoing;
 use crate::model::client::{Client, ClientId};
 use crate::model::propagated::Propagated;
 use crate::path::demux::Demux;
+use crate::path::{Packet, Transmit};
 use crate::server::broker::Broker;
 use crate::server::broker::status_broadcast::StatusBroadcast;
 use crate::server::broker::subscriptions::Subscriptions;
@@ -54,7 +54,7 @@ pub struct Hub {
     pub(in crate::server) status_broadcast: StatusBroadcast,
     pub(in crate::server) propagated: VecDeque<Propagated>,
     pub(in crate::server) broker: Broker,
-    pub(in crate::server) outgoing: VecDeque<Outgoing>,
+    pub(in crate::server) outgoing: VecDeque<Transmit>,
     /// Requests that wait for an offer of the hub.
     pub(in crate::server) polls: HashMap<ClientId, (Instant, Exchange)>,
     /// Clients that have an answer, and have not shown since that anybody is there.
@@ -167,20 +167,21 @@ impl Hub {
         datagram: &[u8],
     ) {
         let source = (local, remote);
-        let found = self.demux.find(source, datagram);
-        let Some(id) = found else {
+        let packet = Packet::parse(datagram);
+        let found = packet.as_ref().and_then(|packet| self.demux.find(source, packet));
+        let Some((id, packet)) = found.zip(packet) else {
             self.refused += 1;
             return;
         };
-        if crate::path::frame::is_frame(datagram) {
-            return self.handle_frame(now, id, source, datagram);
+        if let Packet::ChannelData(number, data) = packet {
+            return self.handle_frame(now, id, source, number, data);
         }
         self.with_client(now, id, |client, demux| {
-            if !client.accepts(local, remote, datagram) {
+            if !client.accepts(local, remote, &packet) {
                 client.health().mark_failures(1);
                 return;
             }
-            client.handle_input(now, local, remote, datagram);
+            client.handle_input(now, local, remote, &packet);
             // Only who proves to be there takes a source away from another client.
             let proven = client.link().transports().any(|t| match demux.owner(source) {
                 None => t.paths().accepts_record(local, remote),
@@ -223,7 +224,7 @@ impl Hub {
     }
 
     /// The next datagram to send.
-    pub fn poll_transmit(&mut self) -> Option<Outgoing> {
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
         self.outgoing.pop_front()
     }
 

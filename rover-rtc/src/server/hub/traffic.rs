@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use crate::link::Outgoing;
 use crate::model::client::{Client, ClientId};
+use crate::path::Transmit;
 use crate::path::demux::Source;
 use crate::path::frame;
 use crate::server::hub::Hub;
@@ -17,13 +17,15 @@ impl Hub {
         now: Instant,
         id: ClientId,
         source: Source,
-        datagram: &[u8],
+        number: u16,
+        data: &[u8],
     ) {
-        let accepts = |c: &mut Client| c.accept_foreign(source.0, source.1, datagram.len());
+        let bytes = frame::HEADER + data.len();
+        let accepts = |c: &mut Client| c.accept_foreign(source.0, source.1, bytes);
         let accepted = self.clients.get_mut(&id).is_some_and(accepts);
         let owner = self.names.owner_of(id).filter(|_| accepted);
         let Some(owner) = owner else { return self.relay.refuse() };
-        let Some((hop, data)) = self.relay.forward(now, owner, datagram) else { return };
+        let Some(hop) = self.relay.forward(now, owner, number, data.len()) else { return };
         let framed = || {
             let mut datagram = Vec::with_capacity(frame::HEADER + data.len());
             frame::write(&mut datagram, hop.number, data);
@@ -59,7 +61,7 @@ impl Hub {
         let way = transport.and_then(|t| t.paths().selected().map(|p| (p.local(), p.remote())));
         self.relay.forwarded(hop, bytes, way.is_some());
         let Some((local, remote)) = way else { return };
-        self.outgoing.push_back(Outgoing { local, remote, datagram: framed() });
+        self.outgoing.push_back(Transmit { local, remote, datagram: framed() });
         if let Some(to) = to.filter(|_| hop.flows) {
             self.with_client(now, to, |client, _| client.note_use(now));
         }

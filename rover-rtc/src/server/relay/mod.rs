@@ -164,18 +164,18 @@ impl Relay {
         Some(ChannelNumbers { ours: numbers[0], theirs: numbers[1] })
     }
 
-    /// Where a frame of this owner goes, and what is in it. `None` if it goes nowhere; counted.
-    pub(in crate::server) fn forward<'f>(
+    /// Where a frame of this owner goes, with so many bytes in it. `None` if it goes nowhere;
+    /// counted.
+    pub(in crate::server) fn forward(
         &mut self,
         now: Instant,
         from: OwnerId,
-        frame: &'f [u8],
-    ) -> Option<(Hop, &'f [u8])> {
-        let read = crate::path::frame::read(frame).and_then(|(number, data)| {
-            let (id, at) = self.channels.get(&(from, number))?;
-            Some((self.pairs.get_mut(id)?, 1 - at, data))
-        });
-        let Some((pair, to, data)) = read else {
+        number: u16,
+        bytes: usize,
+    ) -> Option<Hop> {
+        let known = self.channels.get(&(from, number));
+        let known = known.and_then(|(id, at)| Some((self.pairs.get_mut(id)?, 1 - at)));
+        let Some((pair, to)) = known else {
             self.totals.refused += 1;
             return None;
         };
@@ -186,13 +186,28 @@ impl Relay {
             return None;
         }
         if let Some(bucket) = &mut end.bucket
-            && bucket.take(now, data.len() as f64).is_err()
+            && bucket.take(now, bytes as f64).is_err()
         {
             end.counted.dropped_rate += 1;
             self.totals.dropped_rate += 1;
             return None;
         }
-        Some((Hop { to: end.owner, number: end.number, flows: end.flow.note(now) }, data))
+        Some(Hop { to: end.owner, number: end.number, flows: end.flow.note(now) })
+    }
+
+    /// [`Relay::forward`] of a frame that is still to be parsed, and what is in it.
+    #[cfg(test)]
+    fn forward_frame<'f>(
+        &mut self,
+        now: Instant,
+        from: OwnerId,
+        frame: &'f [u8],
+    ) -> Option<(Hop, &'f [u8])> {
+        let Some((number, data)) = crate::path::frame::read(frame) else {
+            self.refuse();
+            return None;
+        };
+        Some((self.forward(now, from, number, data.len())?, data))
     }
 
     /// Notes what became of a datagram of [`Relay::forward`].

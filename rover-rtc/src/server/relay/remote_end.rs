@@ -144,16 +144,16 @@ mod tests {
         let (to_b, to_a) = (far(1, "b", "a"), far(0, "a", "b"));
         let ours = here.allocate_half(now, A, &to_b, "call").unwrap();
         assert_eq!(here.allocate_half(now, A, &to_b, "call"), Some(ours), "the same again");
-        assert!(here.forward(now, A, &frame(ours)).is_none(), "nobody there yet");
+        assert!(here.forward_frame(now, A, &frame(ours)).is_none(), "nobody there yet");
         let theirs = there.allocate_half(now, B, &to_a, "call").unwrap();
         assert_eq!(there.meet(B, "call", A, ours), Some(theirs));
         assert_eq!(here.meet(A, "call", B, theirs), Some(ours));
         let sent = frame(ours);
-        let (hop, data) = here.forward(now, A, &sent).unwrap();
+        let (hop, data) = here.forward_frame(now, A, &sent).unwrap();
         assert_eq!((hop.to, hop.number, data), (B, theirs, &b"data"[..]));
         assert!(there.arrived(now, B, theirs) && !there.arrived(now, B, theirs + 1));
         let sent = frame(theirs);
-        assert_eq!(there.forward(now, B, &sent).unwrap().0.to, A);
+        assert_eq!(there.forward_frame(now, B, &sent).unwrap().0.to, A);
         // Counted by one of the two.
         assert_eq!(here.len() + there.len(), 1);
         // A call is between two, wherever they are.
@@ -167,7 +167,9 @@ mod tests {
         there.is_over(B, "somebody else", "call");
         assert!(there.arrived(now, B, theirs));
         there.is_over(B, "a", "call");
-        assert!(!there.arrived(now, B, theirs) && there.forward(now, B, &frame(theirs)).is_none());
+        assert!(
+            !there.arrived(now, B, theirs) && there.forward_frame(now, B, &frame(theirs)).is_none()
+        );
         assert!(there.take_over().is_empty() && here.take_over().is_empty(), "no echo");
         assert!(here.channels.is_empty() && here.calls.is_empty() && there.calls.is_empty());
     }
@@ -183,7 +185,7 @@ mod tests {
         assert_ne!(ours, again);
         relay.meet(A, "call", B, 0x4001);
         relay.give_up(A, "call");
-        assert!(relay.forward(now, A, &frame(again)).is_some(), "there was one before");
+        assert!(relay.forward_frame(now, A, &frame(again)).is_some(), "there was one before");
         // Room is made for others, and the other shard is told.
         assert_eq!(relay.allocate_half(now, A, &far(1, "c", "a"), "more"), None);
         let later = now + Duration::from_secs(61);

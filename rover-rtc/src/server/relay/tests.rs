@@ -51,17 +51,17 @@ fn frames_cross() {
         [(A, numbers.ours, B, numbers.theirs), (B, numbers.theirs, A, numbers.ours)]
     {
         let sent = [frame(number, b"data"), b"padding".to_vec()].concat();
-        let (hop, data) = relay.forward(now, from, &sent).unwrap();
+        let (hop, data) = relay.forward_frame(now, from, &sent).unwrap();
         assert_eq!((hop.to, hop.number, data), (to, other, &b"data"[..]));
         relay.forwarded(hop, data.len(), true);
     }
     let empty = frame(numbers.ours, b"");
-    let (hop, data) = relay.forward(now, A, &empty).unwrap();
+    let (hop, data) = relay.forward_frame(now, A, &empty).unwrap();
     relay.forwarded(hop, data.len(), false);
     let totals = relay.totals();
     assert_eq!((totals.datagrams, totals.bytes, totals.dropped_path), (2, 8, 1));
     // A number is worth nothing in the hands of another.
-    assert!(relay.forward(now, C, &frame(numbers.ours, b"data")).is_none());
+    assert!(relay.forward_frame(now, C, &frame(numbers.ours, b"data")).is_none());
     assert_eq!(relay.totals().refused, 1);
 }
 
@@ -74,7 +74,7 @@ fn channels_are_freed_on_both_sides_and_not_given_again_at_once() {
         assert_eq!(relay.len(), 1, "not theirs to end");
         relay.end(side, "call");
         assert_eq!((relay.len(), relay.channels.len(), relay.calls.len()), (0, 0, 0));
-        assert!(relay.forward(now, A, &frame(numbers.ours, b"late")).is_none());
+        assert!(relay.forward_frame(now, A, &frame(numbers.ours, b"late")).is_none());
         let next = relay.allocate(now, A, B, "call").unwrap();
         assert!(next.ours != numbers.ours && next.theirs != numbers.theirs);
         relay.end(side, "call");
@@ -107,11 +107,11 @@ fn one_owner_has_so_many_and_gives_up_what_nobody_uses() {
         relay.allocate(now, A, C, &n.to_string()).unwrap();
     }
     assert_eq!(relay.allocate(now, B, A, "more"), None);
-    assert!(relay.forward(now + 50_000 * MS, B, &frame(first.theirs, b"x")).is_some());
+    assert!(relay.forward_frame(now + 50_000 * MS, B, &frame(first.theirs, b"x")).is_some());
     let later = now + 61_000 * MS;
     assert!(relay.allocate(later, B, A, "more").is_some());
     assert_eq!(relay.len(), 64);
-    assert!(relay.forward(later, A, &frame(first.ours, b"x")).is_some(), "is in use");
+    assert!(relay.forward_frame(later, A, &frame(first.ours, b"x")).is_some(), "is in use");
 
     let limits = RelayLimits { enabled: false, rate: 0, calls: 64 };
     assert_eq!(Relay::new(limits.clone()).allocate(now, A, B, "call"), None);
@@ -129,7 +129,8 @@ fn each_direction_has_its_rate() {
         for ms in 0..1000 * seconds {
             for _ in 0..2 {
                 let sent = frame(number, &data);
-                bytes += relay.forward(now + ms * MS, from, &sent).map_or(0, |(_, d)| d.len());
+                bytes +=
+                    relay.forward_frame(now + ms * MS, from, &sent).map_or(0, |(_, d)| d.len());
             }
         }
         bytes
@@ -149,7 +150,7 @@ fn a_flow_is_told_from_probes() {
     let mut notes = |every: u32, count: u32, from: u32| {
         let at = |n| now + (from + n * every) * MS;
         let sent = frame(numbers.ours, b"x");
-        (0..count).filter(|n| relay.forward(at(*n), A, &sent).unwrap().0.flows).count()
+        (0..count).filter(|n| relay.forward_frame(at(*n), A, &sent).unwrap().0.flows).count()
     };
     assert_eq!(notes(500, 100, 0), 0, "single ones");
     let told = notes(10, 100, 100_000);
@@ -168,7 +169,7 @@ fn hostile_frames_do_no_harm() {
                 bytes.iter_mut().take(1).for_each(|b| *b = first);
                 bytes.iter_mut().skip(1).take(2).for_each(|b| *b = 0);
                 for from in [A, B, C] {
-                    let taken = relay.forward(now, from, &bytes);
+                    let taken = relay.forward_frame(now, from, &bytes);
                     assert!(taken.is_none_or(|(_, data)| data.len() + 4 <= length));
                     passed += u32::from(taken.is_some());
                 }
@@ -179,7 +180,7 @@ fn hostile_frames_do_no_harm() {
     // A length over what is there.
     let mut long = frame(numbers.ours, b"data");
     long[3] = 5;
-    assert!(relay.forward(now, A, &long).is_none());
+    assert!(relay.forward_frame(now, A, &long).is_none());
     assert!(is_frame(&[0x40]) && is_frame(&[0x4f]) && !is_frame(&[0x50]) && !is_frame(&[]));
 }
 

@@ -105,8 +105,7 @@ impl Client {
         self.still = true;
         while let Poll::Ready((local, _)) = self.sockets.poll_recv(cx, batch) {
             for (remote, datagram) in batch.arrivals() {
-                self.link.handle_datagram(now, local, remote, datagram);
-                self.still &= self.link.is_still();
+                self.still &= !self.link.handle_datagram(now, local, remote, datagram).moved;
             }
         }
     }
@@ -114,8 +113,7 @@ impl Client {
     /// Lets time pass, moves messages and sends what is to be sent; gives out what has come.
     pub(super) fn turn(&mut self, now: Instant, mut got: impl FnMut(&Message)) {
         if self.due.take_if(|t| *t <= now).is_some() {
-            self.link.handle_timeout(now);
-            self.still &= self.link.is_still();
+            self.still &= !self.link.handle_timeout(now);
         }
         loop {
             while let Some(event) = self.link.poll_event() {
