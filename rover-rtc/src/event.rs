@@ -41,6 +41,17 @@ pub enum Event {
         /// side was restarted.
         lost: Option<u64>,
     },
+    /// Messages of this side that `send` had taken were dropped: nobody gets them. What makes room
+    /// in a full outbox, or has waited for too long, is not told like this; the statistics of the
+    /// channel count all.
+    Dropped {
+        /// The channel.
+        channel: ChannelId,
+        /// How many.
+        messages: u64,
+        /// Why, in words for people.
+        why: String,
+    },
     /// The link goes on on a new transport: what had not arrived is sent once more.
     Resumed {
         /// Messages that are.

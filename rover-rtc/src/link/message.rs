@@ -1,11 +1,12 @@
 //! A message, and how its receiver acknowledges it.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
 use bytes::Bytes;
+
+use super::delivery::Delivery;
 
 /// A message: binary or text, and its bytes.
 #[derive(Clone, Default)]
@@ -23,7 +24,8 @@ pub struct Message {
     pub number: u64,
     pub(crate) origin: Option<Origin>,
     pub(crate) receipt: Option<Receipt>,
-    pub(crate) guard: Option<Arc<Guard>>,
+    /// Of a copy that a hub has made for a reader: what it owes the writer.
+    pub(crate) delivery: Option<Delivery>,
 }
 
 impl Message {
@@ -46,31 +48,6 @@ impl Message {
     /// Whether its writer keeps it until it is acknowledged.
     pub(crate) fn is_kept(&self) -> bool {
         self.receipt.is_some()
-    }
-
-    /// The same, to be passed on: acknowledged when no copy is left.
-    pub(crate) fn passed_on(mut self) -> Self {
-        self.guard = self.receipt.take().map(|receipt| {
-            Arc::new(Guard { receipt: Some(receipt), has_readers: AtomicBool::new(false) })
-        });
-        self
-    }
-
-    /// Notes that somebody gets it that is passed on.
-    pub(crate) fn note_readers(&self) {
-        if let Some(guard) = &self.guard {
-            guard.has_readers.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// The same as before it was passed on, if nobody gets it, and no other copy may still find
-    /// somebody.
-    pub(crate) fn taken_back(mut self) -> Option<Self> {
-        let mut guard = self.guard.take().and_then(Arc::into_inner)?;
-        if !*guard.has_readers.get_mut() {
-            self.receipt = guard.receipt.take();
-        }
-        self.receipt.is_some().then_some(self)
     }
 
     /// Acknowledges it, where the channel leaves that to the application
@@ -124,22 +101,6 @@ impl Receipt {
     }
 }
 
-/// Acknowledges a message that was passed on when all copies of it have been acknowledged, or have
-/// come to nothing.
-pub(crate) struct Guard {
-    /// Until the message is taken back.
-    receipt: Option<Receipt>,
-    has_readers: AtomicBool,
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if let Some(receipt) = &self.receipt {
-            receipt.give();
-        }
-    }
-}
-
 /// Acknowledgements given, wherever a message has gone meanwhile; the link collects them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Acks {
@@ -155,7 +116,9 @@ struct Given {
 impl Acks {
     /// Who is woken when there is one.
     pub(super) fn set_waker(&self, waker: Option<Waker>) {
-        self.lock().waker = waker;
+        // Not dropped under the lock either: that may run code of whoever made it.
+        let before = std::mem::replace(&mut self.lock().waker, waker);
+        drop(before);
     }
 
     /// An empty one, which wakes the same.
@@ -170,18 +133,55 @@ impl Acks {
     }
 
     fn push(&self, number: u64) {
-        let mut given = self.lock();
-        given.numbers.push(number);
-        // Once until they are collected.
-        if given.numbers.len() == 1
-            && let Some(waker) = &given.waker
-        {
-            waker.wake_by_ref();
-        }
+        let waker = {
+            let mut given = self.lock();
+            given.numbers.push(number);
+            // Once until they are collected.
+            if given.numbers.len() == 1 { given.waker.clone() } else { None }
+        };
+        // Without the lock: a waker may come back here.
+        waker.into_iter().for_each(Waker::wake);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Given> {
         // No code under the lock can panic halfway through a change.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Wake;
+
+    use super::*;
+
+    /// Collects at once, in the place of a driver that would do so a moment later.
+    #[derive(Default)]
+    struct Collector {
+        acks: Mutex<Option<Acks>>,
+        got: Mutex<Vec<u64>>,
+    }
+
+    impl Wake for Collector {
+        fn wake(self: Arc<Self>) {
+            let acks = self.acks.lock().unwrap().clone().unwrap();
+            self.got.lock().unwrap().extend(acks.take());
+            acks.set_waker(None);
+        }
+    }
+
+    #[test]
+    fn whoever_is_woken_can_collect() {
+        let (acks, collector) = (Acks::default(), Arc::new(Collector::default()));
+        *collector.acks.lock().unwrap() = Some(acks.clone());
+        acks.set_waker(Some(collector.clone().into()));
+        let (done, waiting) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            Receipt::new(acks, 7).give();
+            done.send(()).unwrap();
+        });
+        let time = std::time::Duration::from_secs(10);
+        waiting.recv_timeout(time).expect("no lock is held while it is woken");
+        assert_eq!(*collector.got.lock().unwrap(), [7]);
     }
 }

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `mod.rs` | the verbs: open, dial, answer, feed, poll |
 //! | `channel.rs`, `message.rs` | what a channel promises; a message and its acknowledgement |
+//! | `delivery.rs` | what becomes of the copies of a message that a hub passes on |
 //! | `outbox.rs` | what waits to be sent, shared with the application |
 //! | `pump.rs`, `admission.rs` | from outboxes to SCTP, and how much at a time |
 //! | `mux/` | framed channels: numbers, acknowledgements, replay |
@@ -16,6 +17,7 @@
 
 mod admission;
 mod channel;
+mod delivery;
 mod error;
 mod events;
 mod frame_streams;
@@ -38,10 +40,11 @@ use str0m::channel::ChannelId as SctpChannelId;
 
 pub use admission::Admission;
 pub use channel::{ChannelConfig, ChannelId, Mode, Priority};
+pub(crate) use delivery::{Fanout, Outcome, Source, Unsettled};
 pub use error::{LabelError, SendError};
 pub use message::Message;
 pub use mux::{Record, Saved, SavedOutgoing};
-pub use outbox::{Outbox, OutboxConfig, Pushed, WhenFull};
+pub use outbox::{Outbox, OutboxConfig, Pushed, Settled, WhenFull};
 pub use state::LinkState;
 pub use stats::{ChannelCounters, ChannelStats, Drops, LinkStats};
 
@@ -95,6 +98,15 @@ pub enum LinkEvent {
         channel: ChannelId,
         /// How many pieces, if that is known.
         lost: Option<u64>,
+    },
+    /// Messages of this side were dropped that it had taken to send: nobody gets them.
+    Dropped {
+        /// The channel.
+        channel: ChannelId,
+        /// How many.
+        messages: u64,
+        /// Why, in words for people.
+        why: String,
     },
     /// The link goes on on a new transport.
     Resumed {
@@ -212,10 +224,14 @@ impl Link {
         self.config(id).is_some_and(|config| config.mode.is_framed())
     }
 
-    /// Waits no more for what a channel has to send before its writers are told that it has
-    /// arrived.
-    pub(crate) fn release_guards(&mut self, id: ChannelId) {
-        self.mux.release_guards(id);
+    /// Answers to the writers for all that a channel has to send, and that was passed on.
+    pub(crate) fn vouch(&mut self, id: ChannelId) {
+        self.mux.for_each(id, |message| message.settle(Outcome::Accepted));
+    }
+
+    /// Gives up what a channel has to send, and that was passed on: it may be for others.
+    pub(crate) fn release(&mut self, id: ChannelId) {
+        self.mux.for_each(id, |message| message.delivery = None);
     }
 
     /// Limits the messages that this side takes on framed channels. Default 16 MiB.

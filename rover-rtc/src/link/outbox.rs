@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::channel::{ChannelConfig, Mode, PLAIN_MESSAGE};
+use super::delivery::Outcome;
 use super::message::Message;
 use crate::link::Drops;
 use crate::link::SendError;
@@ -71,6 +72,20 @@ pub(super) struct Queued {
     pub(super) since: Instant,
 }
 
+/// What became of all that was queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Settled {
+    /// The other side has acknowledged it; on channels without acknowledgements, it was handed to
+    /// the transport.
+    Acknowledged,
+    /// So has it what was not dropped: the drops of the channel's statistics say why, and how much.
+    /// A value that a newer one of its key has overtaken does not count.
+    Dropped,
+    /// The channel was closed before that was known.
+    Closed,
+}
+
 /// A message that was added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pushed {
@@ -97,6 +112,10 @@ struct Queue {
     first: i64,
     pushed: u64,
     drops: Drops,
+    /// Messages dropped of those that were queued since the last answer to who waits until all is
+    /// settled, and how many had been pushed by then.
+    lost: u64,
+    answered: u64,
     /// Messages dropped since the link has asked: it tells the other side that they are missing.
     missing: u64,
     closed: bool,
@@ -139,6 +158,8 @@ impl Outbox {
             first: 0,
             pushed: 0,
             drops: Drops::default(),
+            lost: 0,
+            answered: 0,
             missing: 0,
             closed: false,
             waiting: Vec::new(),
@@ -158,7 +179,31 @@ impl Outbox {
     /// [`SendError::Full`] unless others make room, [`SendError::TooLarge`], [`SendError::Key`],
     /// [`SendError::Empty`], or [`SendError::Closed`].
     pub fn try_push(&self, now: Instant, message: Message) -> Result<Pushed, SendError> {
-        self.lock().push(now, message)
+        self.lock().push(now, &mut Some(message))
+    }
+
+    /// Adds a message that is passed on. If it cannot be taken, it is dropped, its writer and its
+    /// reader are told as the cause has it, and only the log need know of the error.
+    pub(crate) fn forward(&self, now: Instant, message: Message) -> Result<(), SendError> {
+        let mut queue = self.lock();
+        let mut message = Some(message);
+        let Err(error) = queue.push(now, &mut message) else { return Ok(()) };
+        let outcome = match &error {
+            // The reader is going: nothing has become of it here.
+            SendError::Closed => return Err(error),
+            SendError::Full => {
+                queue.drops.full += 1;
+                Outcome::Dropped
+            }
+            SendError::TooLarge { .. } => {
+                queue.drops.too_large += 1;
+                Outcome::Rejected
+            }
+            _ => Outcome::Rejected,
+        };
+        queue.missing += 1;
+        message.iter_mut().for_each(|message| message.settle(outcome));
+        Err(error)
     }
 
     /// As [`Outbox::try_push`], but pending while there is no room and the policy is to wait. The
@@ -177,10 +222,10 @@ impl Outbox {
             note(&mut queue.waiting, cx);
             return Poll::Pending;
         }
-        match message.take() {
-            Some(message) => Poll::Ready(queue.push(now, message)),
-            None => Poll::Ready(Err(SendError::Closed)),
-        }
+        let pushed = queue.push(now, message);
+        // Refused or not, it is done with.
+        *message = None;
+        Poll::Ready(pushed)
     }
 
     /// Pending while more than `bytes` have not been sent and the outbox is open.
@@ -197,15 +242,17 @@ impl Outbox {
     }
 
     /// Pending until all that was added has been acknowledged by the other side, where the mode has
-    /// acknowledgements, or was handed to the transport. True then; false if the outbox was closed
-    /// before.
-    pub fn poll_settled(&self, cx: &Context<'_>) -> Poll<bool> {
+    /// acknowledgements, or was handed to the transport; or was dropped. Says which, of what was
+    /// added since the last answer: the same again until something is added.
+    pub fn poll_settled(&self, cx: &Context<'_>) -> Poll<Settled> {
         let mut queue = self.lock();
         if queue.messages.is_empty() && queue.held.0 == 0 {
-            return Poll::Ready(true);
+            queue.answered = queue.pushed;
+            let settled = if queue.lost > 0 { Settled::Dropped } else { Settled::Acknowledged };
+            return Poll::Ready(settled);
         }
         if queue.closed {
-            return Poll::Ready(false);
+            return Poll::Ready(Settled::Closed);
         }
         note(&mut queue.settled, cx);
         Poll::Pending
@@ -224,6 +271,10 @@ impl Outbox {
         if queue.stored >= ordinal {
             let failure = queue.failures.iter().position(|f| f.0 == ordinal);
             let failure = failure.and_then(|i| queue.failures.remove(i));
+            if failure.is_some() && ordinal > queue.answered {
+                // Whoever sent it knows.
+                queue.lost = queue.lost.saturating_sub(1);
+            }
             return Poll::Ready(failure.map_or(Ok(()), |f| Err(f.1)));
         }
         if queue.closed {
@@ -278,25 +329,42 @@ impl Outbox {
         self.lock().drops
     }
 
-    /// What the other side takes at most; what is larger and waits already is dropped.
-    pub(super) fn set_their_limit(&self, bytes: usize) {
+    /// What the other side takes at most; what is larger and waits already is dropped. Returns how
+    /// many messages were. Those of a durable channel are dropped when they have their numbers.
+    pub(super) fn set_their_limit(&self, bytes: usize) -> u64 {
         let mut queue = self.lock();
         queue.their_limit = bytes;
-        if queue.mode != Mode::Durable
-            && queue.messages.iter().any(|q| q.message.data.len() > bytes)
-        {
-            let before = queue.messages.len();
-            queue.messages.retain(|q| q.message.data.len() <= bytes);
-            queue.drops.too_large += (before - queue.messages.len()) as u64;
-            queue.bytes = queue.messages.iter().map(|q| q.message.data.len()).sum();
-            queue.index();
-            queue.wake();
+        if queue.mode == Mode::Durable {
+            return 0;
         }
+        let dropped = queue.drop_all(|q| q.message.data.len() > bytes, Outcome::Rejected);
+        queue.drops.too_large += dropped;
+        if queue.mode.is_kept() {
+            queue.missing += dropped;
+        }
+        dropped
     }
 
-    /// Waits no more for what is queued before its writer is told that it has arrived.
-    pub(super) fn release_guards(&self) {
-        self.lock().messages.iter_mut().for_each(|q| q.message.guard = None);
+    /// The link has dropped messages that it had taken: they are larger than the other side takes.
+    pub(super) fn lose(&self, messages: usize, bytes: usize) {
+        {
+            let mut queue = self.lock();
+            queue.drops.too_large += messages as u64;
+            queue.lost += messages as u64;
+        }
+        self.release(messages, bytes);
+    }
+
+    /// Notes that a message was acknowledged that nobody has got: who passes on said so.
+    pub(crate) fn note_rejected(&self) {
+        let mut queue = self.lock();
+        queue.drops.too_large += 1;
+        queue.lost += 1;
+    }
+
+    /// Does something with all messages that wait.
+    pub(super) fn for_each(&self, act: impl FnMut(&mut Message)) {
+        self.lock().messages.iter_mut().map(|q| &mut q.message).for_each(act);
     }
 
     /// Takes the oldest message if it has at most `max_bytes`.
@@ -339,6 +407,12 @@ impl Outbox {
         queue.messages.is_empty() && !queue.is_roomy()
     }
 
+    /// Whether there is something to tell the other side: messages, or that some are missing.
+    pub(super) fn has_news(&self) -> bool {
+        let queue = self.lock();
+        !queue.messages.is_empty() || (queue.missing > 0 && queue.mode.is_kept())
+    }
+
     /// How many messages were dropped since this was last asked.
     pub(super) fn take_missing(&self) -> u64 {
         std::mem::take(&mut self.lock().missing)
@@ -376,12 +450,13 @@ impl Outbox {
     /// Puts back what the link kept, oldest first, unless there is a newer message of its key.
     pub(super) fn put_back(&self, messages: Vec<Queued>) {
         let mut queue = self.lock();
-        for message in messages.into_iter().rev() {
+        for mut message in messages.into_iter().rev() {
             let size = message.message.data.len();
             queue.held.0 -= 1;
             queue.held.1 -= size;
             if queue.keys.contains_key(&message.message.key) {
                 queue.drops.overtaken += 1;
+                message.message.settle(Outcome::Dropped);
                 continue;
             }
             queue.first -= 1;
@@ -399,6 +474,7 @@ impl Outbox {
         if let Err(error) = result {
             let ordinal = queue.stored;
             queue.drops.not_stored += 1;
+            queue.lost += 1;
             queue.failures.push_back((ordinal, error));
             if queue.failures.len() > MAX_FAILURES {
                 queue.failures.pop_front();
@@ -414,7 +490,9 @@ impl Outbox {
 }
 
 impl Queue {
-    fn push(&mut self, now: Instant, message: Message) -> Result<Pushed, SendError> {
+    /// Takes the message out of its place, unless it is refused.
+    fn push(&mut self, now: Instant, place: &mut Option<Message>) -> Result<Pushed, SendError> {
+        let Some(message) = place.as_ref() else { return Err(SendError::Closed) };
         let size = message.data.len();
         if self.closed {
             return Err(SendError::Closed);
@@ -429,17 +507,22 @@ impl Queue {
         if message.key.len() > MAX_KEY || (!keyed && !message.key.is_empty()) {
             return Err(SendError::Key);
         }
-        if keyed && let Some(place) = self.keys.get(&message.key).copied() {
-            return Ok(self.overtake(now, place, message));
+        if keyed
+            && let Some(turn) = self.keys.get(&message.key).copied()
+            && let Some(message) = place.take()
+        {
+            return Ok(self.overtake(now, turn, message));
         }
         while !self.has_room(size) {
             match self.config.when_full {
                 WhenFull::Wait | WhenFull::Refuse => return Err(SendError::Full),
                 WhenFull::DropOldest | WhenFull::KeepLatest if self.messages.is_empty() => {
                     // All of it is on its way: what is left to drop is the new one.
+                    self.begin();
                     self.drops.full += 1;
+                    self.lost += 1;
                     self.missing += 1;
-                    self.pushed += 1;
+                    place.take().iter_mut().for_each(|m| m.settle(Outcome::Dropped));
                     return Ok(Pushed { wake: true, ordinal: self.pushed });
                 }
                 WhenFull::DropOldest => self.drop_oldest(),
@@ -450,26 +533,37 @@ impl Queue {
                 }
             }
         }
+        let Some(message) = place.take() else { return Err(SendError::Closed) };
         let wake = self.messages.is_empty();
+        self.begin();
         self.bytes += size;
         if keyed {
-            let place = self.first + self.messages.len() as i64;
-            self.keys.insert(message.key.clone(), place);
+            let turn = self.first + self.messages.len() as i64;
+            self.keys.insert(message.key.clone(), turn);
         }
         self.messages.push_back(Queued { message, since: now });
-        self.pushed += 1;
         Ok(Pushed { wake, ordinal: self.pushed })
     }
 
+    /// Counts a message that is added.
+    fn begin(&mut self) {
+        if self.answered == self.pushed {
+            // What was lost before was told.
+            self.lost = 0;
+        }
+        self.pushed += 1;
+    }
+
     /// Puts a message in the place of the one of its key, which keeps its turn.
-    fn overtake(&mut self, now: Instant, place: i64, message: Message) -> Pushed {
-        let position = usize::try_from(place - self.first).unwrap_or_default();
+    fn overtake(&mut self, now: Instant, turn: i64, message: Message) -> Pushed {
+        let position = usize::try_from(turn - self.first).unwrap_or_default();
+        self.begin();
         if let Some(old) = self.messages.get_mut(position) {
             self.bytes = self.bytes - old.message.data.len() + message.data.len();
+            old.message.settle(Outcome::Dropped);
             *old = Queued { message, since: now };
             self.drops.overtaken += 1;
         }
-        self.pushed += 1;
         Pushed { wake: false, ordinal: self.pushed }
     }
 
@@ -484,8 +578,10 @@ impl Queue {
     }
 
     fn drop_oldest(&mut self) {
-        self.pop();
+        let Some(mut oldest) = self.pop() else { return };
+        oldest.message.settle(Outcome::Dropped);
         self.drops.full += 1;
+        self.lost += 1;
         self.missing += 1;
     }
 
@@ -493,18 +589,28 @@ impl Queue {
     fn expire(&mut self, now: Instant) {
         let Some(ttl) = self.ttl else { return };
         let late = |q: &Queued| now.saturating_duration_since(q.since) > ttl;
-        if !self.messages.iter().any(late) {
-            return;
+        self.drops.expired += self.drop_all(late, Outcome::Dropped);
+    }
+
+    /// Drops all that waits and is of this kind.
+    fn drop_all(&mut self, is: impl Fn(&Queued) -> bool, outcome: Outcome) -> u64 {
+        if !self.messages.iter().any(&is) {
+            return 0;
         }
         let before = self.messages.len();
-        self.messages.retain(|q| !late(q));
-        self.drops.expired += (before - self.messages.len()) as u64;
+        self.messages.retain_mut(|queued| {
+            let drops = is(queued);
+            if drops {
+                queued.message.settle(outcome);
+            }
+            !drops
+        });
+        let dropped = (before - self.messages.len()) as u64;
+        self.lost += dropped;
         self.bytes = self.messages.iter().map(|q| q.message.data.len()).sum();
         self.index();
         self.wake();
-        if self.messages.is_empty() && self.held.0 == 0 {
-            self.wake_settled();
-        }
+        dropped
     }
 
     /// Finds the places of keys anew.
@@ -688,6 +794,79 @@ mod tests {
         outbox.try_push(start + Duration::from_secs(1), message(2)).unwrap();
         let taken = outbox.pop_if(start + Duration::from_millis(1500), 9).unwrap();
         assert_eq!((taken.message.data.len(), outbox.drops().expired), (2, 1));
+    }
+
+    fn settled(outbox: &Outbox) -> Poll<Settled> {
+        outbox.poll_settled(&context())
+    }
+
+    #[test]
+    fn whatever_was_dropped_is_not_said_to_be_acknowledged() {
+        let start = clock::now();
+        let late = start + Duration::from_secs(9);
+        let take = |outbox: &Outbox, at| {
+            let mut taken = 0;
+            outbox.take(at, 100, |_| taken += 1);
+            outbox.release(outbox.held().0, outbox.held().1);
+            taken
+        };
+        let (dropped, acknowledged) =
+            (Poll::Ready(Settled::Dropped), Poll::Ready(Settled::Acknowledged));
+        for cause in ["full", "latest", "flight", "expired", "too large", "not stored"] {
+            let (mode, when_full) = match cause {
+                "latest" => (Mode::Reliable, WhenFull::KeepLatest),
+                "expired" => (Mode::Latest, WhenFull::Wait),
+                "not stored" => (Mode::Durable, WhenFull::Wait),
+                _ => (Mode::Reliable, WhenFull::DropOldest),
+            };
+            let outbox = of_mode(mode, when_full);
+            let push = |size| outbox.try_push(start, message(size)).unwrap();
+            let _ = [1, 2].map(push);
+            match cause {
+                "full" | "latest" => {
+                    push(3);
+                }
+                "flight" => {
+                    outbox.take(start, 100, drop);
+                    push(3);
+                }
+                "too large" => assert_eq!(outbox.set_their_limit(1), 1),
+                "not stored" => {
+                    outbox.note_stored(Ok(()));
+                    outbox.note_stored(Err(SendError::NotStored(String::new())));
+                }
+                _ => {}
+            }
+            if cause != "expired" {
+                assert!(settled(&outbox).is_pending(), "{cause}");
+            }
+            take(&outbox, late);
+            assert!(outbox.drops().total() > 0, "{cause}");
+            // To all who ask, until there is something else to ask for.
+            assert_eq!([settled(&outbox), settled(&outbox)], [dropped; 2], "{cause}");
+            outbox.try_push(late, message(1)).unwrap();
+            assert_eq!(take(&outbox, late), 1, "{cause}");
+            assert_eq!(settled(&outbox), acknowledged, "{cause}");
+        }
+        // A value that was overtaken is none that is missed.
+        let outbox = of_mode(Mode::Latest, WhenFull::Wait);
+        let _ = [1, 2].map(|size| push(&outbox, message(size)).unwrap());
+        take(&outbox, start);
+        assert_eq!(settled(&outbox), acknowledged);
+    }
+
+    #[test]
+    fn who_was_told_that_a_message_was_refused_knows() {
+        let outbox = of_mode(Mode::Durable, WhenFull::Wait);
+        let pushed = outbox.try_push(clock::now(), message(1)).unwrap();
+        assert!(push(&outbox, message(9)).is_err());
+        outbox.take(clock::now(), 100, drop);
+        outbox.release(1, 1);
+        outbox.note_stored(Err(SendError::NotStored(String::new())));
+        assert!(matches!(outbox.poll_stored(&context(), pushed.ordinal), Poll::Ready(Err(_))));
+        assert_eq!(settled(&outbox), Poll::Ready(Settled::Acknowledged));
+        outbox.close();
+        assert_eq!(settled(&outbox), Poll::Ready(Settled::Acknowledged));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::delivery::Outcome;
 use super::mux::Room;
 use super::{Admission, Attached, ChannelId, Link, Out};
 use crate::path::Path;
@@ -102,12 +103,14 @@ impl Link {
             Out::Datagrams(container) => (datagrams, container),
             Out::Plain(index) => {
                 let outbox = &self.mux.channel(ChannelId(*index)).outbox;
-                let Some((id, queued)) = streams[*index].id.zip(outbox.pop_if(now, usize::MAX))
+                let Some((id, mut queued)) = streams[*index].id.zip(outbox.pop_if(now, usize::MAX))
                 else {
                     return false;
                 };
                 let written = transport.write(now, id, queued.message.binary, &queued.message.data);
                 if written {
+                    // Nobody acknowledges it.
+                    queued.message.settle(Outcome::Accepted);
                     transport.note_use(now);
                     *buffered += queued.message.data.len();
                     self.mux.stats.messages_sent += 1;

@@ -8,8 +8,7 @@ use std::time::Instant;
 use super::propagated::Propagated;
 use crate::config::ServerConfig;
 use crate::health::ConnectionHealth;
-use crate::link::SendError;
-use crate::link::{ChannelId, Link, LinkEvent, Message, Transport};
+use crate::link::{ChannelId, Link, LinkEvent, Message, Outcome, SendError, Transport};
 use crate::path::{Handled, LocalAddress, Packet, PathEvent, Transmit};
 use crate::session::SdpError;
 use crate::session::{Pace, SessionConfig};
@@ -29,9 +28,13 @@ impl ClientId {
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// For tests of what only needs to tell clients apart.
-    #[cfg(test)]
-    pub(crate) fn of_test(number: u64) -> Self {
+    /// As a number, where only this hub has to understand it.
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The one of [`ClientId::number`].
+    pub(crate) fn of_number(number: u64) -> Self {
         Self(number)
     }
 }
@@ -406,27 +409,28 @@ impl Client {
         self.channel(label).is_some()
     }
 
-    /// Queues a message that the hub passes on. If this client lags, its writer need not wait for
-    /// it, nor for what it has not got yet.
+    /// Queues a copy of a message that the hub passes on. If this client lags, the hub answers to
+    /// the writers for it, and for what it has not got yet. What it does not get for another reason
+    /// is settled as that has it; if it has no such channel, not at all.
     pub(crate) fn pass_on(
         &mut self,
         now: Instant,
         label: &str,
         mut message: Message,
     ) -> Result<(), SendError> {
-        let Some(id) = self.channel(label) else { return Ok(()) };
+        let id = self.channel(label).ok_or(SendError::Closed)?;
         let outbox = self.link.outbox(id).ok_or(SendError::Closed)?.clone();
         let ((messages, bytes), (held, held_bytes)) = (outbox.len(), outbox.held());
         let (messages, bytes) = (messages + held, bytes + held_bytes);
         if messages > LAG_MESSAGES || bytes > LAG_BYTES {
             if self.lagging.insert(id) {
-                self.link.release_guards(id);
+                self.link.vouch(id);
             }
-            message.guard = None;
+            message.settle(Outcome::Accepted);
         } else if messages < LAG_MESSAGES / 2 && bytes < LAG_BYTES / 2 {
             self.lagging.remove(&id);
         }
-        outbox.try_push(now, message).map(drop)
+        outbox.forward(now, message)
     }
 
     /// Takes over what the client had on an earlier session.
@@ -439,10 +443,11 @@ impl Client {
         }
     }
 
-    /// Waits no longer for channels that it has not opened again.
+    /// Waits no longer for channels that it has not opened again: what is for them may be for
+    /// others.
     pub(crate) fn forget_returning(&mut self) {
         for id in self.returning.drain() {
-            self.link.release_guards(id);
+            self.link.release(id);
         }
     }
 
@@ -492,6 +497,8 @@ impl Client {
                 self.outputs.push_back(ClientOutput::Propagate(event));
             }
             LinkEvent::ChannelClosed(channel) => {
+                // What it has not read there is not for it any more.
+                self.link.release(channel);
                 let Some(label) = self.link.label(channel) else { return };
                 tracing::debug!(%id, label, "channel closed");
                 let event = Propagated::Closed { by: self.id, label: label.to_owned() };
@@ -500,6 +507,7 @@ impl Client {
             LinkEvent::Progress { .. } => {}
             LinkEvent::Ice(state) => tracing::debug!(%id, ?state, "ice"),
             LinkEvent::Gap { .. }
+            | LinkEvent::Dropped { .. }
             | LinkEvent::Resumed { .. }
             | LinkEvent::PeerRestarted
             | LinkEvent::Stuck
@@ -524,6 +532,9 @@ fn note(id: ClientId, name: &str, event: &LinkEvent, withheld: u64) {
     match event {
         LinkEvent::Gap { channel, lost } => {
             tracing::warn!(%id, name, ?channel, lost, withheld, "messages lost");
+        }
+        LinkEvent::Dropped { channel, messages, why } => {
+            tracing::warn!(%id, name, ?channel, messages, why, withheld, "messages dropped");
         }
         LinkEvent::Resumed { replayed } => tracing::info!(%id, name, replayed, withheld, "resumed"),
         LinkEvent::PeerRestarted => tracing::info!(%id, name, withheld, "begins anew"),

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::inbox::Inbox;
 use crate::link::SendError;
-use crate::link::{ChannelId, Message, Mode, Outbox};
+use crate::link::{ChannelId, Message, Mode, Outbox, Settled};
 use crate::util::clock;
 
 /// A channel of a peer. It stays the same across path switches, restarts and new transports:
@@ -129,9 +129,18 @@ impl Channel {
     }
 
     /// Waits until nothing is queued that the other side has not acknowledged; on channels without
-    /// acknowledgements, until all has been handed to the transport. False if the channel was
-    /// closed before.
+    /// acknowledgements, until all has been handed to the transport. False if some of it was
+    /// dropped instead, or the channel was closed before: [`Channel::settled`] says which.
+    ///
+    /// Through a hub, the other side is all who read the channel there and stay.
     pub async fn acknowledged(&self) -> bool {
+        self.settled().await == Settled::Acknowledged
+    }
+
+    /// Waits as [`Channel::acknowledged`] does, and says what became of all that was queued since
+    /// the last answer. The answer stays the same until something is queued again. A message that
+    /// `send` has refused is none of them.
+    pub async fn settled(&self) -> Settled {
         poll_fn(|cx| self.outbox.poll_settled(cx)).await
     }
 

@@ -452,11 +452,7 @@ impl Driver {
         let now = clock::now();
         match done {
             SignalingResult::Mailbox(Ok(mailbox_poll)) => {
-                if let Some(rendezvous) = &mut self.rendezvous {
-                    mailbox_poll
-                        .into_iter()
-                        .for_each(|message| rendezvous.handle_hub_message(now, message));
-                }
+                mailbox_poll.into_iter().for_each(|message| self.on_post(now, message));
             }
             SignalingResult::Mailbox(Err(error)) => {
                 tracing::debug!(%error, "no signal messages over http");

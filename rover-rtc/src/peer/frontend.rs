@@ -139,6 +139,10 @@ impl LinkFrontend {
                 }
                 self.emit(Event::Gap { channel, lost });
             }
+            LinkEvent::Dropped { channel, messages, why } => {
+                tracing::warn!(?channel, messages, why, "messages dropped");
+                self.emit(Event::Dropped { channel, messages, why });
+            }
             LinkEvent::Resumed { replayed } => {
                 tracing::info!(replayed, "resumed on a new transport");
                 self.emit(Event::Resumed { replayed });

@@ -7,7 +7,7 @@ use super::frontend::LinkFrontend;
 use super::signaling::{Signaling, SignalingResult};
 use crate::event::Event;
 use crate::http::client::CallError;
-use crate::link::{ChannelId, Link, LinkEvent, Transport};
+use crate::link::{ChannelId, Link, LinkEvent, Outbox, Transport};
 use crate::path::PathEvent;
 use crate::recovery::{Action, Escalation};
 use crate::session::Pace;
@@ -74,6 +74,15 @@ impl HubLink {
     /// Why the hub is not reached, if there is news of that.
     pub(super) fn take_trouble(&mut self) -> Option<String> {
         self.trouble.take()
+    }
+
+    /// The hub has acknowledged a message that it could pass on to nobody.
+    pub(super) fn undelivered(&self, label: &str, size: usize) {
+        let Some(channel) = self.link.channel(label) else { return };
+        self.link.outbox(channel).into_iter().for_each(Outbox::note_rejected);
+        let why = format!("no reader at the hub takes a message of {size} bytes");
+        tracing::warn!(label, size, "the hub has passed a message on to nobody");
+        self.frontend.emit(Event::Dropped { channel, messages: 1, why });
     }
 
     /// Takes the escalation's next step, as far as that needs no sockets.

@@ -154,13 +154,22 @@ impl Driver {
 
     /// Takes what the hub says about other peers.
     pub(super) fn on_hub_message(&mut self, now: Instant, text: &[u8]) {
-        let Some(rendezvous) = &mut self.rendezvous else { return };
         if text.len() > MAX_TEXT {
             return tracing::debug!(bytes = text.len(), "the hub says too much at a time");
         }
         match serde_json::from_slice::<FromHub>(text) {
-            Ok(message) => rendezvous.handle_hub_message(now, message),
+            Ok(message) => self.on_post(now, message),
             Err(error) => tracing::debug!(%error, "the hub says what nobody understands"),
+        }
+    }
+
+    pub(super) fn on_post(&mut self, now: Instant, message: FromHub) {
+        match (message, &mut self.rendezvous) {
+            (FromHub::Undelivered { label, size, .. }, _) => {
+                self.hub_link.undelivered(&label, size)
+            }
+            (message, Some(rendezvous)) => rendezvous.handle_hub_message(now, message),
+            _ => {}
         }
     }
 

@@ -140,6 +140,7 @@ impl Link {
             Event::ChannelOpen(_, label) => self.channel(label),
             Event::ChannelClosed(id)
             | Event::Gap { channel: id, .. }
+            | Event::Dropped { channel: id, .. }
             | Event::Progress { channel: id, .. } => self.of_id(*id),
             _ => None,
         };

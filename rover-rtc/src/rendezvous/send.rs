@@ -28,7 +28,8 @@ impl Rendezvous {
                     self.failed(now, id, reason);
                 }
             }
-            FromHub::Registered { .. } => {}
+            // The second is of the link with the hub, which others look after.
+            FromHub::Registered { .. } | FromHub::Undelivered { .. } => {}
             FromHub::NotRegistered { name, reason } => {
                 self.refuse(format!("not registered as {name}: {reason}"));
             }

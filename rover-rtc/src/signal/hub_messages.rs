@@ -88,6 +88,16 @@ pub enum FromHub {
         /// The name.
         name: String,
     },
+    /// A message of this peer's has been acknowledged, and nobody has got it: those who have its
+    /// channel cannot take it. Earlier versions know nothing of this.
+    Undelivered {
+        /// The channel.
+        label: String,
+        /// The message's number there.
+        number: u64,
+        /// Its size in bytes.
+        size: usize,
+    },
     /// The hub did not do what it was asked to.
     Rejected {
         /// The call that this was about.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::exchange::Exchange;
 use super::frame::{Data, Entry, Frame, Reader};
 use super::receiver::{Arrival, Receiver, When};
-use super::{Channel, ChannelConfig, ChannelId, LinkEvent, Mux, Record};
+use super::{Channel, ChannelConfig, ChannelId, LinkEvent, Mux, Record, too_large};
 use crate::link::ChannelCounters;
 use crate::link::channel::{Mode, Priority};
 use crate::link::events::queue;
@@ -55,6 +55,11 @@ impl Mux {
                 }
                 Some(index)
             }
+            Frame::Open(_) if !exchange.heard_hello => {
+                // Nothing can be sent before it is known how much the other side takes.
+                self.stash(frame);
+                return;
+            }
             Frame::Hello { .. } | Frame::Open(_) => None,
         };
         match (frame, channel) {
@@ -97,8 +102,11 @@ impl Mux {
             self.events.push_back(LinkEvent::PeerRestarted);
         }
         self.their_limit = max_message as usize;
-        for channel in self.channels.iter().filter(|c| c.framed.is_some()) {
-            channel.outbox.set_their_limit(self.their_limit);
+        for (index, channel) in self.channels.iter().enumerate() {
+            if channel.framed.is_some() {
+                let dropped = channel.outbox.set_their_limit(self.their_limit);
+                self.events.extend(too_large(index, dropped, self.their_limit));
+            }
         }
         let replayed = entries.iter().map(|entry| self.on_entry(now, entry)).sum();
         if before.is_some() {
@@ -147,7 +155,9 @@ impl Mux {
         framed.receiver.set_mode(mode, config.manual_ack, self.journaled);
         let events = &mut self.events;
         framed.receiver.resume(entry, |arrival| tell(events, index, arrival));
-        let replayed = framed.sender.resume(now, entry, outbox, counters);
+        let limit = self.their_limit;
+        let (replayed, dropped) = framed.sender.resume(now, entry, limit, outbox, counters);
+        events.extend(too_large(index, dropped, limit));
         if announce && exchange.tell(index) {
             exchange.control.push(Frame::Open(framed.entry(index, config, self.journaled)));
         }
@@ -187,8 +197,8 @@ impl Mux {
         self.with_receiver(index, |receiver, counters, arrived| {
             for (number, piece) in data.pieces() {
                 if receiver.is_datagrams() {
-                    let (message, missed) = receiver.on_datagram(number, &piece);
-                    message.into_iter().for_each(|m| arrived(Arrival::Message(m)));
+                    let (arrival, missed) = receiver.on_datagram(number, &piece);
+                    arrival.into_iter().for_each(&mut *arrived);
                     counters.missed += missed;
                 } else {
                     receiver.on_piece(when, number, piece, &mut *arrived);

@@ -33,7 +33,7 @@ pub(super) use outgoing::{Out, Room};
 pub use record::{Record, Saved, SavedOutgoing};
 
 use super::{
-    ChannelConfig, ChannelId, LinkEvent, MAX_MESSAGE, Mode, Outbox, OutboxConfig, WhenFull,
+    ChannelConfig, ChannelId, LinkEvent, MAX_MESSAGE, Message, Mode, Outbox, OutboxConfig, WhenFull,
 };
 use crate::link::SendError;
 use crate::link::{ChannelCounters, ChannelStats};
@@ -305,8 +305,9 @@ impl Mux {
                 let Channel { framed: Some(framed), outbox, .. } = &mut self.channels[index] else {
                     return;
                 };
-                framed.sender.stored(result.is_ok(), outbox);
+                let dropped = framed.sender.stored(result.is_ok(), outbox);
                 outbox.note_stored(result);
+                self.events.extend(too_large(index, dropped, self.their_limit));
             }
             Some(Asked::Received(index, epoch, through)) => {
                 let Some(framed) = &mut self.channels[index].framed else { return };
@@ -342,11 +343,11 @@ impl Mux {
         }
     }
 
-    /// Waits no more for a channel's messages before their writers are told that they have arrived.
-    pub(super) fn release_guards(&mut self, id: ChannelId) {
+    /// Does something with all messages of a channel that are not acknowledged.
+    pub(super) fn for_each(&mut self, id: ChannelId, mut act: impl FnMut(&mut Message)) {
         let Some(Channel { framed, outbox, .. }) = self.channels.get_mut(id.0) else { return };
-        outbox.release_guards();
-        framed.iter_mut().for_each(|f| f.sender.release_guards());
+        outbox.for_each(&mut act);
+        framed.iter_mut().for_each(|f| f.sender.for_each(&mut act));
     }
 
     fn framed_channel(&mut self, now: Instant, config: &ChannelConfig, outbox: &Outbox) -> Framed {
@@ -390,6 +391,13 @@ impl Channel {
             drops: self.outbox.drops(),
         }
     }
+}
+
+/// What is told of messages that were dropped, for the other side does not take as much.
+fn too_large(index: usize, messages: u64, limit: usize) -> Option<LinkEvent> {
+    let why = || format!("larger than the {limit} bytes that the other side takes");
+    let channel = ChannelId(index);
+    (messages > 0).then(|| LinkEvent::Dropped { channel, messages, why: why() })
 }
 
 /// Bytes of a channel that may be on their way through a hub.

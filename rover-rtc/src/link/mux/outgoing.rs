@@ -7,6 +7,7 @@ use super::exchange::Exchange;
 use super::frame::{CONTAINER, DATA_HEAD, DataWriter, Frame, PIECE, PieceRef};
 use super::{Channel, LinkEvent, Mux, Record};
 use crate::link::channel::Mode;
+use crate::link::delivery::Outcome;
 
 /// What is to be written next.
 #[derive(Debug)]
@@ -172,12 +173,14 @@ impl Mux {
         while let Some(room) = match writer.len() {
             DATA_HEAD => Some(usize::MAX),
             length => limit.checked_sub(length + HEADS),
-        } && let Some(queued) = outbox.pop_if(now, room)
+        } && let Some(mut queued) = outbox.pop_if(now, room)
         {
             let (text, data) = (!queued.message.binary, &queued.message.data[..]);
             let (begin, end, key, origin) = (true, true, &[][..], queued.message.origin);
             let total = 0;
             writer.push(&PieceRef { text, begin, end, key, origin, total, asks: false, data });
+            // Nobody acknowledges it.
+            queued.message.settle(Outcome::Accepted);
             framed.datagram += 1;
             counters.sent += 1;
             self.stats.messages_sent += 1;

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::early::{Early, Next, RUN_COST};
 use super::frame::{Entry, Frame, PIECE, Piece};
-use super::sender::PIECE_COST;
+use super::sender::{PIECE_COST, pieces};
 use crate::link::channel::Mode;
 use crate::link::message::{Acks, Message, Origin, Receipt};
 
@@ -49,6 +49,8 @@ pub(super) struct Receiver {
     /// What came before its turn.
     early: Early,
     partial: Option<Partial>,
+    /// What comes until the next message begins is of one that was refused, which has been told.
+    refusing: bool,
     /// Messages handed on and not acknowledged.
     unacked: VecDeque<Unacked>,
     unacked_bytes: usize,
@@ -61,9 +63,9 @@ pub(super) struct Receiver {
     keys_since: u64,
     /// How many there may be before those that nothing can overtake are forgotten.
     most_keys: usize,
-    /// The last number of each writer whose messages a hub has passed on, and the order in which
-    /// the writers were first seen.
-    origins: HashMap<u64, u64>,
+    /// The first and the last number of each writer whose messages a hub has passed on, and the
+    /// order in which the writers were first seen.
+    origins: HashMap<u64, (u64, u64)>,
     origin_order: VecDeque<u64>,
     /// What the application had not acknowledged when the hub that had passed it on was restarted.
     former: Vec<(Acks, Vec<(u64, Origin)>)>,
@@ -101,6 +103,16 @@ struct Unacked {
     origin: Option<Origin>,
 }
 
+/// How a message that was passed on stands to the others of its writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Age {
+    New,
+    /// It is here, or was refused.
+    Known,
+    /// It has never been here, and later ones have: those it was for before have left.
+    Late,
+}
+
 #[derive(Debug)]
 struct Partial {
     text: bool,
@@ -121,6 +133,7 @@ impl Receiver {
             acked: 0,
             early: Early::default(),
             partial: None,
+            refusing: false,
             unacked: VecDeque::new(),
             unacked_bytes: 0,
             taken: 0,
@@ -181,6 +194,7 @@ impl Receiver {
             self.recorded = self.received;
             self.forget_early();
             self.partial = None;
+            self.refusing = false;
             // Acknowledgements of what came before mean nothing now.
             let open = self.unacked.iter().filter(|u| !u.acked);
             let open: Vec<_> = open.filter_map(|u| Some((u.number, u.origin?))).collect();
@@ -284,11 +298,14 @@ impl Receiver {
         self.note(when);
     }
 
-    /// Counts a datagram; none is waited for. Returns how many before it did not come.
-    pub(super) fn on_datagram(&mut self, number: u64, piece: &Piece) -> (Option<Message>, u64) {
+    /// Counts a datagram; none is waited for. Returns how many did not come, up to this one.
+    pub(super) fn on_datagram(&mut self, number: u64, piece: &Piece) -> (Option<Arrival>, u64) {
         let missed = number.saturating_sub(self.received + 1);
         self.received = self.received.max(number);
-        (piece.end.then(|| message(piece, number)), missed)
+        if piece.data.len() > self.max_message {
+            return (Some(Arrival::Violation), missed + 1);
+        }
+        (piece.end.then(|| Arrival::Message(message(piece, number))), missed)
     }
 
     /// Whether something of this size may wait for its turn. Of an honest sender all may, unless
@@ -339,6 +356,7 @@ impl Receiver {
     fn skip_to(&mut self, through: u64, lost: Option<u64>, arrived: &mut impl FnMut(Arrival)) {
         self.received = through;
         self.partial = None;
+        self.refusing = false;
         self.early.forget_through(through);
         if let Some(lost) = lost {
             arrived(Arrival::Gap(Some(lost)));
@@ -367,28 +385,37 @@ impl Receiver {
 
     /// Takes a piece whose turn it is.
     fn take(&mut self, number: u64, piece: Piece, arrived: &mut impl FnMut(Arrival)) {
-        if piece.begin && piece.end {
-            self.partial = None;
-            return self.take_whole(number, &piece, arrived);
-        }
         if piece.begin {
+            self.refusing = false;
+            if let Some(endless) = self.partial.take() {
+                self.refuse(pieces(endless.data.len()), arrived);
+            }
+            if piece.end {
+                return self.take_whole(number, &piece, arrived);
+            }
             let total = piece.total as usize;
             if total > self.max_message {
-                self.partial = None;
-                return arrived(Arrival::Violation);
+                self.refusing = true;
+                return self.refuse(pieces(total), arrived);
             }
             let Piece { text, key, origin, .. } = piece;
             // Not all at once: who announces much may send little.
             let data = BytesMut::with_capacity(total.min(16 * PIECE));
             self.partial = Some(Partial { text, key, origin, total, data });
         }
-        // Without a beginning: what came before was lost, or is refused.
-        let Some(partial) = &mut self.partial else { return };
+        let Some(partial) = &mut self.partial else {
+            // Without a beginning.
+            if !std::mem::replace(&mut self.refusing, true) {
+                self.refuse(1, arrived);
+            }
+            return;
+        };
         partial.data.extend_from_slice(&piece.data);
         let (bytes, total) = (partial.data.len(), partial.total);
         if bytes > total || (piece.end && bytes != total) {
             self.partial = None;
-            return arrived(Arrival::Violation);
+            self.refusing = true;
+            return self.refuse(pieces(bytes), arrived);
         }
         if !piece.end {
             if (bytes / PIECE).is_multiple_of(PROGRESS) {
@@ -407,9 +434,18 @@ impl Receiver {
     /// Takes a message of one piece, which on `Latest` may come while others are put together.
     fn take_whole(&mut self, number: u64, piece: &Piece, arrived: &mut impl FnMut(Arrival)) {
         if piece.data.len() > self.max_message {
-            return arrived(Arrival::Violation);
+            return self.refuse(1, arrived);
         }
         self.hand_on(message(piece, number), arrived);
+    }
+
+    /// Refuses so many pieces whose turn it was: they count as received, so nobody sends them
+    /// again.
+    fn refuse(&self, pieces: u64, arrived: &mut impl FnMut(Arrival)) {
+        if self.mode.is_kept() {
+            arrived(Arrival::Gap(Some(pieces)));
+        }
+        arrived(Arrival::Violation);
     }
 
     fn hand_on(&mut self, mut message: Message, arrived: &mut impl FnMut(Arrival)) {
@@ -418,7 +454,12 @@ impl Receiver {
             return;
         }
         let origin = message.origin.filter(|_| self.mode.is_kept());
-        if let Some(known) = origin.filter(|origin| !self.is_first(*origin)) {
+        let age = origin.map_or(Age::New, |origin| self.age(origin));
+        if age == Age::Late {
+            arrived(Arrival::Gap(Some(pieces(message.data.len()))));
+            return self.settle();
+        }
+        if let Some(known) = origin.filter(|_| age == Age::Known) {
             // The application has it, and may not have acknowledged it.
             if self.manual && self.former.iter().any(|(_, o)| o.iter().any(|o| o.1 == known)) {
                 self.owe(number, PIECE_COST, origin);
@@ -456,20 +497,22 @@ impl Receiver {
         true
     }
 
-    fn is_first(&mut self, origin: Origin) -> bool {
-        if let Some(last) = self.origins.get_mut(&origin.epoch) {
-            let first = origin.number > *last;
-            *last = (*last).max(origin.number);
-            return first;
+    fn age(&mut self, origin: Origin) -> Age {
+        if let Some((first, last)) = self.origins.get_mut(&origin.epoch) {
+            if origin.number > *last {
+                *last = origin.number;
+                return Age::New;
+            }
+            return if origin.number < *first { Age::Late } else { Age::Known };
         }
         if self.origins.len() >= MAX_ORIGINS
             && let Some(oldest) = self.origin_order.pop_front()
         {
             self.origins.remove(&oldest);
         }
-        self.origins.insert(origin.epoch, origin.number);
+        self.origins.insert(origin.epoch, (origin.number, origin.number));
         self.origin_order.push_back(origin.epoch);
-        true
+        Age::New
     }
 
     /// Takes acknowledgements of the application.

@@ -8,6 +8,7 @@ use super::frame::{DATA_HEAD, DataWriter, Entry, Frame, PIECE, PieceRef};
 use super::receiver::{ACK_BYTES, ACK_PIECES};
 use crate::link::ChannelCounters;
 use crate::link::channel::Mode;
+use crate::link::delivery::Outcome;
 use crate::link::message::Message;
 use crate::link::outbox::{Outbox, Queued};
 
@@ -35,6 +36,8 @@ pub(super) struct Sender {
     unstored: u64,
     /// Pieces from here on were never sent.
     fresh: u64,
+    /// The largest message that the other side takes.
+    limit: usize,
 }
 
 /// A message that is kept.
@@ -44,8 +47,8 @@ struct InFlight {
     pieces: u64,
     /// Absent if there is none of these numbers.
     message: Option<Message>,
-    /// There were messages that were dropped before they had numbers; else it could not be written
-    /// to the journal.
+    /// There was a message that was dropped, or some that were before they had numbers; else it
+    /// could not be written to the journal.
     lost: bool,
     since: Instant,
 }
@@ -87,6 +90,7 @@ impl Sender {
             serial: 0,
             unstored: if mode == Mode::Durable { 1 } else { u64::MAX },
             fresh: 1,
+            limit: usize::MAX,
         }
     }
 
@@ -159,15 +163,17 @@ impl Sender {
         }
     }
 
-    /// Begins on a new transport, where the other side says it has got to. Returns how many
-    /// messages are sent once more.
+    /// Begins on a new transport, where the other side says it has got to, with messages of `limit`
+    /// bytes at most. Returns how many messages are sent once more, and how many are not sent, for
+    /// they are larger.
     pub(super) fn resume(
         &mut self,
         now: Instant,
         entry: &Entry,
+        limit: usize,
         outbox: &Outbox,
         counters: &mut ChannelCounters,
-    ) -> u64 {
+    ) -> (u64, u64) {
         let knows = entry.theirs == self.epoch && entry.received < self.next;
         // If it knows nothing, or less than is kept, it has lost what it had, or never had any.
         let least = self.base() - 1;
@@ -177,11 +183,31 @@ impl Sender {
         }
         (self.send, self.at) = (self.received + 1, self.mark);
         (self.unreceived, self.window) = (0, entry.window as usize);
+        self.limit = limit;
+        let too_large = self.drop_too_large(outbox);
         let fresh = self.fresh;
         let again = self.flight.iter().skip(self.mark);
         let again = again.filter(|h| h.first < fresh && h.message.is_some()).count() as u64;
         counters.replayed += again;
-        again
+        (again, too_large)
+    }
+
+    /// Drops what the other side has not got and does not take. Its numbers are told to be lost; a
+    /// journal has them still, and forgets them when they are acknowledged.
+    fn drop_too_large(&mut self, outbox: &Outbox) -> u64 {
+        let (mut messages, mut bytes) = (0, 0);
+        let (limit, unstored) = (self.limit, self.unstored);
+        let ahead = self.flight.iter_mut().skip(self.mark).take_while(|h| h.first < unstored);
+        for held in ahead.filter(|h| h.size() > limit) {
+            bytes += held.size();
+            messages += 1;
+            held.lost = true;
+            held.message.take().iter_mut().for_each(|m| m.settle(Outcome::Rejected));
+        }
+        if messages > 0 {
+            outbox.lose(messages, bytes);
+        }
+        messages as u64
     }
 
     /// Hands messages to the journal. Nothing is sent before it is there, for after a crash its
@@ -199,14 +225,24 @@ impl Sender {
     }
 
     /// The oldest message that the journal has not answered for is there, or could not be kept.
-    pub(super) fn stored(&mut self, kept: bool, outbox: &Outbox) {
+    /// Returns how many the other side does not take.
+    pub(super) fn stored(&mut self, kept: bool, outbox: &Outbox) -> u64 {
         let unstored = self.unstored;
         let position = self.flight.partition_point(|h| h.first < unstored);
-        let Some(held) = self.flight.get_mut(position) else { return };
+        let Some(held) = self.flight.get_mut(position) else { return 0 };
         self.unstored = held.last() + 1;
-        if !kept && let Some(message) = held.message.take() {
+        if held.size() > self.limit {
+            held.lost = kept;
+        } else if kept {
+            return 0;
+        }
+        let Some(message) = held.message.take() else { return 0 };
+        if kept {
+            outbox.lose(1, message.data.len());
+        } else {
             outbox.release(1, message.data.len());
         }
+        u64::from(kept)
     }
 
     /// Whether there is something that may be sent now.
@@ -219,18 +255,20 @@ impl Sender {
                 self.send < self.unstored && self.unreceived + self.next_cost(held) <= self.window
             }
             None if self.mode == Mode::Durable => false,
-            None => self.unreceived + PIECE_COST <= self.window && !outbox.is_empty(),
+            None => self.unreceived + PIECE_COST <= self.window && outbox.has_news(),
         }
     }
 
-    /// Whether the other side may be told that the next number does not come. Not before there is
-    /// something behind it in the journal: after a crash the number would be given to another
+    /// Whether the other side may be told that the next number does not come. Not before the
+    /// journal has it, or something behind it: after a crash the number would be given to another
     /// message, which the other side would take for this one.
     fn can_skip(&self) -> bool {
         if self.mode != Mode::Durable {
             return true;
         }
-        let behind = self.flight.iter().skip(self.at).find(|h| h.message.is_some());
+        // What was dropped for its size is there.
+        let journaled = |h: &&InFlight| h.message.is_some() || h.lost;
+        let behind = self.flight.iter().skip(self.at).find(journaled);
         behind.is_some_and(|h| h.first < self.unstored)
     }
 
@@ -390,12 +428,13 @@ impl Sender {
         counters: &mut ChannelCounters,
     ) -> bool {
         let (mut messages, mut bytes, mut any) = (0, 0, false);
-        while let Some(held) = self.flight.front()
+        while let Some(held) = self.flight.front_mut()
             && held.last() <= acked.min(self.received)
         {
-            if held.message.is_some() {
+            if let Some(message) = &mut held.message {
                 messages += 1;
-                bytes += held.size();
+                bytes += message.data.len();
+                message.settle(Outcome::Accepted);
                 counters.ack_latency.record(now.saturating_duration_since(held.since));
             }
             self.flight.pop_front();
@@ -408,14 +447,20 @@ impl Sender {
         any
     }
 
-    /// Waits no more for what is kept before its writer is told that it has arrived.
-    pub(super) fn release_guards(&mut self) {
-        self.flight.iter_mut().flat_map(|h| &mut h.message).for_each(|m| m.guard = None);
+    /// Does something with all messages that are kept.
+    pub(super) fn for_each(&mut self, act: impl FnMut(&mut Message)) {
+        self.flight.iter_mut().flat_map(|h| &mut h.message).for_each(act);
     }
 
     /// Up to where everything has been acknowledged.
     pub(super) fn acked(&self) -> u64 {
         self.base() - 1
+    }
+
+    /// Whether the other side has not said that it knows what is lost.
+    #[cfg(test)]
+    pub(super) fn has_lost(&self) -> bool {
+        self.flight.iter().any(|h| h.lost)
     }
 
     /// Whether the other side has not got something that was sent.

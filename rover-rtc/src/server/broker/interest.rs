@@ -1,6 +1,5 @@
 //! Who has which channel, as far as other shards have to know it, and messages from one to another.
 
-use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,7 +7,6 @@ use crate::link::Message;
 use crate::model::client::ClientId;
 use crate::model::propagated::Propagated;
 use crate::server::hub::Hub;
-use crate::server::shard::router::ShardMessage;
 
 impl Hub {
     /// Takes note of channels opened and closed, by what has been said since there were so many
@@ -60,63 +58,40 @@ impl Hub {
         }
     }
 
-    pub(in crate::server) fn on_interest(&mut self, from: usize, label: &Arc<str>, there: bool) {
+    pub(in crate::server) fn on_interest(
+        &mut self,
+        now: Instant,
+        from: usize,
+        label: &Arc<str>,
+        there: bool,
+    ) {
         self.router.note_interest(from, label, there);
         if !there {
             return;
         }
-        for (writer, message) in self.broker.take_waiting(label) {
-            self.router.pass(from, writer, label.clone(), message.passed_on());
-        }
+        let waiting = self.broker.take_waiting(label);
+        self.send_waiting(now, label, waiting);
     }
 
     /// A message of another shard's client. Where nobody has the channel any more, it goes back.
-    pub(in crate::server) fn on_passed(
-        &mut self,
-        now: Instant,
-        (shard, from): (usize, ClientId),
-        label: Arc<str>,
-        message: Message,
-    ) {
-        let message = ManuallyDrop::new(message);
-        let readers: Vec<_> = self.with_channel(&label).collect();
-        if !readers.is_empty() {
-            message.note_readers();
-        }
+    pub(in crate::server) fn on_passed(&mut self, now: Instant, label: &str, message: Message) {
+        let readers: Vec<_> = self.with_channel(label).collect();
         for id in &readers {
-            self.relayed += 1;
-            self.send_copy(now, *id, &label, Message::clone(&message));
+            self.send_copy(now, *id, label, &message);
         }
-        let message = ManuallyDrop::into_inner(message);
-        if readers.is_empty() && message.guard.is_some() {
+        if readers.is_empty() && message.delivery.is_some() {
             // Who is expected to have it does not yet: it is told when it has, not asked again.
-            for id in self.subscriptions.of(&label).collect::<Vec<_>>() {
-                if self.subscriptions.close(id, &label) {
-                    self.router.set_interest(&label, false);
+            for id in self.subscriptions.of(label).collect::<Vec<_>>() {
+                if self.subscriptions.close(id, label) {
+                    self.router.set_interest(label, false);
                 }
             }
-            self.router.tell(shard, ShardMessage::Returned { from, label, message });
         }
-    }
-
-    /// A message comes back for which another shard had nobody. Who has come meanwhile gets it,
-    /// unless it has had later ones of the same writer: then it drops it.
-    pub(in crate::server) fn on_returned(
-        &mut self,
-        now: Instant,
-        from: ClientId,
-        label: &str,
-        message: Message,
-    ) {
-        let Some(message) = message.taken_back() else { return };
-        let from = self.successor_of(from);
-        if let Some(message) = self.broker.rejoin(label, from, message) {
-            self.pass_on(now, from, label.to_owned(), message);
-        }
+        self.conclude(message);
     }
 
     /// The client that goes on where this one was.
-    fn successor_of(&self, mut id: ClientId) -> ClientId {
+    pub(in crate::server) fn successor_of(&self, mut id: ClientId) -> ClientId {
         while !self.clients.contains_key(&id)
             && let Some((.., successor)) = self.expected.iter().find(|(_, old, _)| *old == id)
         {

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     fn clients(count: u64) -> Vec<ClientId> {
-        (0..count).map(ClientId::of_test).collect()
+        (0..count).map(ClientId::of_number).collect()
     }
 
     /// How many are told at which time.

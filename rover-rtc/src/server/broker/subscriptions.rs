@@ -17,8 +17,7 @@ pub(in crate::server) struct Subscriptions {
 impl Subscriptions {
     /// A client has opened a channel. True if it is the only one.
     pub(in crate::server) fn open(&mut self, client: ClientId, label: &str) -> bool {
-        let known = self.by_label.get_key_value(label).map(|(label, _)| label.clone());
-        let label = known.unwrap_or_else(|| label.into());
+        let label = self.name(label).unwrap_or_else(|| label.into());
         let subscriptions = self.by_label.entry(label.clone()).or_default();
         let first = subscriptions.insert(client) && subscriptions.len() == 1;
         self.labels.entry(client).or_default().insert(label);
@@ -49,6 +48,11 @@ impl Subscriptions {
         self.labels.get(&client).into_iter().flatten().cloned().collect()
     }
 
+    /// A channel's name, as it is kept for those who have it.
+    pub(in crate::server) fn name(&self, label: &str) -> Option<Arc<str>> {
+        self.by_label.get_key_value(label).map(|(label, _)| label.clone())
+    }
+
     /// Those who have a channel, in the order in which they came.
     pub(in crate::server) fn of(&self, label: &str) -> impl Iterator<Item = ClientId> {
         self.by_label.get(label).into_iter().flatten().copied()
@@ -70,7 +74,7 @@ mod tests {
     use super::*;
 
     fn client(number: u64) -> ClientId {
-        ClientId::of_test(number)
+        ClientId::of_number(number)
     }
 
     #[test]

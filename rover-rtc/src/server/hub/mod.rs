@@ -72,6 +72,8 @@ pub struct Hub {
     next_check: Instant,
     next_tidy: Instant,
     pub(in crate::server) relayed: u64,
+    /// Copies among them that their readers could not take.
+    pub(in crate::server) not_relayed: u64,
     pub(in crate::server) refused: u64,
     /// The other shards of the same hub.
     pub(in crate::server) router: ShardRouter,
@@ -152,6 +154,7 @@ impl Hub {
             next_tidy: now + TIDY_INTERVAL,
             config,
             relayed: 0,
+            not_relayed: 0,
             refused: 0,
             router,
             expected: Vec::new(),

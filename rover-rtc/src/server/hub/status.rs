@@ -15,6 +15,7 @@ pub(in crate::server) struct HubTotals {
     clients: usize,
     connected: usize,
     relayed: u64,
+    not_relayed: u64,
     refused: u64,
     registered: usize,
     names: Vec<String>,
@@ -54,6 +55,7 @@ impl HubTotals {
         self.clients += other.clients;
         self.connected += other.connected;
         self.relayed += other.relayed;
+        self.not_relayed += other.not_relayed;
         self.refused += other.refused;
         self.registered += other.registered;
         self.names.extend_from_slice(&other.names);
@@ -93,6 +95,7 @@ impl Hub {
             clients,
             connected,
             relayed: self.relayed,
+            not_relayed: self.not_relayed,
             refused: self.refused,
             registered: self.names.len(),
             names: self.names.list(names).into_iter().map(str::to_owned).collect(),
@@ -120,6 +123,7 @@ impl Hub {
             "clients": totals.clients,
             "connected": totals.connected,
             "relayed": totals.relayed,
+            "not_relayed": totals.not_relayed,
             "refused_datagrams": totals.refused,
             "registered": totals.registered,
             "names": totals.names,

@@ -90,7 +90,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn client(number: u64) -> ClientId {
-        ClientId::of_test(number)
+        ClientId::of_number(number)
     }
 
     #[test]

@@ -72,6 +72,8 @@ impl Hub {
         loop {
             if let Some((client, client_changes)) = self.client_changes.pop_front() {
                 self.on_client_change(now, client, client_changes);
+            } else if self.turn_undelivered(now) {
+                // Before later messages of the same writers, and before others come for them.
             } else if let Some(event) = self.propagated.pop_front() {
                 self.spread(now, event);
             } else if !self.turn_acknowledged(now) && !self.turn_signal_queue(now) {

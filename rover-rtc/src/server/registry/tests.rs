@@ -36,7 +36,7 @@ impl Fixture {
 
     fn register(&mut self, name: &str, identity: &Identity, kept: bool) -> (ClientId, OwnerId) {
         self.clients += 1;
-        let client = ClientId::of_test(self.clients);
+        let client = ClientId::of_number(self.clients);
         self.names.add_claim(client, claim(name, identity, kept));
         let (owner, _) = self.names.register(self.now, client).unwrap().unwrap();
         self.names.set_client(owner, client);

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::link::Message;
-use crate::model::client::ClientId;
+use crate::link::{Fanout, Message};
 use crate::server::hub::status::{HubTotals, StatusRequester};
 use crate::server::registry::OwnerId;
 use crate::signal::hub_messages::FromHub;
@@ -14,11 +13,12 @@ use crate::signal::signed::SignedMessage;
 pub(in crate::server) enum ShardMessage {
     /// A channel has its first subscriber here, or its last one is gone.
     Interest { label: Arc<str>, here: bool },
-    /// A message for all who have the channel there. Its guard comes along: the last copy to go,
-    /// wherever it is, tells the writer's shard.
-    Passed { from: ClientId, label: Arc<str>, message: Message },
-    /// Such a message comes back: the last one who had the channel there has left.
-    Returned { from: ClientId, label: Arc<str>, message: Message },
+    /// A message for all who have the channel there. It is a copy itself, to be released when each
+    /// of them has its own: the last one that is settled, wherever that is, tells the writer's
+    /// shard.
+    Passed { label: Arc<str>, message: Message },
+    /// Nobody has got such a message, and no copy of it is left.
+    Undelivered(Arc<Fanout>),
     /// What a named peer here says to one of a name that belongs there.
     Signal(Box<ForwardedSignal>),
     /// What a named peer is told.

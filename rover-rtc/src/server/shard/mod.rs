@@ -41,7 +41,8 @@ pub(in crate::server) struct Shard {
 /// Only while a queue is full do datagrams overtake messages, and answers over HTTP always may: a
 /// shard that hangs must not silence the clients of the others, nor their probes. That is safe:
 ///
-/// - An acknowledgement cannot be among them, for the guard of its message is in the message.
+/// - An acknowledgement cannot be among them: the copy of its message that is in the message is
+///   open.
 /// - Messages to one shard stay in order. What a client does there by way of this one comes after
 ///   what it was told: its messages after its interest, frames after the number of their channel.
 /// - Who has opened a channel, and tells another shard's client so by some other way, may miss what
@@ -182,12 +183,6 @@ impl Shard {
                 Some(command) = commands.recv() => hub.handle_command(clock::now(), command),
             }
         }
-    }
-
-    /// Forgets all clients and messages without a word, in the state in which they are.
-    pub(in crate::server) fn abandon(self) {
-        std::mem::forget(self.hub);
-        std::mem::forget(self.queues.inbox);
     }
 
     /// Says good-bye to all clients.

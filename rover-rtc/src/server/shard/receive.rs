@@ -1,6 +1,5 @@
 //! What a shard does with the messages of others.
 
-use std::mem::ManuallyDrop;
 use std::time::Instant;
 
 use crate::server::hub::Hub;
@@ -19,24 +18,17 @@ impl Hub {
         from: usize,
         messages: Vec<ShardMessage>,
     ) {
-        // What is dropped counts as arrived. A panic leaves it as it is instead: the hub ends then.
-        let mut messages = ManuallyDrop::new(messages.into_iter());
-        for message in messages.by_ref() {
+        for message in messages {
             self.on_shard_message(now, from, message);
         }
-        drop(ManuallyDrop::into_inner(messages));
         self.relay(now);
     }
 
     fn on_shard_message(&mut self, now: Instant, from: usize, message: ShardMessage) {
         match message {
-            ShardMessage::Interest { label, here } => self.on_interest(from, &label, here),
-            ShardMessage::Passed { from: writer, label, message } => {
-                self.on_passed(now, (from, writer), label, message);
-            }
-            ShardMessage::Returned { from, label, message } => {
-                self.on_returned(now, from, &label, message);
-            }
+            ShardMessage::Interest { label, here } => self.on_interest(now, from, &label, here),
+            ShardMessage::Passed { label, message } => self.on_passed(now, &label, message),
+            ShardMessage::Undelivered(fanout) => self.give_back(fanout),
             ShardMessage::Signal(signal) => self.on_signal(now, *signal),
             ShardMessage::Text { to, text } => {
                 match &text {

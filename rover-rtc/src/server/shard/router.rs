@@ -13,7 +13,6 @@ pub(in crate::server) use crate::server::shard::message::{
 pub(in crate::server) use crate::server::shard::shared::HubShared;
 
 use crate::link::{Message, RESERVED};
-use crate::model::client::ClientId;
 use crate::server::hub::status::HubTotals;
 use crate::server::registry::OwnerId;
 
@@ -101,13 +100,7 @@ impl ShardRouter {
 
     /// Passes a message on to another shard's clients. One that no writer waits for is dropped if
     /// too many of them wait.
-    pub(in crate::server) fn pass(
-        &mut self,
-        shard: usize,
-        from: ClientId,
-        label: Arc<str>,
-        message: Message,
-    ) {
+    pub(in crate::server) fn pass(&mut self, shard: usize, label: Arc<str>, message: Message) {
         let out = &mut self.out[shard];
         let loose = loose(&message);
         if loose > 0 && out.loose + loose > MAX_LOOSE {
@@ -115,7 +108,7 @@ impl ShardRouter {
             return;
         }
         out.loose += loose;
-        out.messages.push_back(ShardMessage::Passed { from, label, message });
+        out.messages.push_back(ShardMessage::Passed { label, message });
     }
 
     /// Sends a datagram of a call.
@@ -190,7 +183,7 @@ impl ShardRouter {
 
 /// What a message costs as long as it waits; nothing if its writer counts it.
 fn loose(message: &Message) -> usize {
-    if message.guard.is_some() { 0 } else { message.data.len() + MESSAGE_COST }
+    if message.delivery.is_some() { 0 } else { message.data.len() + MESSAGE_COST }
 }
 
 fn loose_of(message: &ShardMessage) -> usize {
@@ -206,6 +199,7 @@ const BATCH: usize = 512;
 /// Datagrams that go at once: more than a turn of the shard brings, but for a flood.
 const MAX_FRAMES: usize = 4096;
 
-/// Bytes of unguarded messages that wait for one shard: as many as an outbox has room for.
+/// Bytes of messages that no writer waits for, and that wait for one shard: as many as an outbox
+/// has room for.
 const MAX_LOOSE: usize = 4 * 1024 * 1024;
 const MESSAGE_COST: usize = 1024;

@@ -1,6 +1,7 @@
 //! Shards without threads: their messages are carried by the test.
 
 pub(super) mod harness;
+pub(super) mod settled;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -8,7 +9,6 @@ use std::time::Duration;
 use harness::{Harness, numbers};
 
 use crate::link::{ChannelConfig, Message};
-use crate::model::client::ClientId;
 use crate::signal::hub_messages::{FromHub, ToHub};
 use crate::signal::signed::SignedMessage;
 
@@ -261,7 +261,7 @@ fn readers_that_come_and_go_get_nothing_out_of_order() {
     }
 }
 
-/// A shard that panics is forgotten as it is; so are the messages that it was just reading.
+/// A shard that panics, and with it the messages that it was just reading.
 #[test]
 fn what_a_driver_has_not_read_when_it_panics_is_not_acknowledged() {
     let mut harness = Harness::new(2, |_| ());
@@ -277,7 +277,7 @@ fn what_a_driver_has_not_read_when_it_panics_is_not_acknowledged() {
     let mut hub = harness.hubs.pop().unwrap();
     let read = AssertUnwindSafe(|| hub.handle_shard_messages(harness.now, 0, messages));
     catch_unwind(read).unwrap_err();
-    std::mem::forget(hub);
+    drop(hub);
     harness.run(SECOND);
     assert!(!harness.nodes[a].link.is_flushed());
 }
@@ -394,14 +394,14 @@ fn who_comes_back_without_a_channel_is_not_waited_for_without_end() {
     harness.run(10 * SECOND);
     assert!(!harness.nodes[a].link.is_flushed(), "it may be back");
     harness.run(60 * SECOND);
-    assert!(harness.nodes[a].link.is_flushed());
-    // Nobody has the channel any more.
+    // Nobody has the channel any more, and nobody has got those.
     harness.send(a, "commands", 10);
     harness.run(SECOND);
     assert!(!harness.nodes[a].link.is_flushed());
     let c = harness.join(&[commands()]);
     harness.run(SECOND);
-    assert_eq!(numbers(&harness.nodes[c], "commands"), [10]);
+    assert_eq!(numbers(&harness.nodes[c], "commands"), (0..=10).collect::<Vec<_>>());
+    assert!(harness.nodes[a].link.is_flushed());
 }
 
 #[test]
@@ -578,14 +578,13 @@ fn notes_are_bounded() {
         crate::server::shard::router::HubShared::new(2).into(),
     );
     let message = Message::binary(vec![0; 100_000]);
-    let writer = ClientId::of_test(0);
-    (0..1000).for_each(|_| router.pass(1, writer, "a".into(), message.clone()));
+    (0..1000).for_each(|_| router.pass(1, "a".into(), message.clone()));
     assert!(router.dropped > 950, "{}", router.dropped);
     let batch = router.poll(1);
     assert_eq!((batch.len() as u64, router.poll(1).len()), (1000 - router.dropped, 0));
     router.put_back(1, batch);
-    router.pass(1, writer, "a".into(), message.clone());
+    router.pass(1, "a".into(), message.clone());
     assert_eq!(router.poll(1).len() as u64, 1001 - router.dropped);
-    router.pass(1, writer, "a".into(), message);
+    router.pass(1, "a".into(), message);
     assert_eq!((router.poll(1).len(), router.waiting().count()), (1, 0), "there is room again");
 }

@@ -36,6 +36,11 @@ pub(super) struct Lane {
     mode: Mode,
     /// Whether full outboxes drop.
     drops: bool,
+    /// Whether the other side may take less than is sent, and the least that it has ever taken.
+    limited: bool,
+    smallest: usize,
+    /// Pieces of a sending process that the other side was told are lost.
+    told: HashMap<u32, u64>,
     pub(super) sent: Vec<Sent>,
     /// Of a sending and a receiving process: the last message, of a key on `Latest`.
     last: HashMap<(u32, u32, u8), usize>,
@@ -53,11 +58,14 @@ const HEAD: usize = 8;
 pub(super) const PIECE: u64 = 4096;
 
 impl Lane {
-    pub(super) fn new(side: usize, channel: usize, mode: Mode, drops: bool) -> Self {
+    pub(super) fn new(side: usize, channel: usize, mode: Mode, drops: bool, limited: bool) -> Self {
         Self {
             name: [side as u8, channel as u8],
             mode,
             drops,
+            limited,
+            smallest: usize::MAX,
+            told: HashMap::new(),
             sent: Vec::new(),
             last: HashMap::new(),
             heard: HashMap::new(),
@@ -78,7 +86,22 @@ impl Lane {
 
     /// What the smallest message can be: less is known by its number alone.
     pub(super) fn least(&self) -> usize {
-        if self.mode == Mode::Reliable && !self.drops { 0 } else { HEAD }
+        if self.mode == Mode::Reliable && !self.drops && !self.limited { 0 } else { HEAD }
+    }
+
+    /// The other side says that it takes so much at a time.
+    pub(super) fn note_limit(&mut self, bytes: usize) {
+        self.smallest = self.smallest.min(bytes);
+    }
+
+    /// Whether a message may have been dropped for its size.
+    fn may_drop(&self, sent: &Sent) -> bool {
+        sent.size > self.smallest
+    }
+
+    /// Whether a process has sent some that may have been.
+    fn has_large(&self, process: u32) -> bool {
+        self.sent.iter().any(|s| s.process == process && self.may_drop(s))
     }
 
     pub(super) fn note_sent(&mut self, process: u32, size: usize, key: u8) {
@@ -146,7 +169,8 @@ impl Lane {
         {
             return Err(format!("message {id} of a new process, and no word of a gap"));
         }
-        if !self.drops && self.sent[id].number != message.number {
+        let exact = !self.drops && !self.has_large(from);
+        if exact && self.sent[id].number != message.number {
             return Err(format!("message {id} has number {}", message.number));
         }
         let last = self.last.insert((from, to, 0), id);
@@ -154,13 +178,18 @@ impl Lane {
             return Err(format!("message {id} after {last:?}"));
         }
         let between = &self.sent[last.map_or(0, |l| l + 1)..id];
+        let due = |s: &Sent| s.process == from && !s.arrived && !self.may_drop(s);
         if !self.drops
-            && let Some(missing) = between.iter().position(|s| s.process == from && !s.arrived)
+            && let Some(missing) = between.iter().position(due)
         {
             return Err(format!("message {id} after {last:?}, {missing} messages on is one lost"));
         }
-        if last.is_some() && !self.drops && !between.is_empty() {
+        if last.is_some() && !self.drops && !between.iter().all(|s| self.may_drop(s)) {
             return Err(format!("message {id} after {last:?}"));
+        }
+        let dropped = between.iter().any(|s| s.process == from && !s.arrived);
+        if dropped && !self.told.contains_key(&from) {
+            return Err(format!("message {id} after {last:?}, and no word of a gap"));
         }
         Ok(())
     }
@@ -182,7 +211,8 @@ impl Lane {
         }
         for (before, sent) in self.sent[..id].iter().enumerate() {
             let taken = self.numbers.get(&before).is_some_and(|n| *n <= self.taken);
-            if sent.fate == Fate::Stored && !taken && !self.had.contains(&(to, before)) {
+            let due = sent.fate == Fate::Stored && !self.may_drop(sent);
+            if due && !taken && !self.had.contains(&(to, before)) {
                 return Err(format!("message {id} before {before}"));
             }
         }
@@ -190,13 +220,20 @@ impl Lane {
         Ok(())
     }
 
-    pub(super) fn on_gap(&mut self, to: u32, lost: Option<u64>) -> Result<(), String> {
+    pub(super) fn on_gap(
+        &mut self,
+        (from, to): (u32, u32),
+        lost: Option<u64>,
+    ) -> Result<(), String> {
         if let Some(heard) = self.heard.get_mut(&to) {
             heard.1 = true;
         }
-        // What an outbox has dropped may be told.
+        // What an outbox has dropped may be told; a durable channel's may be of an earlier process.
+        let durable = self.mode == Mode::Durable;
+        let large = self.sent.iter().any(|s| (durable || s.process == from) && self.may_drop(s));
+        *self.told.entry(from).or_default() += lost.unwrap_or_default();
         match lost {
-            Some(lost) if !self.drops => Err(format!("a gap of {lost} pieces")),
+            Some(lost) if !self.drops && !large => Err(format!("a gap of {lost} pieces")),
             _ => Ok(()),
         }
     }
@@ -207,8 +244,9 @@ impl Lane {
         lost.filter(|s| s.fate == Fate::Accepted).for_each(|s| s.fate = Fate::Lost);
     }
 
-    /// Everything has had its time. `dropped` is what the outbox of the last process counted.
-    pub(super) fn finish(&self, process: u32, dropped: u64) -> Result<(), String> {
+    /// Everything has had its time. `dropped` is what the outbox of the last process counted: full,
+    /// and too large.
+    pub(super) fn finish(&self, process: u32, dropped: (u64, u64)) -> Result<(), String> {
         let missing = |of: &dyn Fn(&Sent) -> bool| {
             let missing = self.sent.iter().enumerate().filter(|(_, s)| of(s) && !s.arrived);
             missing.map(|(id, _)| id).collect::<Vec<_>>()
@@ -228,10 +266,21 @@ impl Lane {
             }
             _ => Vec::new(),
         };
-        let may = if self.drops { dropped as usize } else { 0 };
-        let exact = self.drops && self.mode == Mode::Reliable;
-        if missing.len() > may || (exact && missing.len() != may) {
+        let small = missing.iter().filter(|id| !self.may_drop(&self.sent[**id])).count();
+        let may = if self.drops { dropped.0 as usize } else { 0 };
+        if small > may {
             return Err(format!("{missing:?} did not arrive, {may} were dropped"));
+        }
+        if self.mode == Mode::Reliable {
+            let all = may + dropped.1 as usize;
+            let told = self.told.get(&process).copied().unwrap_or_default() as usize;
+            // What is too large now may have come to an earlier process, which took more.
+            let fits = (may..=all).contains(&missing.len());
+            if !fits || told < all {
+                return Err(format!(
+                    "{missing:?} did not arrive, {all} were dropped, {told} pieces told"
+                ));
+            }
         }
         Ok(())
     }

@@ -1,9 +1,13 @@
 //! The largest messages, the slowest readers, the most keys.
 
+use std::task::{Context, Poll, Waker};
+
+use super::super::{Mux, Saved, SavedOutgoing};
 use super::pair::Pair;
 use crate::link::SendError;
-use crate::link::mux::Mux;
-use crate::link::{ChannelConfig, ChannelId, MAX_MESSAGE, Message, Mode, OutboxConfig};
+use crate::link::{
+    ChannelConfig, ChannelId, LinkEvent, MAX_MESSAGE, Message, Mode, OutboxConfig, Settled,
+};
 
 const DATA: ChannelId = ChannelId(0);
 
@@ -33,10 +37,7 @@ fn a_side_that_takes_small_messages_gets_those() {
     let mut pair = Pair::new(Mode::Reliable);
     let now = pair.now;
     for (limit, size) in [(1000, 1000), (5000, 5000)] {
-        let mut small = Mux::new(OutboxConfig::default(), 8);
-        small.max_message = limit;
-        small.open(now, ChannelConfig::new("data"));
-        pair.muxes[1] = small;
+        pair.muxes[1] = taking(&pair, Mode::Reliable, limit);
         pair.attach();
         pair.settle();
         let large = Message::binary(vec![0; limit + 1]);
@@ -113,4 +114,151 @@ fn more_keys_than_are_remembered() {
     }
     pair.settle();
     assert_eq!((pair.got(1).len(), pair.outboxes[0].held()), (16_000, (0, 0)));
+}
+
+/// A side that takes messages of so many bytes.
+fn taking(pair: &Pair, mode: Mode, limit: usize) -> Mux {
+    let mut mux = Mux::new(OutboxConfig::default(), 8);
+    mux.max_message = limit;
+    mux.open(pair.now, ChannelConfig::of_mode("data", mode));
+    mux
+}
+
+fn settled(pair: &Pair) -> Poll<Settled> {
+    pair.outboxes[0].poll_settled(&Context::from_waker(Waker::noop()))
+}
+
+/// How many messages the sending side says it has dropped.
+fn dropped(pair: &mut Pair) -> u64 {
+    let events = pair.muxes[0].events.drain(..);
+    events.map(|e| if let LinkEvent::Dropped { messages, .. } = e { messages } else { 0 }).sum()
+}
+
+fn large(byte: u8) -> Message {
+    Message::binary(vec![byte; 10_000]).with_key("")
+}
+
+#[test]
+fn what_waits_and_is_too_large_is_dropped_told_and_counted() {
+    for (mode, gap) in [(Mode::Reliable, true), (Mode::Latest, false), (Mode::Datagram, false)] {
+        let mut pair = Pair::new(mode);
+        let key = |text: &'static str| if mode == Mode::Latest { text } else { "" };
+        pair.outboxes[0].try_push(pair.now, large(1).with_key(key("large"))).unwrap();
+        pair.muxes[1] = taking(&pair, mode, 1000);
+        pair.attach();
+        pair.settle();
+        assert_eq!(settled(&pair), Poll::Ready(Settled::Dropped), "{mode:?}");
+        assert_eq!((pair.texts(1).len(), pair.gaps > 0), (0, gap), "{mode:?}: at once");
+        assert_eq!((dropped(&mut pair), pair.outboxes[0].drops().too_large), (1, 1));
+        let small = Message::text("small").with_key(key("small"));
+        pair.outboxes[0].try_push(pair.now, small).unwrap();
+        pair.settle();
+        assert_eq!(pair.texts(1), ["small"]);
+        assert_eq!(settled(&pair), Poll::Ready(Settled::Acknowledged), "that was told");
+        let refused = pair.outboxes[0].try_push(pair.now, large(2).with_key(key("large")));
+        assert!(matches!(refused, Err(SendError::TooLarge { limit: 1000, .. })), "{mode:?}");
+        assert_eq!(pair.muxes[1].stats.frames_refused, 0, "{mode:?}: none was sent");
+    }
+}
+
+/// It was on its way, in part, when the other side was restarted with a smaller limit.
+#[test]
+fn what_is_on_its_way_and_is_too_large_now_is_dropped() {
+    for cut in [true, false] {
+        let mut pair = Pair::new(Mode::Reliable);
+        pair.settle();
+        let large = Message::binary(vec![7; 60_000]);
+        pair.outboxes[0].try_push(pair.now, large).unwrap();
+        pair.push(0, "small");
+        let mut written = pair.writes(0);
+        written.truncate(if cut { 1 } else { 0 });
+        pair.hand(1, written);
+        if cut {
+            // The same process, which takes less on its next transport.
+            pair.muxes[1].max_message = 1000;
+        } else {
+            pair.muxes[1] = taking(&pair, Mode::Reliable, 1000);
+        }
+        pair.attach();
+        pair.settle();
+        assert_eq!(pair.texts(1), ["small"]);
+        assert_eq!((pair.gaps, dropped(&mut pair)), (1, 1));
+        assert_eq!(pair.outboxes[0].held(), (0, 0));
+        assert_eq!(settled(&pair), Poll::Ready(Settled::Dropped));
+    }
+}
+
+/// What the other side has got already is not dropped, however little it takes now.
+#[test]
+fn what_has_been_received_is_delivered() {
+    let mut pair = Pair::new(Mode::Reliable);
+    pair.settle();
+    pair.outboxes[0].try_push(pair.now, large(1)).unwrap();
+    let written = pair.writes(0);
+    pair.hand(1, written);
+    pair.muxes[1].max_message = 1000;
+    pair.attach();
+    pair.settle();
+    assert_eq!((pair.got(1).len(), pair.gaps, dropped(&mut pair)), (1, 0, 0));
+    assert_eq!(settled(&pair), Poll::Ready(Settled::Acknowledged));
+}
+
+/// Those of a journal have their numbers, which are skipped; when that is acknowledged, it forgets
+/// them.
+#[test]
+fn a_journal_forgets_what_is_too_large() {
+    let mut pair = Pair::new(Mode::Durable);
+    let mut mux = Mux::new(OutboxConfig::default(), 8);
+    let messages = vec![(5, Message::text("one")), (6, large(1)), (9, Message::text("two"))];
+    let outgoing = Some(SavedOutgoing { epoch: 77, acked: 4, messages });
+    mux.set_journal(vec![Saved { label: "data".into(), outgoing, incoming: None }]);
+    let (_, outbox) = mux.open(pair.now, ChannelConfig::of_mode("data", Mode::Durable));
+    pair.muxes = [mux, taking(&pair, Mode::Durable, 1000)];
+    pair.outboxes[0] = outbox;
+    pair.attach();
+    // Before the other side has said what it takes.
+    pair.outboxes[0].try_push(pair.now, large(2)).unwrap();
+    let (mut forgotten, mut got) = (0, Vec::new());
+    for _ in 0..60 {
+        pair.settle_in(1);
+        got.extend(pair.got(1));
+        while let Some(record) = pair.muxes[0].poll_record() {
+            if let crate::link::Record::Acked { through, .. } = record {
+                forgotten = through;
+            }
+            pair.muxes[0].recorded(pair.now, Ok(()));
+        }
+    }
+    // The last one too, though nothing comes behind it.
+    assert_eq!(got, [(5, "one".to_owned()), (9, "two".to_owned())]);
+    assert_eq!((forgotten, dropped(&mut pair), pair.gaps), (12, 2, 2));
+    assert_eq!(pair.outboxes[0].held(), (0, 0));
+    assert_eq!(settled(&pair), Poll::Ready(Settled::Dropped));
+}
+
+/// A sender that does not keep to the limit: nothing is acknowledged and not told.
+#[test]
+fn what_is_too_large_and_comes_all_the_same_is_a_gap() {
+    for mode in [Mode::Reliable, Mode::Durable] {
+        for size in [2000, 10_000] {
+            let mut pair = Pair::new(mode);
+            pair.muxes[1] = taking(&pair, mode, 1000);
+            pair.attach();
+            // It says that it takes anything, and does not.
+            pair.muxes[1].max_message = MAX_MESSAGE;
+            pair.outboxes[0].try_push(pair.now, Message::binary(vec![1; size])).unwrap();
+            pair.push(0, "small");
+            pair.settle();
+            assert_eq!((pair.texts(1), pair.gaps), (vec!["small".to_owned()], 1), "{size}");
+        }
+    }
+    let mut pair = Pair::new(Mode::Datagram);
+    pair.muxes[1] = taking(&pair, Mode::Datagram, 1000);
+    pair.attach();
+    pair.muxes[1].max_message = MAX_MESSAGE;
+    pair.outboxes[0].try_push(pair.now, Message::binary(vec![1; 2000])).unwrap();
+    pair.push(0, "small");
+    pair.settle();
+    assert_eq!(pair.texts(1), ["small"]);
+    assert_eq!(pair.muxes[1].channels()[0].counters.missed, 1);
 }

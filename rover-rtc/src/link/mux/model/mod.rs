@@ -15,6 +15,7 @@ mod world;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
+use crate::link::MAX_MESSAGE;
 use crate::util::random;
 use world::{CHANNELS, Op, Story, World};
 
@@ -38,8 +39,13 @@ fn op() -> impl Strategy<Value = Op> {
         2 => any::<bool>().prop_map(|taking| Op::Cut { taking }),
         1 => side.clone().prop_map(|side| Op::Detach { side }),
         5 => side.clone().prop_map(|side| Op::Attach { side }),
-        1 => side.prop_map(|side| Op::Restart { side }),
+        1 => side.clone().prop_map(|side| Op::Restart { side }),
+        1 => (side, takes()).prop_map(|(side, bytes)| Op::Takes { side, bytes }),
     ]
+}
+
+fn takes() -> impl Strategy<Value = usize> {
+    prop_oneof![Just(100usize), Just(4096), Just(20_000), Just(MAX_MESSAGE - 1)]
 }
 
 fn story() -> impl Strategy<Value = Story> {
@@ -47,10 +53,13 @@ fn story() -> impl Strategy<Value = Story> {
     let faulty = prop_oneof![Just(0u8), Just(2), Just(8)];
     let opened = prop_oneof![Just([127u8, 127]), any::<[u8; 2]>()];
     let ops = prop::collection::vec(op(), 10..120);
-    (any::<u64>(), limit, faulty, opened, ops).prop_map(|(seed, limit, faulty, opened, mut ops)| {
-        ops.splice(0..0, [Op::Attach { side: 0 }, Op::Attach { side: 1 }]);
-        Story { seed, limit, faulty, opened, ops }
-    })
+    let takes = prop_oneof![2 => Just([MAX_MESSAGE; 2]), 1 => [takes(), takes()]];
+    (any::<u64>(), limit, faulty, opened, takes, ops).prop_map(
+        |(seed, limit, faulty, opened, takes, mut ops)| {
+            ops.splice(0..0, [Op::Attach { side: 0 }, Op::Attach { side: 1 }]);
+            Story { seed, limit, faulty, opened, takes, ops }
+        },
+    )
 }
 
 #[test]

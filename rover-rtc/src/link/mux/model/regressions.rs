@@ -1,12 +1,14 @@
 //! Stories that once ended badly, as short as they could be made.
 
 use super::world::{Op, Story, World};
+use crate::link::MAX_MESSAGE;
 
 const ALL: [u8; 2] = [127, 127];
 
 fn play(opened: [u8; 2], ops: Vec<Op>) {
     for seed in 1..40 {
-        let story = Story { seed, limit: 20_000, faulty: 2, opened, ops: ops.clone() };
+        let takes = [MAX_MESSAGE; 2];
+        let story = Story { seed, limit: 20_000, faulty: 2, opened, takes, ops: ops.clone() };
         if let Err(error) = World::play(&story) {
             panic!("{error}\n{story:?}");
         }

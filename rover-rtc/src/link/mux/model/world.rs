@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::super::{Mux, Out, Record, Room};
+use super::super::{Channel, Mux, Out, Record, Room};
 use super::check::{Fate, Lane};
 use super::journal::Journal;
 use crate::link::SendError;
-use crate::link::{ChannelConfig, ChannelId, LinkEvent, Message, Mode, OutboxConfig, WhenFull};
+use crate::link::{
+    ChannelConfig, ChannelId, LinkEvent, MAX_MESSAGE, Message, Mode, OutboxConfig, WhenFull,
+};
 use crate::util::clock;
 
 /// What can happen.
@@ -51,6 +53,11 @@ pub(super) enum Op {
     Restart {
         side: usize,
     },
+    /// One side takes messages of so many bytes at most, from its next transport on.
+    Takes {
+        side: usize,
+        bytes: usize,
+    },
 }
 
 /// One run: what happens, and what decides the rest.
@@ -63,13 +70,16 @@ pub(super) struct Story {
     pub(super) faulty: u8,
     /// Channels that each side opens at once, by bits.
     pub(super) opened: [u8; 2],
+    /// The largest messages that each side takes; with any limit it may become less.
+    pub(super) takes: [usize; 2],
     pub(super) ops: Vec<Op>,
 }
 
 impl fmt::Debug for Story {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, limit, faulty, opened, ops } = self;
-        write!(f, "seed {seed}, limit {limit}, faulty {faulty}, opened {opened:?}:")?;
+        let Self { seed, limit, faulty, opened, takes, ops } = self;
+        write!(f, "seed {seed}, limit {limit}, faulty {faulty}, opened {opened:?}, ")?;
+        write!(f, "takes {takes:?}:")?;
         ops.iter().try_for_each(|op| write!(f, "\n    Op::{op:?},"))
     }
 }
@@ -115,6 +125,9 @@ struct Side {
     open: Instant,
     /// Channels that this process has opened itself, in order.
     opened: Vec<usize>,
+    /// The largest message that it takes when it begins, and from the next transport on.
+    takes: usize,
+    next_takes: usize,
     /// Received and not acknowledged.
     unacked: Vec<Message>,
     /// The process that it has last heard a hello of.
@@ -149,15 +162,18 @@ pub(super) struct World {
     history: VecDeque<String>,
 }
 
-fn mux() -> Mux {
-    Mux::new(OutboxConfig::default(), 32)
+fn mux(takes: usize) -> Mux {
+    let mut mux = Mux::new(OutboxConfig::default(), 32);
+    mux.max_message = takes;
+    mux
 }
 
 impl World {
     fn new(story: &Story) -> Self {
         let now = clock::now();
         let side = |process| {
-            let mut mux = mux();
+            let takes = story.takes[process as usize];
+            let mut mux = mux(takes);
             mux.set_journal(Vec::new());
             Side {
                 mux,
@@ -167,6 +183,8 @@ impl World {
                 last: 0,
                 open: now,
                 opened: Vec::new(),
+                takes,
+                next_takes: takes,
                 unacked: Vec::new(),
                 heard: None,
             }
@@ -174,7 +192,10 @@ impl World {
         let lane = |side, channel| {
             let config = config(channel);
             let drops = config.outbox.when_full != WhenFull::Wait && channel != 0;
-            Lane::new(side, channel, config.mode, drops)
+            let limited = story.takes != [MAX_MESSAGE; 2];
+            let mut lane = Lane::new(side, channel, config.mode, drops, limited);
+            lane.note_limit(story.takes[1 - side]);
+            lane
         };
         let lanes = |side| (0..CHANNELS).map(|channel| lane(side, channel)).collect();
         let mut world = Self {
@@ -228,6 +249,7 @@ impl World {
             }
             Op::Attach { side } => self.attach(side),
             Op::Restart { side } => self.restart(side),
+            Op::Takes { side, bytes } => self.set_takes(side, bytes),
         }
         (0..2).try_for_each(|side| self.listen(side, None))
     }
@@ -238,9 +260,21 @@ impl World {
         }
         let open = self.now + Duration::from_millis(self.roll(30));
         let newest = self.newest;
+        let lanes = &mut self.lanes[1 - side];
         let side = &mut self.sides[side];
+        // Less than before, never more: receivers know what the process has begun with.
+        let takes = side.mux.max_message.min(side.next_takes);
+        lanes.iter_mut().for_each(|lane| lane.note_limit(takes));
+        side.mux.max_message = takes;
         side.mux.attach();
         (side.on, side.last, side.open) = (Some(newest), newest, open);
+    }
+
+    fn set_takes(&mut self, at: usize, bytes: usize) {
+        // Only where there are limits at all.
+        if self.sides[at].takes < MAX_MESSAGE {
+            self.sides[at].next_takes = bytes;
+        }
     }
 
     fn restart(&mut self, at: usize) {
@@ -249,7 +283,8 @@ impl World {
         self.lanes[at].iter_mut().for_each(|lane| lane.end_process(side.process));
         side.process = self.processes;
         self.processes += 1;
-        side.mux = mux();
+        side.mux = mux(side.takes);
+        side.next_takes = side.takes;
         side.mux.set_journal(side.journal.crash());
         (side.on, side.heard) = (None, None);
         side.unacked.clear();
@@ -440,7 +475,7 @@ impl World {
             let pair = (from.ok_or("a message of nobody")?, self.sides[at].process);
             let told = match &message {
                 Some(message) => lane.on_message(pair, message).map(|id| format!("gets {id}")),
-                None => lane.on_gap(pair.1, lost.flatten()).map(|()| "is told of a gap".into()),
+                None => lane.on_gap(pair, lost.flatten()).map(|()| "is told of a gap".into()),
             };
             let what = |what| format!("side {at}, channel {:?}: {what}", channel);
             let told = told.map_err(what)?;
@@ -486,9 +521,12 @@ impl World {
     }
 
     fn is_quiet(&self) -> bool {
+        let done = |c: &Channel| {
+            let told = c.framed.as_ref().is_none_or(|f| !f.sender.has_lost());
+            told && !c.outbox.has_news() && c.outbox.held() == (0, 0) && c.outbox.is_empty()
+        };
         let quiet = |side: &Side| {
-            let empty = |o: &crate::link::Outbox| o.is_empty() && o.held() == (0, 0);
-            side.mux.channels().iter().all(|c| empty(&c.outbox))
+            side.mux.channels().iter().all(done)
                 && side.journal.is_idle()
                 && side.unacked.is_empty()
                 && side.mux.exchange.as_ref().is_some_and(|e| e.said_hello && e.heard_hello)
@@ -501,7 +539,8 @@ impl World {
             for (channel, lane) in self.lanes[at].iter().enumerate() {
                 let id = self.find(at, channel);
                 let outbox = id.map(|id| &side.mux.channels()[id.0].outbox);
-                let dropped = outbox.map_or(0, |o| o.drops().full);
+                let drops = outbox.map(|o| o.drops()).unwrap_or_default();
+                let dropped = (drops.full, drops.too_large);
                 let what = |what| format!("from side {at}, channel {channel}: {what}");
                 lane.finish(side.process, dropped).map_err(what)?;
             }

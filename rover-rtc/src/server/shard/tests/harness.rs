@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use crate::config::ServerConfig;
 use crate::identity::{Identity, KnownPeers};
 use crate::link::{ChannelConfig, Link, LinkEvent, Message, OutboxConfig, Transport};
+use crate::model::client::ClientId;
 use crate::path::{LocalAddress, PathConfig, frame};
 use crate::server::Hub;
 use crate::server::hub::sessions::Requester;
@@ -31,6 +32,8 @@ pub(in crate::server) struct Harness {
     pub(in crate::server) carried: usize,
     /// How long a datagram takes.
     pub(in crate::server) delay: Duration,
+    /// The largest message that those take who join.
+    pub(in crate::server) max_message: usize,
     flying: VecDeque<Datagram>,
     shared: Arc<HubShared>,
 }
@@ -49,6 +52,8 @@ pub(in crate::server) struct Node {
     name: Option<String>,
     identity: Identity,
     heard: Vec<(String, Message)>,
+    /// Pieces that it was told are lost.
+    pub(in crate::server) lost: u64,
     sent: Vec<Vec<u8>>,
 }
 
@@ -65,7 +70,8 @@ impl Harness {
         };
         let hubs = (0..shards).map(hub).collect();
         let (nodes, flying, delay) = (Vec::new(), VecDeque::new(), Duration::ZERO);
-        Self { now, hubs, nodes, full: false, carried: 0, delay, flying, shared }
+        let max_message = crate::link::MAX_MESSAGE;
+        Self { now, hubs, nodes, full: false, carried: 0, delay, max_message, flying, shared }
     }
 
     /// Two names that belong to different shards.
@@ -92,6 +98,7 @@ impl Harness {
         replaces: Option<&str>,
     ) -> Result<usize, u16> {
         let mut link = Link::new(OutboxConfig::default(), 16);
+        link.set_max_message(self.max_message);
         for channel in channels {
             link.open(self.now, channel.clone());
         }
@@ -105,6 +112,7 @@ impl Harness {
             name: name.map(str::to_owned),
             identity: Identity::fresh().unwrap(),
             heard: Vec::new(),
+            lost: 0,
             sent: Vec::new(),
         };
         self.nodes.push(node);
@@ -151,6 +159,18 @@ impl Harness {
         assert_eq!(self.shared.of_session(&node.session), Some(shard));
         node.shard = shard;
         Ok(())
+    }
+
+    /// A client as its hub knows it.
+    pub(in crate::server) fn client(&self, node: usize) -> ClientId {
+        let Node { shard, session, .. } = &self.nodes[node];
+        self.hubs[*shard].sessions[session]
+    }
+
+    /// Its hub forgets somebody, who does not hear of that.
+    pub(in crate::server) fn forget(&mut self, node: usize) {
+        let id = self.client(node);
+        self.hubs[self.nodes[node].shard].remove(self.now, id);
     }
 
     pub(in crate::server) fn leave(&mut self, node: usize) {
@@ -258,11 +278,15 @@ impl Harness {
 
     fn poll_people(&mut self) {
         let (now, due) = (self.now, self.now + self.delay);
-        for Node { link, local, cut, heard, sent, shard, .. } in &mut self.nodes {
+        for Node { link, local, cut, heard, lost, sent, shard, .. } in &mut self.nodes {
             link.pump(now);
             while let Some(event) = link.poll_event() {
-                if let LinkEvent::Message(id, message) = event {
-                    heard.push((link.label(id).unwrap().to_owned(), message));
+                match event {
+                    LinkEvent::Message(id, message) => {
+                        heard.push((link.label(id).unwrap().to_owned(), message));
+                    }
+                    LinkEvent::Gap { lost: pieces, .. } => *lost += pieces.unwrap_or(1),
+                    _ => {}
                 }
             }
             let out = std::iter::from_fn(|| link.poll_transmit());
