@@ -57,6 +57,7 @@ impl Link {
         }
         self.suspend();
         self.mux.attach();
+        self.limit_plain();
         self.lost = None;
         self.transports += 1;
         // Those of the answerer wait for the other side to open them.
@@ -64,6 +65,14 @@ impl Link {
             self.open_missing(now);
         }
         self.events.push_back(LinkEvent::Connected);
+    }
+
+    /// Channels without frames have the limit of the transport's SCTP.
+    pub(super) fn limit_plain(&mut self) {
+        if let Some(attached) = &mut self.current {
+            let limit = attached.transport.session().remote_max_message();
+            self.mux.set_plain_limit(limit as usize);
+        }
     }
 
     /// What was sent on a transport that is over has to be sent again.

@@ -214,6 +214,7 @@ impl Link {
         let can = self.mux.channels().is_empty();
         if can {
             self.mux.take_over(&mut old.mux);
+            self.limit_plain();
             self.line_up();
         }
         can

@@ -104,7 +104,7 @@ pub struct Drops {
     pub expired: u64,
     /// A newer message of their key took their place.
     pub overtaken: u64,
-    /// The other side does not take as much at a time.
+    /// The other side, or all who read the channel at the hub, do not take as much at a time.
     pub too_large: u64,
     /// The journal could not keep them.
     pub not_stored: u64,

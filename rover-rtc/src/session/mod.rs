@@ -120,6 +120,8 @@ pub struct Session {
     deadline: Instant,
     stage: Stage,
     credentials: IceCreds,
+    /// The largest message that the other side takes.
+    remote_max_message: u32,
     pending: Option<(SdpPendingOffer, Option<IceCreds>)>,
     /// The channel for whose sake SCTP was offered.
     silent: Option<ChannelId>,
@@ -165,6 +167,7 @@ impl Session {
             deadline: now,
             stage: Stage::Ice,
             credentials,
+            remote_max_message: sdp::DEFAULT_REMOTE_MESSAGE,
             pending: None,
             silent: None,
             transmits: VecDeque::new(),
@@ -291,6 +294,12 @@ impl Session {
             self.set_credentials(now, new);
         }
         Ok(self.negotiated(now, String::new(), remote))
+    }
+
+    /// The largest message that the other side takes, in bytes, as its description says.
+    #[must_use]
+    pub fn remote_max_message(&self) -> u32 {
+        self.remote_max_message
     }
 
     /// Opens a channel on a session that is connected.
@@ -474,6 +483,7 @@ impl Session {
         // str0m's ICE agent has no deadline before it was told the time once: without this the
         // side that answers would send no check until it gets one, which its NAT may keep out.
         self.handle_timeout(now);
+        self.remote_max_message = remote.max_message;
         Negotiated {
             answer,
             local: self.credentials.clone(),

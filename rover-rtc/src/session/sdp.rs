@@ -42,6 +42,9 @@ pub struct RemoteSdp {
     pub credentials: IceCreds,
     /// The addresses of the candidates that were kept, and what they are.
     pub addresses: Vec<(SocketAddr, Via)>,
+    /// The largest message that the other side takes, in bytes: its `a=max-message-size`, or what
+    /// holds without one (RFC 8841 section 6.1).
+    pub max_message: u32,
 }
 
 /// Filters an SDP and reads what the path layer needs.
@@ -53,6 +56,7 @@ pub fn read(sdp: &str, policy: CandidatePolicy) -> Result<RemoteSdp, SdpError> {
     let mut text = String::with_capacity(sdp.len());
     let (mut ufrag, mut pass) = (None, None);
     let mut addresses = Vec::new();
+    let mut max_message = DEFAULT_REMOTE_MESSAGE;
     for line in sdp.lines() {
         let line = line.trim_end();
         if let Some(candidate) = line.strip_prefix("a=candidate:") {
@@ -65,6 +69,8 @@ pub fn read(sdp: &str, policy: CandidatePolicy) -> Result<RemoteSdp, SdpError> {
             ufrag.get_or_insert(v);
         } else if let Some(v) = line.strip_prefix("a=ice-pwd:") {
             pass.get_or_insert(v);
+        } else if let Some(v) = line.strip_prefix("a=max-message-size:") {
+            max_message = v.trim().parse().unwrap_or(max_message);
         }
         text.push_str(line);
         text.push_str("\r\n");
@@ -73,7 +79,7 @@ pub fn read(sdp: &str, policy: CandidatePolicy) -> Result<RemoteSdp, SdpError> {
         return Err(SdpError::Credentials);
     };
     let credentials = IceCreds { ufrag: ufrag.to_owned(), pass: pass.to_owned() };
-    Ok(RemoteSdp { text, credentials, addresses })
+    Ok(RemoteSdp { text, credentials, addresses, max_message })
 }
 
 /// Reads one trickled candidate (`candidate:...`), or `None` if the policy leaves it out.
@@ -126,6 +132,9 @@ fn is_usable(ip: IpAddr, policy: CandidatePolicy) -> bool {
         && (policy.relay || !is_relay(ip))
 }
 
+/// The largest message of a side that does not say (RFC 8841 section 6.1).
+pub(super) const DEFAULT_REMOTE_MESSAGE: u32 = 64 * 1024;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,6 +184,16 @@ mod tests {
     #[test]
     fn needs_credentials() {
         assert!(matches!(read("v=0\r\n", CandidatePolicy::default()), Err(SdpError::Credentials)));
+    }
+
+    #[test]
+    fn knows_how_much_the_other_side_takes() {
+        let most = |lines: &str| {
+            let sdp = format!("a=ice-ufrag:u\r\na=ice-pwd:p\r\n{lines}");
+            read(&sdp, CandidatePolicy::default()).unwrap().max_message
+        };
+        assert_eq!(most("a=max-message-size:262144\r\n"), 262_144);
+        assert_eq!([most(""), most("a=max-message-size:x\r\n")], [65_536; 2]);
     }
 
     #[test]

@@ -102,12 +102,7 @@ impl Mux {
             self.events.push_back(LinkEvent::PeerRestarted);
         }
         self.their_limit = max_message as usize;
-        for (index, channel) in self.channels.iter().enumerate() {
-            if channel.framed.is_some() {
-                let dropped = channel.outbox.set_their_limit(self.their_limit);
-                self.events.extend(too_large(index, dropped, self.their_limit));
-            }
-        }
+        self.set_limits(true, self.their_limit);
         let replayed = entries.iter().map(|entry| self.on_entry(now, entry)).sum();
         if before.is_some() {
             self.events.push_back(LinkEvent::Resumed { replayed });

@@ -57,8 +57,9 @@ pub(super) struct Mux {
     max_channels: usize,
     /// Largest message that this side takes on a framed channel.
     pub(super) max_message: usize,
-    /// And the other side.
+    /// And the other side; and on a plain channel.
     their_limit: usize,
+    plain_limit: usize,
     /// Names this link in this process, and the other side's.
     id: u64,
     their_link: Option<u64>,
@@ -163,6 +164,7 @@ impl Mux {
             max_channels,
             max_message: MAX_MESSAGE,
             their_limit: usize::MAX,
+            plain_limit: usize::MAX,
             id: random::number(),
             their_link: None,
             told_mute: false,
@@ -272,14 +274,30 @@ impl Mux {
         let index = self.channels.len();
         let framed = config.mode.is_framed();
         let framed = framed.then(|| Box::new(self.framed_channel(now, &config, &outbox)));
-        if framed.is_some() {
-            outbox.set_their_limit(self.their_limit);
-        }
+        let limit = if framed.is_some() { self.their_limit } else { self.plain_limit };
+        outbox.set_their_limit(limit);
         let counters = Box::default();
         let channel = Channel { config, outbox: outbox.clone(), framed, counters };
         add(&mut self.channels, channel);
         self.announce(index);
         (ChannelId(index), outbox)
+    }
+
+    /// The other side takes messages of so many bytes on plain channels, on the transport of now:
+    /// SCTP would refuse larger ones for good.
+    pub(super) fn set_plain_limit(&mut self, bytes: usize) {
+        self.plain_limit = bytes;
+        self.set_limits(false, bytes);
+    }
+
+    /// Sets what the other side takes on all framed channels, or all plain ones.
+    fn set_limits(&mut self, framed: bool, bytes: usize) {
+        for (index, channel) in self.channels.iter().enumerate() {
+            if channel.framed.is_some() == framed {
+                let dropped = channel.outbox.set_their_limit(bytes);
+                self.events.extend(too_large(index, dropped, bytes));
+            }
+        }
     }
 
     fn announce(&mut self, index: usize) {

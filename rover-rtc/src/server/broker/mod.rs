@@ -45,7 +45,7 @@ use crate::signal::hub_messages::FromHub;
 #[derive(Debug, Default)]
 pub(in crate::server) struct Broker {
     /// Messages of channels that nobody else has, by label, in the order in which they came.
-    waiting: HashMap<Arc<str>, ShardQueues>,
+    waiting: HashMap<Arc<str>, Waiting>,
     /// How many messages have come.
     tickets: u64,
     /// Copies that were dropped here and not settled.
@@ -57,7 +57,7 @@ pub(in crate::server) struct Broker {
 }
 
 /// Messages and their writers, by the messages' tickets.
-type ShardQueues = BTreeMap<u64, (ClientId, Message)>;
+type Waiting = BTreeMap<u64, (ClientId, Message)>;
 
 /// Clients, and who is to be told when there are some: the last copy of a message may be settled in
 /// another shard.
@@ -113,7 +113,7 @@ impl Broker {
     }
 
     /// What waits for somebody to have this channel.
-    pub(in crate::server) fn take_waiting(&mut self, label: &str) -> ShardQueues {
+    pub(in crate::server) fn take_waiting(&mut self, label: &str) -> Waiting {
         self.waiting.remove(label).unwrap_or_default()
     }
 
@@ -223,17 +223,12 @@ impl Hub {
     /// A channel can be used: what waits for somebody to have it goes there.
     fn deliver_waiting(&mut self, now: Instant, by: ClientId, label: &str) {
         let has = self.clients.get(&by).is_some_and(|client| client.has_channel(label));
-        let waiting = if has { self.broker.take_waiting(label) } else { ShardQueues::default() };
+        let waiting = if has { self.broker.take_waiting(label) } else { Waiting::default() };
         self.send_waiting(now, label, waiting);
     }
 
     /// Sends what has waited to those who have the channel now.
-    pub(in crate::server) fn send_waiting(
-        &mut self,
-        now: Instant,
-        label: &str,
-        waiting: ShardQueues,
-    ) {
+    pub(in crate::server) fn send_waiting(&mut self, now: Instant, label: &str, waiting: Waiting) {
         for (ticket, (from, message)) in waiting {
             self.send_to_all(now, (from, ticket), label, message);
         }

@@ -34,6 +34,8 @@ pub(in crate::server) struct Harness {
     pub(in crate::server) delay: Duration,
     /// The largest message that those take who join.
     pub(in crate::server) max_message: usize,
+    /// And on plain channels.
+    pub(in crate::server) plain_message: u32,
     flying: VecDeque<Datagram>,
     shared: Arc<HubShared>,
 }
@@ -71,7 +73,19 @@ impl Harness {
         let hubs = (0..shards).map(hub).collect();
         let (nodes, flying, delay) = (Vec::new(), VecDeque::new(), Duration::ZERO);
         let max_message = crate::link::MAX_MESSAGE;
-        Self { now, hubs, nodes, full: false, carried: 0, delay, max_message, flying, shared }
+        let plain_message = crate::session::DEFAULT_MAX_MESSAGE_SIZE;
+        Self {
+            now,
+            hubs,
+            nodes,
+            full: false,
+            carried: 0,
+            delay,
+            max_message,
+            plain_message,
+            flying,
+            shared,
+        }
     }
 
     /// Two names that belong to different shards.
@@ -132,6 +146,7 @@ impl Harness {
         let Node { link, local, name, identity, .. } = &mut self.nodes[node];
         let mut session = SessionConfig::new(random::ice_credentials());
         session.certificate = Some(identity.dtls());
+        session.max_message_size = self.plain_message;
         let paths = PathConfig::default();
         let mut transport = Transport::new(self.now, session, paths, true, random::number());
         transport.add_local(self.now, LocalAddress::host(*local));

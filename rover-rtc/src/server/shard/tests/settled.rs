@@ -230,6 +230,25 @@ fn readers_of_other_modes_hold_up_nobody() {
     }
 }
 
+/// What SCTP does not take of a message stands in the way of no other.
+#[test]
+fn a_plain_reader_that_takes_less_gets_what_it_takes() {
+    let mut harness = Harness::new(1, |_| ());
+    let a = harness.join(&[ChannelConfig::plain("commands")]);
+    harness.plain_message = 32 * 1024;
+    let b = harness.join(&[ChannelConfig::plain("commands")]);
+    harness.run(SECOND);
+    for (from, to) in [(a, b), (b, a)] {
+        harness.send(from, "commands", 0);
+        harness.send_bytes(from, "commands", 30_000);
+        harness.send_bytes(from, "commands", 40_000);
+        harness.send(from, "commands", 1);
+        harness.run(SECOND);
+        assert_eq!(numbers(&harness.nodes[to], "commands"), [0, 1]);
+    }
+    assert_eq!(harness.hubs[0].not_relayed, 1);
+}
+
 /// A reader that has no longer the channel keeps nobody else from what was for it.
 #[test]
 fn what_waits_on_a_channel_that_is_given_up_goes_to_others() {
