@@ -134,6 +134,11 @@
 #define ROVER_RTC_PANIC -16
 
 /**
+ * Some of the messages will not arrive: they were dropped. The statistics of the channel say why.
+ */
+#define ROVER_RTC_DROPPED -17
+
+/**
  * Errors.
  */
 #define ROVER_RTC_LOG_ERROR 1
@@ -328,6 +333,12 @@
  * The link is closed for good.
  */
 #define ROVER_RTC_EVENT_CLOSED 18
+
+/**
+ * On `channel`, `value` messages of this side were dropped that a `rover_rtc_channel_send...()` had
+ * taken, for another reason than a full outbox or their time to live; `text` says why.
+ */
+#define ROVER_RTC_EVENT_DROPPED 19
 
 /**
  * Not connected yet.
@@ -1475,6 +1486,7 @@ rover_rtc_status rover_rtc_channel_wait_stored(const rover_rtc_channel *channel,
 /**
  * Waits until the other side has acknowledged all messages queued so far, for at most `timeout_ms`
  * milliseconds; then `ROVER_RTC_AGAIN`. On channels without acknowledgements, until all are on their way.
+ * `ROVER_RTC_DROPPED` if some were dropped instead, of those that were queued since the last answer.
  */
 rover_rtc_status rover_rtc_channel_wait_acknowledged(const rover_rtc_channel *channel,
                                                      uint32_t timeout_ms);

@@ -81,6 +81,7 @@ enum class status_code : std::int32_t {
     dial = ROVER_RTC_DIAL,                    /**< Another peer could not be called. */
     in_callback = ROVER_RTC_IN_CALLBACK,      /**< Not from a callback. */
     panic = ROVER_RTC_PANIC,                  /**< A bug in the library, which goes on. */
+    dropped = ROVER_RTC_DROPPED,              /**< Some of the messages will not arrive. */
 };
 
 /** What a status means, in a few words. Static. May be called from callbacks. */
@@ -220,6 +221,7 @@ enum class event_kind : std::int32_t {
     trouble = ROVER_RTC_EVENT_TROUBLE,               /**< text failed and is tried again. */
     disconnected = ROVER_RTC_EVENT_DISCONNECTED,     /**< The connection is over: reason(), text. */
     closed = ROVER_RTC_EVENT_CLOSED,                 /**< link is closed for good. */
+    dropped = ROVER_RTC_EVENT_DROPPED,               /**< value messages were dropped: text. */
 };
 
 /** State of a connection. */
@@ -303,6 +305,7 @@ inline const char *to_string(event_kind kind) noexcept {
     case event_kind::trouble: return "trouble";
     case event_kind::disconnected: return "disconnected";
     case event_kind::closed: return "closed";
+    case event_kind::dropped: return "dropped";
     }
     return "unknown";
 }
@@ -1165,7 +1168,8 @@ public:
     }
     /**
      * Blocks until the other side has acknowledged all messages queued so far; false: too late. On
-     * channels without acknowledgements, until all are on their way.
+     * channels without acknowledgements, until all are on their way. Fails with dropped if some were
+     * dropped instead, of those that were queued since the last answer.
      */
     outcome<bool> wait_acknowledged(std::chrono::milliseconds timeout) const {
         const auto status =

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rover_rtc::pull::Received;
-use rover_rtc::{Message, SendError};
+use rover_rtc::{Message, SendError, Settled};
 
 use crate::guard::{done, guard, in_callback, remember_static};
 use crate::object::{ChannelHandle, freed, rover_rtc_channel};
 use crate::stats::{self, rover_rtc_channel_statistics};
 use crate::status::{
-    Failure, ROVER_RTC_AGAIN, ROVER_RTC_CLOSED, ROVER_RTC_NOT_FOUND, ROVER_RTC_OK,
-    ROVER_RTC_TOO_SMALL, rover_rtc_status,
+    Failure, ROVER_RTC_AGAIN, ROVER_RTC_CLOSED, ROVER_RTC_DROPPED, ROVER_RTC_NOT_FOUND,
+    ROVER_RTC_OK, ROVER_RTC_TOO_SMALL, rover_rtc_status,
 };
 use crate::text::{self, Sized32, declared, put_if_wanted, write_text};
 
@@ -280,21 +280,22 @@ pub extern "C" fn rover_rtc_channel_wait_stored(
 
 /// Waits until the other side has acknowledged all messages queued so far, for at most `timeout_ms`
 /// milliseconds; then `ROVER_RTC_AGAIN`. On channels without acknowledgements, until all are on
-/// their way.
+/// their way. `ROVER_RTC_DROPPED` if some were dropped instead, of those that were queued since the
+/// last answer.
 #[unsafe(no_mangle)]
 pub extern "C" fn rover_rtc_channel_wait_acknowledged(
     channel: *const rover_rtc_channel,
     timeout_ms: u32,
 ) -> rover_rtc_status {
-    guard(|| {
-        match ChannelHandle::find(channel)?
-            .channel
-            .acknowledged(Duration::from_millis(timeout_ms.into()))
-        {
-            Some(true) => Ok(ROVER_RTC_OK),
-            Some(false) => Err(Failure::new(ROVER_RTC_CLOSED, "the channel was closed before")),
-            None => Ok(ROVER_RTC_AGAIN),
-        }
+    let patience = Duration::from_millis(timeout_ms.into());
+    guard(|| match ChannelHandle::find(channel)?.channel.settled(patience) {
+        Some(Settled::Acknowledged) => Ok(ROVER_RTC_OK),
+        Some(Settled::Dropped) => Err(Failure::new(
+            ROVER_RTC_DROPPED,
+            "messages were dropped: the statistics of the channel say why",
+        )),
+        Some(_) => Err(Failure::new(ROVER_RTC_CLOSED, "the channel was closed before")),
+        None => Ok(ROVER_RTC_AGAIN),
     })
 }
 

@@ -53,6 +53,9 @@ pub const ROVER_RTC_EVENT_TROUBLE: i32 = 16;
 pub const ROVER_RTC_EVENT_DISCONNECTED: i32 = 17;
 /// The link is closed for good.
 pub const ROVER_RTC_EVENT_CLOSED: i32 = 18;
+/// On `channel`, `value` messages of this side were dropped that a `rover_rtc_channel_send...()`
+/// had taken, for another reason than a full outbox or their time to live; `text` says why.
+pub const ROVER_RTC_EVENT_DROPPED: i32 = 19;
 
 /// Not connected yet.
 pub const ROVER_RTC_STATE_NEW: i32 = 0;
@@ -187,6 +190,10 @@ fn of_link(shown: &mut rover_rtc_event, event: &Event) -> bool {
             set(ROVER_RTC_EVENT_PROGRESS, *bytes as u64, *total as u64);
         }
         Event::Gap { lost, .. } => set(ROVER_RTC_EVENT_GAP, lost.unwrap_or(u64::MAX), 0),
+        Event::Dropped { messages, why, .. } => {
+            set(ROVER_RTC_EVENT_DROPPED, *messages, 0);
+            put_text(&mut shown.text, why);
+        }
         Event::Resumed { replayed } => set(ROVER_RTC_EVENT_RESUMED, *replayed, 0),
         Event::PeerRestarted => set(ROVER_RTC_EVENT_PEER_RESTARTED, 0, 0),
         Event::PathSwitch { path, kind, cause } => {

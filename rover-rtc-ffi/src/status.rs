@@ -44,6 +44,8 @@ pub const ROVER_RTC_DIAL: i32 = -14;
 pub const ROVER_RTC_IN_CALLBACK: i32 = -15;
 /// A bug in the library; it goes on, but what the call was to do may be done in part.
 pub const ROVER_RTC_PANIC: i32 = -16;
+/// Some of the messages will not arrive: they were dropped. The statistics of the channel say why.
+pub const ROVER_RTC_DROPPED: i32 = -17;
 
 /// What `status` means, in a few words. Static; never NULL. May be called from callbacks.
 #[unsafe(no_mangle)]
@@ -67,6 +69,7 @@ pub extern "C" fn rover_rtc_status_str(status: rover_rtc_status) -> *const std::
         ROVER_RTC_DIAL => c"the peer could not be called",
         ROVER_RTC_IN_CALLBACK => c"not from a callback",
         ROVER_RTC_PANIC => c"a bug in the library",
+        ROVER_RTC_DROPPED => c"messages were dropped",
         _ => c"unknown status",
     };
     text.as_ptr()

@@ -5,7 +5,7 @@ use std::task::Poll;
 use pyo3::prelude::*;
 use rover_rtc::link::Mode;
 use rover_rtc::pull::{self, Received};
-use rover_rtc::{Message as Inner, SendError};
+use rover_rtc::{Message as Inner, SendError, Settled};
 
 use crate::config::mode_name;
 use crate::error::Failure;
@@ -140,10 +140,14 @@ impl Channel {
     fn acknowledged(&self) -> Result<Wait, Failure> {
         let channel = self.channel.get()?.inner().clone();
         Ok(Wait::new(async move {
-            if channel.acknowledged().await {
-                return Ok(Outcome::Done);
+            match channel.settled().await {
+                Settled::Acknowledged => Ok(Outcome::Done),
+                Settled::Dropped => Err(Failure::new(
+                    "DROPPED",
+                    "messages were dropped: the statistics of the channel say why",
+                )),
+                _ => Err(Failure::from(SendError::Closed)),
             }
-            Err(Failure::from(SendError::Closed))
         }))
     }
 

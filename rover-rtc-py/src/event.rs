@@ -51,6 +51,7 @@ fn of_link(event: Inner) -> Option<Told> {
             ("PROGRESS", Some(bytes as u64), total as u64, String::new(), String::new())
         }
         Inner::Gap { lost, .. } => ("GAP", lost, 0, String::new(), String::new()),
+        Inner::Dropped { messages, why, .. } => ("DROPPED", Some(messages), 0, why, String::new()),
         Inner::Resumed { replayed } => number("RESUMED", replayed),
         Inner::PeerRestarted => plain("PEER_RESTARTED"),
         Inner::PathSwitch { path, kind, cause } => {

@@ -86,7 +86,7 @@ pub use http::Token;
 pub use identity::Fingerprint;
 pub use journal::JournalConfig;
 pub use link::{
-    ChannelConfig, LinkState, Message, Mode, OutboxConfig, Priority, SendError, WhenFull,
+    ChannelConfig, LinkState, Message, Mode, OutboxConfig, Priority, SendError, Settled, WhenFull,
 };
 pub use net::NetworkError;
 pub use path::{PathConfig, PathKind, Redundancy};

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use crate::rig::{compile, has, run, scratch, text};
 
-const TESTS: [&str; 8] = [
+const TESTS: [&str; 9] = [
     "functions",
     "carried",
     "owned",
+    "dropped",
     "misuse",
     "free_while_waiting",
     "free_from_log",
@@ -45,6 +46,7 @@ fn every_function_does_what_it_says() {
     passes(plain(), &["functions"]);
     passes(plain(), &["carried"]);
     passes(plain(), &["owned"]);
+    passes(plain(), &["dropped"]);
     passes(plain(), &["wake"]);
 }
 

@@ -9,7 +9,7 @@ import pytest
 
 import rig
 import rover_rtc
-from rover_rtc import ChannelConfig
+from rover_rtc import ChannelConfig, events
 
 
 def narrow(**settings: object) -> list[ChannelConfig]:
@@ -100,6 +100,31 @@ def test_to_refuse_is_an_error_sync(hub: str) -> None:
         assert not log.try_send("4")
 
 
+async def test_what_the_other_side_does_not_take(hub: str) -> None:
+    async with rig.connect(hub, "one", channels=["log"]) as one:
+        link = await one.call("two")
+        log, feed = link.channel("log"), link.events()
+        # Before it is known.
+        await log.send(bytes(5000))
+        await log.send("small")
+        async with rig.connect(hub, "two", channels=["log"], max_message=1000) as two:
+            there = await rig.soon(two.accept())
+            gaps, far = there.events(), there.channel("log")
+            dropped = await rig.event_of(feed, events.Dropped)
+            assert (dropped.channel, dropped.messages) == ("log", 1) and "1000" in dropped.text
+            for _ in range(2):
+                with pytest.raises(rover_rtc.DroppedError) as caught:
+                    await rig.soon(log.acknowledged())
+                assert caught.value.kind == "DROPPED"
+            assert (await rig.soon(far.recv())).text == "small"
+            assert (await rig.event_of(gaps, events.Gap)).channel == "log"
+            with pytest.raises(rover_rtc.MessageError):
+                await log.send(bytes(5000))
+            await log.send(bytes(1000))
+            await rig.soon(log.acknowledged())
+            assert log.stats().dropped_too_large == 1
+
+
 @pytest.mark.parametrize(("policy", "kept"), [("drop_oldest", "6789"), ("keep_latest", "9")])
 async def test_policies_that_drop(hub: str, policy: str, kept: str) -> None:
     async with rig.connect(hub, "one", channels=narrow(when_full=policy)) as one:
@@ -109,7 +134,9 @@ async def test_policies_that_drop(hub: str, policy: str, kept: str) -> None:
         assert log.stats().dropped_full == 10 - log.queued > 0
         async with rig.connect(hub, "two", channels=narrow()) as two:
             far = (await rig.soon(two.accept())).channel("log")
-            await rig.soon(log.acknowledged())
+            # All has arrived that was not dropped, and some was.
+            with pytest.raises(rover_rtc.DroppedError, match="statistics"):
+                await rig.soon(log.acknowledged())
             texts = []
             while (message := far.try_recv()) is not None:
                 texts.append(message.text)

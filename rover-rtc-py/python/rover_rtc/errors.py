@@ -20,6 +20,7 @@ __all__ = [
     "ConfigError",
     "ConnectError",
     "ConnectionLost",
+    "DroppedError",
     "ForkError",
     "FullError",
     "MessageError",
@@ -109,6 +110,15 @@ class FullError(RoverRtcError):
     kind = "FULL"
 
 
+class DroppedError(RoverRtcError):
+    """Some of the messages that were sent will not arrive: they were dropped.
+
+    The channel's statistics (`dropped_...`) say why, and how many.
+    """
+
+    kind = "DROPPED"
+
+
 class StorageError(RoverRtcError, OSError):
     """The journal could not keep a message, or could not be opened: the disk, or its limit."""
 
@@ -131,6 +141,7 @@ _CLASSES: dict[str, type[RoverRtcError]] = {
     "BAD_MESSAGE": MessageError,
     "FULL": FullError,
     "NOT_STORED": StorageError,
+    "DROPPED": DroppedError,
     "SERVER": ConnectError,
     "SDP": ConnectError,
     "NETWORK": ConnectError,

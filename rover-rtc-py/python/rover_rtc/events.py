@@ -26,6 +26,7 @@ __all__ = [
     "Closed",
     "Dialing",
     "Disconnected",
+    "Dropped",
     "Event",
     "Gap",
     "Outage",
@@ -175,6 +176,25 @@ class Gap(Event):
 
 
 @dataclass(frozen=True, repr=False)
+class Dropped(Event):
+    """Messages of this side that `send` had taken were dropped: nobody gets them.
+
+    What makes room in a full outbox, or has waited for too long, is not told like this: the
+    channel's statistics count all.
+
+    Attributes:
+        channel: On this channel.
+        messages: How many.
+        text: Why.
+    """
+
+    kind = "DROPPED"
+    channel: str
+    messages: int
+    text: str
+
+
+@dataclass(frozen=True, repr=False)
 class Progress(Event):
     """A large message is coming in.
 
@@ -266,6 +286,8 @@ def _of_native(
         return Dialing(link, value or 0)
     if kind == "GAP":
         return Gap(link, channel, value)
+    if kind == "DROPPED":
+        return Dropped(link, channel, value or 0, text)
     if kind == "PROGRESS":
         return Progress(link, channel, value or 0, other)
     if kind in ("CHANNEL_OPEN", "CHANNEL_CLOSED"):

@@ -13,13 +13,13 @@
 //!
 //! When no copy is open any more, the message is acknowledged if one was accepted or dropped: a
 //! reader that has gone holds up nobody if another one has it. If copies were rejected and none was
-//! accepted, nobody can have it, and its writer is told so (`server/passing.rs`). If all were
+//! accepted, nobody can have it, and its writer is told so (`server/broker`). If all were
 //! released it goes back, and waits for the next reader.
 //!
 //! A copy that is dropped unsettled says nothing by itself. It is put on the list of whoever held
 //! it ([`Unsettled`]), and released when that one goes on with its work and looks there. So a hub
 //! that ends, by a good-bye or by a panic, acknowledges nothing by what it drops: the messages are
-//! still at their writers, who send them to the next hub. A copy on its way between two drivers is
+//! still at their writers, who send them to the next hub. A copy on its way between two shards is
 //! on nobody's list: who reads it there gives each reader its own, and releases this one.
 
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -41,12 +41,12 @@ pub(crate) enum Outcome {
 /// Where a message has come from, for the hub that may have to give it back.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
-    /// The driver of the writer's client, and that client.
-    pub(crate) driver: usize,
+    /// The shard of the writer's client, and that client.
+    pub(crate) shard: usize,
     pub(crate) client: u64,
     /// The channel.
     pub(crate) label: Arc<str>,
-    /// The place of the message among all that the driver has got of its clients.
+    /// The place of the message among all that the shard has got of its clients.
     pub(crate) ticket: u64,
 }
 
@@ -186,7 +186,7 @@ impl Unsettled {
     /// [released](Fanout::release).
     pub(crate) fn take(&self) -> Vec<Arc<Fanout>> {
         let mut dropped = std::mem::take(&mut *self.lock());
-        dropped.sort_unstable_by_key(|f| (f.source.driver, f.source.ticket));
+        dropped.sort_unstable_by_key(|f| (f.source.shard, f.source.ticket));
         dropped
     }
 
@@ -212,7 +212,7 @@ mod tests {
             let acks = Acks::default();
             let receipt = Some(Receipt::new(acks.clone(), 3));
             let message = Message { receipt, number: 3, ..Message::text("x") };
-            let source = || Source { driver: 0, client: 1, label: "a".into(), ticket: 9 };
+            let source = || Source { shard: 0, client: 1, label: "a".into(), ticket: 9 };
             Self { acks, whole: message.fan_out(source), holder: Arc::default() }
         }
 
@@ -264,7 +264,7 @@ mod tests {
         let mut accepted = whole.copy_for(&holder);
         drop(whole.copy_for(&holder));
         accepted.settle(Outcome::Accepted);
-        // The one on its way to another driver, too.
+        // The one on its way to another shard, too.
         drop((whole, holder));
         assert!(acks.take().is_empty());
     }

@@ -10,8 +10,7 @@ use super::link::{Link, SharedLink};
 use super::queue::{Of, Queue, Source};
 use super::wait::wait_within;
 use super::worker::Worker;
-use crate::link::Message;
-use crate::link::SendError;
+use crate::link::{Message, SendError, Settled};
 use crate::peer::{self, Received};
 
 /// A channel. Cheap to clone; clones are handles on the same one.
@@ -136,6 +135,13 @@ impl Channel {
     #[must_use]
     pub fn acknowledged(&self, patience: Duration) -> Option<bool> {
         wait_within(self.state.channel.acknowledged(), patience)
+    }
+
+    /// Waits as [`Channel::acknowledged`] does, and says what became of it. See
+    /// [`Channel::settled`](peer::Channel::settled).
+    #[must_use]
+    pub fn settled(&self, patience: Duration) -> Option<Settled> {
+        wait_within(self.state.channel.settled(), patience)
     }
 
     /// A number of the program's own; 0 at first.

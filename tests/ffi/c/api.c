@@ -154,7 +154,7 @@ static void functions(void) {
     size_t size = 0;
     snprintf(text, sizeof text, "%d.%d.%d", ROVER_RTC_VERSION_MAJOR, ROVER_RTC_VERSION_MINOR, ROVER_RTC_VERSION_PATCH);
     CHECK(strcmp(text, rover_rtc_version()) == 0);
-    for (int32_t status = -16; status <= 1; status++) {
+    for (int32_t status = ROVER_RTC_DROPPED; status <= 1; status++) {
         CHECK(strcmp(rover_rtc_status_str(status), "unknown status") != 0);
     }
     CHECK(strcmp(rover_rtc_status_str(77), "unknown status") == 0);
@@ -535,6 +535,35 @@ static void owned(void) {
     rover_rtc_server_free(p.server);
 }
 
+/* What the other side does not take is told, and is not said to be acknowledged. */
+static void dropped(void) {
+    static uint8_t data[5000];
+    struct pair p;
+    p.server = hub(p.address);
+    p.one = peer_of(p.address, "one");
+    OK(rover_rtc_peer_dial(p.one, "two", &p.link));
+    OK(rover_rtc_link_channel(p.link, "data", &p.here));
+    OK(rover_rtc_channel_send(p.here, data, sizeof data));
+    rover_rtc_channel_config channel;
+    rover_rtc_peer_config config;
+    settings(&config, &channel, p.address, "two");
+    config.max_message = 1000;
+    OK(rover_rtc_peer_new(&config, &p.two));
+    rover_rtc_event event = expect(p.one, ROVER_RTC_EVENT_DROPPED, "data");
+    CHECK(event.channel == p.here && event.value == 1 && strstr(event.text, "1000 bytes"));
+    CHECK(rover_rtc_channel_wait_acknowledged(p.here, (uint32_t)PATIENCE_MS) == ROVER_RTC_DROPPED);
+    CHECK(rover_rtc_channel_wait_acknowledged(p.here, 0) == ROVER_RTC_DROPPED);
+    CHECK(rover_rtc_channel_send(p.here, data, sizeof data) == ROVER_RTC_TOO_LARGE);
+    OK(rover_rtc_channel_send(p.here, data, 1000));
+    OK(rover_rtc_channel_wait_acknowledged(p.here, (uint32_t)PATIENCE_MS));
+    rover_rtc_channel_statistics counted;
+    counted.struct_size = sizeof counted;
+    OK(rover_rtc_channel_stats(p.here, &counted));
+    CHECK(counted.dropped_too_large == 1 && counted.acknowledged == 1);
+    expect(p.two, ROVER_RTC_EVENT_GAP, "data");
+    end(&p);
+}
+
 static void *connects(void *unused) {
     struct pair p = pair();
     uint8_t data[64];
@@ -744,6 +773,7 @@ int main(int argc, char **argv) {
     else if (strcmp(test, "wake") == 0) wake();
     else if (strcmp(test, "threads") == 0) threads();
     else if (strcmp(test, "owned") == 0) owned();
+    else if (strcmp(test, "dropped") == 0) dropped();
     else if (strcmp(test, "small_stack") == 0) small_stack();
     else if (strcmp(test, "rounds") == 0) rounds(argc > 2 ? atoi(argv[2]) : 1000);
     else return fprintf(stderr, "api TEST\n"), 2;

@@ -154,6 +154,7 @@ class Channel(BaseChannel):
         acknowledgements, until it is on its way.
 
         Raises:
+            DroppedError: Some of what was sent since the last answer was dropped instead.
             ClosedError: The channel was closed before.
         """
         await self._link._peer._wait(self._native.acknowledged())

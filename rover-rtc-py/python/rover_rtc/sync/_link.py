@@ -132,6 +132,7 @@ class Channel(BaseChannel):
         acknowledgements, until it is on its way.
 
         Raises:
+            DroppedError: Some of what was sent since the last answer was dropped instead.
             TimeoutError: It had not by then.
             ClosedError: The channel was closed before.
         """

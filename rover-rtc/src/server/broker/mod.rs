@@ -21,7 +21,7 @@
 //!
 //! Where a hub has several shards, a message goes to those that have subscribers of its channel;
 //! whichever shard settles the last copy wakes the writer's. What comes too late for the last
-//! subscriber there is told back in a note.
+//! subscriber there is told back in a message.
 
 pub(super) mod interest;
 pub(super) mod status_broadcast;
@@ -37,7 +37,7 @@ use crate::link::{Fanout, Message, Source, Unsettled};
 use crate::model::client::ClientId;
 use crate::model::propagated::Propagated;
 use crate::server::hub::Hub;
-use crate::server::shard::router::Note;
+use crate::server::shard::message::ShardMessage;
 use crate::server::signaling::queue::Recipient;
 use crate::signal::hub_messages::FromHub;
 
@@ -265,7 +265,7 @@ impl Hub {
         if shard == self.router.me {
             self.broker.undelivered.push(fanout);
         } else {
-            self.router.tell(shard, Note::Undelivered(fanout));
+            self.router.tell(shard, ShardMessage::Undelivered(fanout));
         }
     }
 

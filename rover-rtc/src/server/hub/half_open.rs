@@ -218,14 +218,14 @@ mod tests {
         /// The number of the one that makes room, if any.
         fn ask(&mut self, origin: Origin) -> Result<Option<u64>, Refused> {
             self.half_open.check(self.now, origin, &self.limits)?;
-            let id = ClientId::of_test(self.next);
+            let id = ClientId::of_number(self.next);
             self.next += 1;
             let evicted = self.half_open.add(id, 3, origin, &self.limits);
             assert!(self.half_open.sessions.len() <= self.limits.max);
             assert!(evicted.is_none_or(|(shard, _)| shard == 3));
             let numbers = 0..self.next;
             Ok(evicted
-                .map(|e| numbers.map(ClientId::of_test).position(|n| n == e.1).unwrap() as u64))
+                .map(|e| numbers.map(ClientId::of_number).position(|n| n == e.1).unwrap() as u64))
         }
     }
 
@@ -247,8 +247,8 @@ mod tests {
         }
         assert_eq!(room.ask(from(7, false)), Err(Refused::Full));
         // What is connected, or over, is not counted.
-        room.half_open.forget(ClientId::of_test(room.next - 1));
-        room.half_open.forget(ClientId::of_test(room.next - 1));
+        room.half_open.forget(ClientId::of_number(room.next - 1));
+        room.half_open.forget(ClientId::of_number(room.next - 1));
         assert_eq!(room.ask(from(7, false)), Ok(None));
     }
 

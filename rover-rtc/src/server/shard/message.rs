@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use crate::link::{Fanout, Message};
+use crate::model::client::ClientId;
 use crate::server::hub::status::{HubTotals, StatusRequester};
 use crate::server::registry::OwnerId;
 use crate::signal::hub_messages::FromHub;
 use crate::signal::signed::SignedMessage;
 
-/// One thing that a shard tells another. Notes between two shards arrive in order.
+/// One thing that a shard tells another. Messages between two shards arrive in order.
 #[derive(Debug)]
 pub(in crate::server) enum ShardMessage {
     /// A channel has its first subscriber here, or its last one is gone.
