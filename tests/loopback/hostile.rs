@@ -235,7 +235,7 @@ async fn signals_of_others_on_a_link() {
         to: "rover-1".to_owned(),
         call: call.to_owned(),
         number: u64::MAX,
-        content: Content::Bye,
+        content: Content::Bye { acks: Vec::new() },
     };
     for signal in [bye("rover-3", "call"), bye("rover-2", "another")] {
         scene.hub.say_as_impostor(serde_json::to_string(&signal.sign(&key)).unwrap());

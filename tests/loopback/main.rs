@@ -10,6 +10,7 @@
 
 #[path = "../support/coturn.rs"]
 mod coturn;
+mod goodbye;
 mod hostile;
 mod http;
 mod liar;

@@ -177,7 +177,7 @@ async fn only_signals_of_their_sender() {
         to: to.into(),
         call: call.into(),
         number: 1,
-        content: Content::Bye,
+        content: Content::Bye { acks: Vec::new() },
     };
     let send = |signal: SignalMessage, by: &Named| ToHub::Send {
         to: "two".into(),

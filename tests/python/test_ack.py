@@ -91,3 +91,16 @@ async def test_a_channel_that_closes_is_told(hub: str) -> None:
         await pair.there.close()
         with pytest.raises(rover_rtc.ClosedError):
             await rig.soon(acknowledged)
+
+
+@pytest.mark.parametrize("closes", ["link", "peer"])
+async def test_who_closes_at_once_has_acknowledged(hub: str, closes: str) -> None:
+    async with rig.pair(hub) as pair:
+        log, far = pair.channels("log")
+        # Nothing else is under way that would take the acknowledgement along.
+        await asyncio.sleep(0.3)
+        await log.send("1")
+        assert (await rig.soon(far.recv())).text == "1"
+        await (pair.back if closes == "link" else pair.two).close()
+        await rig.soon(log.acknowledged())
+        assert log.unacknowledged == 0

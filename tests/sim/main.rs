@@ -12,6 +12,7 @@
 )]
 
 mod bulk;
+mod closing;
 mod modes;
 mod net;
 mod network;

@@ -11,12 +11,14 @@
 //! | `delivery.rs` | what becomes of the copies of a message that a hub passes on |
 //! | `outbox.rs` | what waits to be sent, shared with the application |
 //! | `pump.rs`, `admission.rs` | from outboxes to SCTP, and how much at a time |
+//! | `closing.rs` | the last acknowledgements, before good-bye |
 //! | `mux/` | framed channels: numbers, acknowledgements, replay |
 //! | `transport.rs`, `events.rs`, `frame_streams.rs` | one transport after another, and its streams |
 //! | `state.rs` | whether messages can flow |
 
 mod admission;
 mod channel;
+mod closing;
 mod delivery;
 mod error;
 mod events;
@@ -43,7 +45,7 @@ pub use channel::{ChannelConfig, ChannelId, Mode, Priority};
 pub(crate) use delivery::{Fanout, Outcome, Source, Unsettled};
 pub use error::{LabelError, SendError};
 pub use message::Message;
-pub use mux::{Record, Saved, SavedOutgoing};
+pub use mux::{FinalAck, Record, Saved, SavedOutgoing};
 pub use outbox::{Outbox, OutboxConfig, Pushed, Settled, WhenFull};
 pub use state::LinkState;
 pub use stats::{ChannelCounters, ChannelStats, Drops, LinkStats};

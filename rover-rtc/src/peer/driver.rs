@@ -574,12 +574,14 @@ impl Driver {
         }
         let Some(closing) = &self.hub_link.frontend.closing else { return false };
         let patience = closing.until <= now;
+        self.hub_link.link.hasten_acks(now);
         for frontend in self.peer_links.frontends.values_mut().filter(|l| l.closing.is_none()) {
             frontend.close(now);
             // At once, not when its time is up.
             self.wake.notify_one();
         }
-        let flushed = !self.hub_link.is_alive() || self.hub_link.link.is_flushed();
+        let link = &self.hub_link.link;
+        let flushed = !self.hub_link.is_alive() || (link.is_flushed() && !link.owes_acks());
         patience || (flushed && self.peer_links.frontends.is_empty())
     }
 

@@ -102,7 +102,8 @@ impl PeerLink {
         self.ask(Request::Stats).await
     }
 
-    /// Sends what is queued, for at most a second, says good-bye and ends.
+    /// Sends what is queued, for at most a second, acknowledges what has arrived, says good-bye and
+    /// ends.
     pub async fn close(&self) {
         // An error says that it is closed already.
         let _ = self.ask(Request::Close).await;

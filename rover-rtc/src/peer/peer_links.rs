@@ -285,7 +285,7 @@ impl Driver {
                     if let Some(withheld) = self.peer_links.refusals.admit(now) {
                         tracing::warn!(withheld, "a call was not taken: nobody asks for calls");
                     }
-                    rendezvous.say_bye(now, id);
+                    rendezvous.turn_away(now, id);
                     rendezvous.hang_up(now, id);
                     self.forget(id);
                     return true;
@@ -349,7 +349,9 @@ impl Driver {
             let frontend = self.peer_links.frontends.get_mut(&id);
             let Some(closing) = frontend.and_then(|l| l.closing.as_mut()) else { continue };
             let late = closing.until <= now || !peer.is_alive();
-            if !late && !peer.link().is_flushed() {
+            peer.link().hasten_acks(now);
+            // Acknowledgements that are ready leave with the good-bye, which has them, too.
+            if !late && (!peer.link().is_flushed() || peer.link().is_recording()) {
                 continue;
             }
             if !closing.told {

@@ -34,13 +34,14 @@ pub use remote_peer::{RemotePeer, RemotePeerId};
 
 use crate::identity::{Identity, KnownPeers, valid_name};
 use crate::link::SendError;
-use crate::link::{ChannelConfig, LinkEvent, Record, Saved};
+use crate::link::{ChannelConfig, FinalAck, LinkEvent, Record, Saved};
 use crate::path::{
     Handled, LocalAddress, Packet, PathConfig, Transmit, frame, is_relay, relay_addresses,
 };
 use crate::recovery::RecoveryConfig;
 use crate::session::Pace;
 use crate::signal::hub_messages::ToHub;
+use crate::signal::signed::Content;
 
 /// Settings of all links of a peer.
 #[derive(Debug, Clone)]
@@ -259,11 +260,24 @@ impl Rendezvous {
         self.remove(now, id, None);
     }
 
-    /// Says good-bye on a link, and nothing more: what that takes to send must still go out.
+    /// Says good-bye on a link, with all acknowledgements that there are, and nothing more: what
+    /// that takes to send must still go out.
     pub fn say_bye(&mut self, now: Instant, id: RemotePeerId) {
         let Some(peer) = self.peer(id) else { return };
-        if let Some(call) = peer.call().map(str::to_owned) {
-            self.write(now, id, call, crate::signal::signed::Content::Bye);
+        peer.link.hasten_acks(now);
+        let acks = peer.link.final_acks();
+        self.write_bye(now, id, acks);
+    }
+
+    /// Says good-bye on a link that nobody has taken: nothing that came on it has arrived.
+    pub fn turn_away(&mut self, now: Instant, id: RemotePeerId) {
+        self.write_bye(now, id, Vec::new());
+    }
+
+    fn write_bye(&mut self, now: Instant, id: RemotePeerId, acks: Vec<FinalAck>) {
+        let call = self.peer(id).and_then(|peer| peer.call().map(str::to_owned));
+        if let Some(call) = call {
+            self.write(now, id, call, Content::Bye { acks });
             self.pump(now);
         }
     }

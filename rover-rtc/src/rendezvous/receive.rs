@@ -190,9 +190,12 @@ impl Rendezvous {
                     self.failed(now, id, reason.clone());
                 }
             }
-            Content::Bye => {
+            Content::Bye { acks } => {
                 let Some(peer) = self.peer(id) else { return };
                 if peer.link.transport_of(&call).is_some() {
+                    peer.link.on_final_acks(now, acks);
+                    // Its writer may be waiting for some, too.
+                    peer.link.hasten_acks(now);
                     let why = DialError::Bye(peer.name.clone());
                     // Its writer has called again since, and that signal message was faster.
                     let again = number < peer.offered && peer.call() == Some(call.as_str());

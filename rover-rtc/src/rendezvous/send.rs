@@ -40,7 +40,7 @@ impl Rendezvous {
     /// the hub.
     pub(super) fn write(&mut self, now: Instant, id: RemotePeerId, call: String, content: Content) {
         let offer = matches!(content, Content::Offer { .. });
-        let own = matches!(content, Content::Candidates { .. } | Content::Bye);
+        let own = matches!(content, Content::Candidates { .. } | Content::Bye { .. });
         let Some(to) = self.peer(id).map(|t| t.name.clone()) else { return };
         let signal = self.sign(now, &to, &call, content);
         let Some(peer) = self.peer(id) else { return };

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::{Fingerprint, Identity, VerifyError, verify};
+use crate::link::FinalAck;
 use crate::path::Redundancy;
 
 /// A signal message of one peer to another.
@@ -62,7 +63,12 @@ pub enum Content {
         reason: String,
     },
     /// The writer ends the link.
-    Bye,
+    Bye {
+        /// How far it has come with the channels of the reader. Older programs do not say, and
+        /// ignore it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        acks: Vec<FinalAck>,
+    },
 }
 
 /// A signal message with its writer's signature.
@@ -157,5 +163,30 @@ mod tests {
         let other = signal().sign(&Identity::fresh().unwrap());
         let swapped = SignedMessage { certificate: other.certificate, ..signed };
         assert!(matches!(swapped.verify(), Err(SignedMessageError::Signature(_))));
+    }
+
+    /// Programs before it had acknowledgements, and those after it may say more.
+    #[test]
+    fn a_good_bye_is_understood_by_programs_of_any_age() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        #[serde(tag = "type", rename_all = "snake_case")]
+        enum Former {
+            Bye,
+        }
+        let ack = FinalAck { epoch: u64::MAX, received: 9, acked: 7 };
+        let bye = Content::Bye { acks: vec![ack] };
+        let text = serde_json::to_string(&bye).unwrap();
+        let acks = r#"[{"epoch":18446744073709551615,"received":9,"acked":7}]"#;
+        assert_eq!(text, format!(r#"{{"type":"bye","acks":{acks}}}"#));
+        assert_eq!(serde_json::from_str::<Former>(&text).unwrap(), Former::Bye);
+        let later =
+            r#"{"why":"x","type":"bye","acks":[{"epoch":1,"received":2,"acked":2,"x":[]}]}"#;
+        let read: Content = serde_json::from_str(later).unwrap();
+        let ack = FinalAck { epoch: 1, received: 2, acked: 2 };
+        assert_eq!(read, Content::Bye { acks: vec![ack] });
+        let former = r#"{"type":"bye"}"#;
+        let none = Content::Bye { acks: Vec::new() };
+        assert_eq!(serde_json::from_str::<Content>(former).unwrap(), none);
+        assert_eq!(serde_json::to_string(&none).unwrap(), former);
     }
 }

@@ -4,6 +4,7 @@ mod again;
 mod calls;
 mod escalation;
 mod glare;
+mod goodbye;
 mod lies;
 mod moves;
 mod relay;

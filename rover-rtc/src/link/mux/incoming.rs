@@ -88,7 +88,11 @@ impl Mux {
     /// not for long, for the other side keeps them on its disk.
     fn when(&self, now: Instant, index: usize) -> When {
         let durable = self.channels[index].config.mode == Mode::Durable;
-        let delay = if durable { self.ack_delay } else { self.ack_delay.max(COMPANY) };
+        let delay = match durable {
+            _ if self.hasty => Duration::ZERO,
+            true => self.ack_delay,
+            false => self.ack_delay.max(COMPANY),
+        };
         When { now, ack_by: now + delay }
     }
 
@@ -204,20 +208,27 @@ impl Mux {
 
     fn on_ack(&mut self, now: Instant, index: usize, ack: (u32, u64, u64, u32)) {
         let Some(channel) = self.channels.get_mut(index) else { return };
-        let Channel { config, framed: Some(framed), outbox, counters } = channel else { return };
-        let acked = framed.sender.acked();
+        let Channel { framed: Some(framed), outbox, counters, .. } = channel else { return };
+        let before = framed.sender.acked();
         match framed.sender.on_ack(now, ack, outbox, counters) {
             Ok(progress) => {
                 if progress {
                     self.progress = Some(now);
                 }
-                if config.mode == Mode::Durable && framed.sender.acked() > acked {
-                    let (epoch, through) = (framed.sender.epoch(), framed.sender.acked());
-                    let label = framed.label.clone();
-                    self.ask_journal(index, Record::Acked { label, epoch, through });
-                }
+                self.note_acked(index, before);
             }
             Err(()) => self.distrust("an acknowledgement of what was not sent"),
+        }
+    }
+
+    /// The journal may forget what the other side has acknowledged since the sender was at
+    /// `before`.
+    pub(super) fn note_acked(&mut self, index: usize, before: u64) {
+        let Channel { config, framed: Some(framed), .. } = &self.channels[index] else { return };
+        let (epoch, through) = (framed.sender.epoch(), framed.sender.acked());
+        if config.mode == Mode::Durable && through > before {
+            let label = framed.label.clone();
+            self.ask_journal(index, Record::Acked { label, epoch, through });
         }
     }
 
@@ -252,7 +263,7 @@ impl Mux {
 
     /// The other side has sent what makes no sense. What it may not do has no effect; the first
     /// time is told.
-    fn distrust(&mut self, what: &str) {
+    pub(super) fn distrust(&mut self, what: &str) {
         self.stats.frames_refused += 1;
         if self.stats.frames_refused == 1 {
             self.events.push_back(LinkEvent::Trouble(format!("the other side sent {what}")));

@@ -7,9 +7,11 @@
 //! | `frame.rs` | the wire format (`PROTOCOL.md`) |
 //! | `incoming.rs`, `receiver.rs`, `early.rs` | frames in: in order, once, put together |
 //! | `outgoing.rs`, `sender.rs`, `scheduler.rs` | frames out: whose turn, what travels together, what is kept |
+//! | `closing.rs` | the last acknowledgements |
 //! | `exchange.rs` | what the two sides have told each other on the transport of now |
 //! | `record.rs` | what the journal keeps |
 
+mod closing;
 mod early;
 mod exchange;
 mod frame;
@@ -28,6 +30,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+pub use closing::FinalAck;
 pub(super) use frame::{DATAGRAMS, PIECE_HEAD, PROTOCOL, STREAM};
 pub(super) use outgoing::{Out, Room};
 pub use record::{Record, Saved, SavedOutgoing};
@@ -85,6 +88,8 @@ pub(super) struct Mux {
     patience: Duration,
     /// How long an acknowledgement may wait for company.
     ack_delay: Duration,
+    /// The link is being closed: no acknowledgement waits.
+    hasty: bool,
     pub(super) events: VecDeque<LinkEvent>,
     pub(super) stats: Counted,
 }
@@ -181,6 +186,7 @@ impl Mux {
             progress: None,
             patience: Duration::ZERO,
             ack_delay: Duration::from_millis(20),
+            hasty: false,
             events: VecDeque::new(),
             stats: Counted::default(),
         }

@@ -1,11 +1,14 @@
 //! The receiving side of a framed channel: puts pieces in order and together, drops what it has
 //! had, and knows what it may acknowledge.
 
+mod closing;
+
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
+use super::closing::FinalAck;
 use super::early::{Early, Next, RUN_COST};
 use super::frame::{Entry, Frame, PIECE, Piece};
 use super::sender::{PIECE_COST, pieces};

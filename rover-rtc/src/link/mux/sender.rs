@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::closing::FinalAck;
 use super::frame::{DATA_HEAD, DataWriter, Entry, Frame, PIECE, PieceRef};
 use super::receiver::{ACK_BYTES, ACK_PIECES};
 use crate::link::ChannelCounters;
@@ -395,6 +396,28 @@ impl Sender {
         self.unreceived = self.unreceived.saturating_sub(unreceived);
         (self.serial, self.window) = (serial, window as usize);
         Ok(self.release(now, acked, outbox, counters) || progress)
+    }
+
+    /// Takes the acknowledgement with which the other side closes the link, on whatever transport
+    /// it got that far; an error if it acknowledges what was never sent.
+    pub(super) fn on_final_ack(
+        &mut self,
+        now: Instant,
+        ack: &FinalAck,
+        outbox: &Outbox,
+        counters: &mut ChannelCounters,
+    ) -> Result<(), ()> {
+        if ack.received >= self.fresh.max(self.send) {
+            return Err(());
+        }
+        if ack.received > self.received {
+            self.reach(ack.received);
+            if self.send <= ack.received {
+                (self.send, self.at) = (ack.received + 1, self.mark);
+            }
+        }
+        self.release(now, ack.acked, outbox, counters);
+        Ok(())
     }
 
     /// What the pieces behind `self.received` up to this one count for.

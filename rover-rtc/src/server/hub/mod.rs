@@ -260,6 +260,15 @@ impl Hub {
         self.deliver_offer(id);
     }
 
+    /// Tells the writers of messages that have been acknowledged meanwhile. For a hub that ends,
+    /// and before the first client goes: messages that it has not got are let go of then, which
+    /// looks the same.
+    pub fn hasten_acks(&mut self, now: Instant) {
+        for id in self.clients.keys().copied().collect::<Vec<_>>() {
+            self.with_client(now, id, |client, _| client.link().hasten_acks(now));
+        }
+    }
+
     /// Says good-bye to all clients and refuses new ones.
     pub fn close(&mut self, now: Instant) {
         for id in self.clients.keys().copied().collect::<Vec<_>>() {

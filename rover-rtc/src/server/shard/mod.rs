@@ -185,6 +185,13 @@ impl Shard {
         }
     }
 
+    /// Tells all clients what of theirs has arrived.
+    pub(in crate::server) fn hasten_acks(&mut self) {
+        let now = clock::now();
+        self.hub.hasten_acks(now);
+        flush(now, &mut self.hub, &mut self.sockets);
+    }
+
     /// Says good-bye to all clients.
     pub(in crate::server) fn close(&mut self) {
         let now = clock::now();

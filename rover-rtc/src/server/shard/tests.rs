@@ -9,6 +9,8 @@ use std::time::Duration;
 use harness::{Harness, numbers};
 
 use crate::link::{ChannelConfig, Message};
+use crate::model::client::ClientId;
+use crate::server::Hub;
 use crate::signal::hub_messages::{FromHub, ToHub};
 use crate::signal::signed::SignedMessage;
 
@@ -127,6 +129,27 @@ fn what_nobody_has_signed_keeps_no_client() {
         }
         assert_eq!(harness.hubs[0].count(), (0, 0), "{}", forged[0]);
     }
+}
+
+/// The good-byes of a hub let go of what its clients have not got.
+#[test]
+fn a_hub_that_ends_acknowledges_what_has_arrived_and_no_more() {
+    let mut harness = Harness::new(3, |_| ());
+    let [a, b, c] = [(); 3].map(|()| harness.join(&[commands()]));
+    harness.run(SECOND);
+    harness.send(a, "commands", 0);
+    harness.run(SECOND);
+    harness.nodes[c].cut = true;
+    harness.send(a, "commands", 1);
+    harness.run(SECOND);
+    let now = harness.now;
+    for end in [Hub::hasten_acks, Hub::close] {
+        harness.hubs.iter_mut().for_each(|hub| end(hub, now));
+    }
+    harness.run(SECOND);
+    assert_eq!(numbers(&harness.nodes[b], "commands"), [0, 1]);
+    let outbox = harness.nodes[a].link.channels().next().unwrap().2;
+    assert_eq!(outbox.held().0, 1, "one of them has not got the second one");
 }
 
 #[test]

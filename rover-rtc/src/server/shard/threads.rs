@@ -152,6 +152,7 @@ fn work(
         runtime.block_on(shard.serve(async {
             let _ = stop.wait_for(|stop| *stop).await;
         }));
+        shard.hasten_acks();
     }));
     if served.is_err() {
         tracing::error!("a shard of the hub has ended by a panic: the hub ends");
