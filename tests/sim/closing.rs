@@ -5,13 +5,14 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use rover_rtc::link::{ChannelConfig, ChannelId, FinalAck, Link, Mode, Outbox};
-use rover_rtc::{Message, PathConfig};
+use rover_rtc::{Message, PathConfig, Settled};
 
 use crate::net::Edge;
 use crate::pair::{ANSWERER, MS, OFFERER, Pair, SECOND};
 
 fn settled(outbox: &Outbox) -> Poll<bool> {
-    outbox.poll_settled(&Context::from_waker(Waker::noop()))
+    let settled = outbox.poll_settled(&Context::from_waker(Waker::noop()));
+    settled.map(|settled| settled == Settled::Acknowledged)
 }
 
 fn connected(seed: u64, edge: Edge) -> Pair {

@@ -45,6 +45,12 @@ impl Message {
         Self { key: key.into(), ..self }
     }
 
+    /// What a copy owes its writer, by itself: the content stays.
+    pub(super) fn take_delivery(&mut self) -> Option<Self> {
+        let delivery = Some(self.delivery.take()?);
+        Some(Self { delivery, ..Self::default() })
+    }
+
     /// Whether its writer keeps it until it is acknowledged.
     pub(crate) fn is_kept(&self) -> bool {
         self.receipt.is_some()

@@ -229,12 +229,12 @@ impl Link {
 
     /// Answers to the writers for all that a channel has to send, and that was passed on.
     pub(crate) fn vouch(&mut self, id: ChannelId) {
-        self.mux.for_each(id, |message| message.settle(Outcome::Accepted));
+        self.mux.settle_all(id, Some(Outcome::Accepted));
     }
 
     /// Gives up what a channel has to send, and that was passed on: it may be for others.
     pub(crate) fn release(&mut self, id: ChannelId) {
-        self.mux.for_each(id, |message| message.delivery = None);
+        self.mux.settle_all(id, None);
     }
 
     /// Limits the messages that this side takes on framed channels. Default 16 MiB.

@@ -4,11 +4,12 @@
 //! and a peer may have many.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use crate::event::Event;
 use crate::util::spare::add;
+use crate::util::watched::{Aside, Wakers, Watch, Watched};
 
 /// Where the driver puts events. Readers see the end when it is dropped.
 #[derive(Debug)]
@@ -19,13 +20,13 @@ pub(super) struct EventBroadcast {
 /// Makes readers.
 #[derive(Debug, Clone)]
 pub(super) struct Subscription {
-    ring: Arc<Mutex<EventRing>>,
+    ring: Arc<Watched<EventRing>>,
 }
 
 /// Reads all events from when it was made.
 #[derive(Debug)]
 pub(super) struct EventReader {
-    ring: Arc<Mutex<EventRing>>,
+    ring: Arc<Watched<EventRing>>,
     id: u64,
 }
 
@@ -46,6 +47,15 @@ struct EventRing {
     readers: Vec<ReaderPosition>,
     next_reader: u64,
     ended: bool,
+    aside: Aside<ReaderPosition>,
+}
+
+impl Watch for EventRing {
+    type Item = ReaderPosition;
+
+    fn aside(&mut self) -> &mut Aside<ReaderPosition> {
+        &mut self.aside
+    }
 }
 
 #[derive(Debug)]
@@ -53,12 +63,12 @@ struct ReaderPosition {
     id: u64,
     /// The number of the event that it reads next.
     next: u64,
-    waker: Option<Waker>,
+    waiting: Wakers,
 }
 
 impl EventBroadcast {
     pub(super) fn new() -> Self {
-        Self { subscription: Subscription { ring: Arc::default() } }
+        Self { subscription: Subscription { ring: Arc::new(Watched::new(EventRing::default())) } }
     }
 
     pub(super) fn subscription(&self) -> Subscription {
@@ -67,46 +77,46 @@ impl EventBroadcast {
 
     /// Tells all readers; the oldest event makes room if one of them lags far behind.
     pub(super) fn send(&self, event: Event) {
-        let mut ring = lock(&self.subscription.ring);
-        if ring.readers.is_empty() {
-            ring.first += 1;
-            return;
-        }
-        if ring.is_overtaken_by(&event)
-            && let Some(last) = ring.events.back_mut()
-        {
-            *last = event;
-            return;
-        }
-        if ring.events.len() == MAX_EVENTS {
-            ring.events.pop_front();
-            ring.first += 1;
-        }
-        ring.events.push_back(event);
-        let waiting = ring.take_waiting();
-        drop(ring);
-        waiting.into_iter().for_each(Waker::wake);
+        self.subscription.ring.with(|ring| {
+            if ring.readers.is_empty() {
+                ring.first += 1;
+                return;
+            }
+            if ring.is_overtaken_by(&event)
+                && let Some(last) = ring.events.back_mut()
+            {
+                *last = event;
+                return;
+            }
+            if ring.events.len() == MAX_EVENTS {
+                ring.events.pop_front();
+                ring.first += 1;
+            }
+            ring.events.push_back(event);
+            ring.wake();
+        });
     }
 }
 
 impl Drop for EventBroadcast {
     fn drop(&mut self) {
-        let mut ring = lock(&self.subscription.ring);
-        ring.ended = true;
-        let waiting = ring.take_waiting();
-        drop(ring);
-        waiting.into_iter().for_each(Waker::wake);
+        self.subscription.ring.with(|ring| {
+            ring.ended = true;
+            ring.wake();
+        });
     }
 }
 
 impl Subscription {
     /// A reader of the events from now on.
     pub(super) fn reader(&self) -> EventReader {
-        let mut ring = lock(&self.ring);
-        let id = ring.next_reader;
-        ring.next_reader += 1;
-        let next = ring.first + ring.events.len() as u64;
-        add(&mut ring.readers, ReaderPosition { id, next, waker: None });
+        let id = self.ring.with(|ring| {
+            let id = ring.next_reader;
+            ring.next_reader += 1;
+            let next = ring.first + ring.events.len() as u64;
+            add(&mut ring.readers, ReaderPosition { id, next, waiting: Wakers::default() });
+            id
+        });
         EventReader { ring: self.ring.clone(), id }
     }
 }
@@ -114,39 +124,47 @@ impl Subscription {
 impl EventReader {
     /// The next event.
     pub(super) fn poll_recv(&self, cx: &Context<'_>) -> Poll<Result<Event, NoEvent>> {
-        let mut guard = lock(&self.ring);
-        let EventRing { events, first, readers, ended, .. } = &mut *guard;
-        let Some(position) = readers.iter_mut().find(|p| p.id == self.id) else {
-            return Poll::Ready(Err(NoEvent::Ended));
-        };
-        if position.next < *first {
-            let missed = *first - position.next;
-            position.next = *first;
-            return Poll::Ready(Err(NoEvent::Lagged(missed)));
-        }
-        let index = usize::try_from(position.next - *first).unwrap_or(usize::MAX);
-        let Some(event) = events.get(index).cloned() else {
-            if *ended {
-                return Poll::Ready(Err(NoEvent::Ended));
-            }
-            position.waker = Some(cx.waker().clone());
-            return Poll::Pending;
-        };
-        position.next += 1;
-        guard.forget_read();
-        Poll::Ready(Ok(event))
+        self.ring.poll(cx, |ring| ring.waiting(self.id), |ring| ring.poll_next(self.id))
     }
 }
 
 impl Drop for EventReader {
     fn drop(&mut self) {
-        let mut ring = lock(&self.ring);
-        ring.readers.retain(|position| position.id != self.id);
-        ring.forget_read();
+        self.ring.with(|ring| {
+            let gone = ring.readers.extract_if(.., |position| position.id == self.id);
+            ring.aside.dropped.extend(gone);
+            ring.forget_read();
+        });
     }
 }
 
 impl EventRing {
+    fn poll_next(&mut self, reader: u64) -> Poll<Result<Event, NoEvent>> {
+        let Some(position) = self.readers.iter_mut().find(|p| p.id == reader) else {
+            return Poll::Ready(Err(NoEvent::Ended));
+        };
+        if position.next < self.first {
+            let missed = self.first - position.next;
+            position.next = self.first;
+            return Poll::Ready(Err(NoEvent::Lagged(missed)));
+        }
+        let index = usize::try_from(position.next - self.first).unwrap_or(usize::MAX);
+        let Some(event) = self.events.get(index).cloned() else {
+            return if self.ended { Poll::Ready(Err(NoEvent::Ended)) } else { Poll::Pending };
+        };
+        position.next += 1;
+        self.forget_read();
+        Poll::Ready(Ok(event))
+    }
+
+    /// Where a reader waits; one that is unknown does not wait.
+    fn waiting(&mut self, reader: u64) -> &mut Wakers {
+        match self.readers.iter_mut().find(|p| p.id == reader) {
+            Some(position) => &mut position.waiting,
+            None => &mut self.aside.woken,
+        }
+    }
+
     /// Whether nobody has read the last event, and this one says all that it does: a large message
     /// that arrives while nobody looks must not push out what happened before.
     fn is_overtaken_by(&self, event: &Event) -> bool {
@@ -157,9 +175,10 @@ impl EventRing {
             && self.readers.iter().all(|position| position.next < end)
     }
 
-    /// Those to be woken, without the lock: a waker may be all that keeps a reader.
-    fn take_waiting(&mut self) -> Vec<Waker> {
-        self.readers.iter_mut().filter_map(|position| position.waker.take()).collect()
+    /// Wakes all readers: a waker may be all that keeps one.
+    fn wake(&mut self) {
+        let Self { readers, aside, .. } = self;
+        readers.iter_mut().for_each(|position| aside.woken.append(&mut position.waiting));
     }
 
     /// Drops what all readers have read.
@@ -175,11 +194,6 @@ impl EventRing {
     }
 }
 
-fn lock(ring: &Mutex<EventRing>) -> MutexGuard<'_, EventRing> {
-    // Nothing that is done under the lock leaves it half changed.
-    ring.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Events that the slowest reader may lag behind.
 const MAX_EVENTS: usize = 1024;
 
@@ -189,6 +203,7 @@ const KEPT_EVENTS: usize = 8;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::util::watched::testing::{in_time, waker};
 
     impl EventReader {
         async fn recv(&self) -> Result<Event, NoEvent> {
@@ -251,10 +266,10 @@ mod tests {
         for n in 0..100 {
             assert_eq!(reader.recv().await, Ok(trouble(n)));
         }
-        assert_eq!(lock(&broadcast.subscription.ring).events.len(), 100);
+        let kept = || broadcast.subscription.ring.with(|r| (r.events.len(), r.events.capacity()));
+        assert_eq!(kept().0, 100);
         drop(lazy);
-        let ring = lock(&broadcast.subscription.ring);
-        assert!(ring.events.is_empty() && ring.events.capacity() <= 2 * KEPT_EVENTS);
+        assert!(kept().0 == 0 && kept().1 <= 2 * KEPT_EVENTS);
     }
 
     #[tokio::test]
@@ -265,5 +280,29 @@ mod tests {
         tokio::task::yield_now().await;
         broadcast.send(trouble(7));
         assert_eq!(waiting.await.unwrap(), Ok(trouble(7)));
+    }
+
+    /// A task that is let go of by its last waker lets go of what it reads.
+    #[test]
+    fn wakers_may_let_go_of_readers() {
+        in_time(|| {
+            let broadcast = EventBroadcast::new();
+            let wait = || {
+                let reader = broadcast.subscription().reader();
+                let inner = broadcast.subscription();
+                let (waker, _) = waker(move || drop(inner.reader()));
+                assert!(reader.poll_recv(&Context::from_waker(&waker)).is_pending());
+                reader
+            };
+            let readers = [wait(), wait()];
+            // Another waker takes the position of the first, which is then dropped.
+            for reader in &readers {
+                let cx = Context::from_waker(std::task::Waker::noop());
+                assert!(reader.poll_recv(&cx).is_pending());
+            }
+            broadcast.send(trouble(1));
+            drop((wait(), readers));
+            broadcast.send(trouble(2));
+        });
     }
 }

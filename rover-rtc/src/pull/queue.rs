@@ -3,19 +3,20 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll, Wake};
 
 use tokio::sync::Notify;
 
 use super::channel::SharedChannel;
 use super::link::SharedLink;
 use super::notifier::EventNotifier;
+use crate::util::watched::{Aside, Wakers, Watch, Watched};
 
 /// Sources that have something, in the order in which they got it. Each is here once at most, so it
 /// is bounded by their number.
 pub(super) struct Queue {
-    state: Mutex<State>,
+    state: Watched<State>,
     /// Set exactly while there are sources, and once the queue is closed. Changed under the queue's
     /// lock only.
     notifier: EventNotifier,
@@ -27,7 +28,16 @@ struct State {
     sources: VecDeque<Arc<Source>>,
     closed: bool,
     /// Those who wait until there is something.
-    waiting: Vec<Waker>,
+    waiting: Wakers,
+    aside: Aside<Arc<Source>>,
+}
+
+impl Watch for State {
+    type Item = Arc<Source>;
+
+    fn aside(&mut self) -> &mut Aside<Arc<Source>> {
+        &mut self.aside
+    }
 }
 
 /// Something that is pulled from. It wakes the queue as a waker does.
@@ -55,8 +65,13 @@ pub(super) enum Of {
 
 impl Queue {
     pub(super) fn new() -> Arc<Self> {
-        let state = State { sources: VecDeque::new(), closed: false, waiting: Vec::new() };
-        let (state, notifier) = (Mutex::new(state), EventNotifier::new());
+        let state = State {
+            sources: VecDeque::new(),
+            closed: false,
+            waiting: Wakers::default(),
+            aside: Aside::default(),
+        };
+        let (state, notifier) = (Watched::new(state), EventNotifier::new());
         Arc::new(Self { state, notifier, told: Mutex::new(None) })
     }
 
@@ -68,24 +83,24 @@ impl Queue {
 
     /// The source that has had something for longest.
     pub(super) fn pop(&self) -> Option<Arc<Source>> {
-        let mut state = self.lock();
-        let source = state.sources.pop_front()?;
-        source.marked.store(false, Ordering::Release);
-        self.left(&state);
-        Some(source)
+        self.state.with(|state| {
+            let source = state.sources.pop_front()?;
+            source.marked.store(false, Ordering::Release);
+            self.left(state);
+            Some(source)
+        })
     }
 
     /// Ready when there is something: true; and once the queue is closed: false.
     pub(super) fn poll_filled(&self, cx: &Context<'_>) -> Poll<bool> {
-        let mut state = self.lock();
-        if state.closed || !state.sources.is_empty() {
-            return Poll::Ready(!state.closed);
-        }
-        // A thread may ask again and again in vain.
-        if !state.waiting.iter().any(|waiting| waiting.will_wake(cx.waker())) {
-            state.waiting.push(cx.waker().clone());
-        }
-        Poll::Pending
+        self.state.poll(
+            cx,
+            |state| &mut state.waiting,
+            |state| match state.closed || !state.sources.is_empty() {
+                true => Poll::Ready(!state.closed),
+                false => Poll::Pending,
+            },
+        )
     }
 
     /// The notifier's descriptor.
@@ -97,37 +112,38 @@ impl Queue {
     /// Sets who is told when it is no longer empty; if it is not, that is now.
     pub(super) fn tell(&self, who: Option<Arc<Notify>>) {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&who);
-        if let Some(who) = who.filter(|_| !self.lock().sources.is_empty()) {
+        if let Some(who) = who.filter(|_| !self.state.with(|state| state.sources.is_empty())) {
             who.notify_one();
         }
     }
 
     /// Ends it: nothing comes in any more, and who waits is told.
     pub(super) fn close(&self) {
-        let mut state = self.lock();
-        if state.closed {
-            return;
+        let was_closed = self.state.with(|state| {
+            if state.closed {
+                return true;
+            }
+            if state.sources.is_empty() {
+                self.filled(state);
+            }
+            state.closed = true;
+            // They hold the queue.
+            state.aside.dropped.extend(state.sources.drain(..));
+            false
+        });
+        if !was_closed {
+            self.tell(None);
         }
-        if state.sources.is_empty() {
-            self.filled(&mut state);
-        }
-        state.closed = true;
-        // They hold the queue.
-        let sources = std::mem::take(&mut state.sources);
-        drop(state);
-        drop(sources);
-        self.tell(None);
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.lock().closed
+        self.state.with(|state| state.closed)
     }
 
     /// It is no longer empty.
     fn filled(&self, state: &mut State) {
         self.notifier.set();
-        // They are threads in `Peer::wait`: waking them calls nothing back.
-        state.waiting.drain(..).for_each(Waker::wake);
+        state.aside.woken.append(&mut state.waiting);
     }
 
     /// It may have become empty.
@@ -135,11 +151,6 @@ impl Queue {
         if state.sources.is_empty() && !state.closed {
             self.notifier.clear();
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that is done under the lock can panic halfway through a change.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -153,21 +164,22 @@ impl Source {
         if self.marked.load(Ordering::Acquire) {
             return;
         }
-        let mut state = self.queue.lock();
         let skip = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
-        if state.closed || skip(&self.marked) || skip(&self.retired) {
-            return;
-        }
-        self.marked.store(true, Ordering::Release);
-        state.sources.push_back(self.clone());
-        if state.sources.len() > 1 {
-            return;
-        }
-        self.queue.filled(&mut state);
-        drop(state);
-        let told = self.queue.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(who) = &*told {
-            who.notify_one();
+        let first = self.queue.state.with(|state| {
+            if state.closed || skip(&self.marked) || skip(&self.retired) {
+                return false;
+            }
+            self.marked.store(true, Ordering::Release);
+            state.sources.push_back(self.clone());
+            let first = state.sources.len() == 1;
+            if first {
+                self.queue.filled(state);
+            }
+            first
+        });
+        if first {
+            let told = self.queue.told.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            told.into_iter().for_each(|who| who.notify_one());
         }
     }
 
@@ -176,14 +188,15 @@ impl Source {
         if !self.marked.load(Ordering::Acquire) {
             return false;
         }
-        self.take_out(&mut self.queue.lock())
+        self.queue.state.with(|state| self.take_out(state))
     }
 
     /// It has nothing any more, whoever still wakes it: the driver has its waker until it wakes it.
     pub(super) fn retire(self: &Arc<Self>) {
-        let mut state = self.queue.lock();
-        self.retired.store(true, Ordering::Relaxed);
-        self.take_out(&mut state);
+        self.queue.state.with(|state| {
+            self.retired.store(true, Ordering::Relaxed);
+            self.take_out(state);
+        });
     }
 
     fn take_out(self: &Arc<Self>, state: &mut State) -> bool {
@@ -209,8 +222,7 @@ impl Wake for Source {
 
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.lock();
-        let (sources, closed) = (state.sources.len(), state.closed);
+        let (sources, closed) = self.state.with(|state| (state.sources.len(), state.closed));
         f.debug_struct("Queue").field("sources", &sources).field("closed", &closed).finish()
     }
 }
@@ -225,9 +237,11 @@ impl fmt::Debug for Source {
 #[cfg(test)]
 mod tests {
     use std::future::Future as _;
+    use std::task::Waker;
 
     use super::super::wait::wait_for;
     use super::*;
+    use crate::util::watched::testing::{in_time, waker};
 
     #[cfg(target_os = "linux")]
     fn is_readable(queue: &Queue) -> bool {
@@ -309,5 +323,22 @@ mod tests {
         let waiting = wait();
         queue.close();
         assert!(!waiting.join().unwrap());
+    }
+
+    #[test]
+    fn wakers_may_use_the_queue() {
+        in_time(|| {
+            let queue = Queue::new();
+            let source = queue.source(Of::Calls);
+            let inner = queue.clone();
+            let (waker, count) = waker(move || drop(inner.pop()));
+            let wait = || queue.poll_filled(&Context::from_waker(&waker)).is_pending();
+            assert!(wait());
+            source.mark();
+            // The waker has taken it.
+            assert!(wait());
+            queue.close();
+            assert_eq!(count.load(Ordering::Relaxed), 2);
+        });
     }
 }

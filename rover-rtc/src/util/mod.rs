@@ -7,6 +7,7 @@ mod dirs;
 pub(crate) mod file;
 pub mod histogram;
 pub mod interfaces;
+pub(crate) mod keyed;
 pub(crate) mod limiter;
 mod log;
 pub mod name;
@@ -14,6 +15,7 @@ pub mod random;
 mod signal;
 pub(crate) mod spare;
 pub(crate) mod token_bucket;
+pub(crate) mod watched;
 
 pub use dirs::state_dir;
 pub use histogram::Histogram;

@@ -4,7 +4,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use rover_rtc::DialError;
-use rover_rtc::link::{Message, Outbox};
+use rover_rtc::link::{Message, Outbox, Settled};
 
 use crate::network::{A, B, Network, Note};
 use crate::pair::{MS, SECOND};
@@ -51,7 +51,8 @@ fn close(network: &mut Network, who: usize, name: &str) {
 
 /// What who waits for the acknowledgements is told.
 fn settled(outbox: &Outbox) -> Poll<bool> {
-    outbox.poll_settled(&Context::from_waker(Waker::noop()))
+    let settled = outbox.poll_settled(&Context::from_waker(Waker::noop()));
+    settled.map(|settled| settled == Settled::Acknowledged)
 }
 
 #[test]

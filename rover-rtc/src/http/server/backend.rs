@@ -294,7 +294,9 @@ struct Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.handover.tickets().remove(&self.number);
+        // Its place wakes who waits for one: not under the lock.
+        let pending = self.handover.tickets().remove(&self.number);
+        drop(pending);
     }
 }
 

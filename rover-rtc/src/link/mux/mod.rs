@@ -35,8 +35,9 @@ pub(super) use frame::{DATAGRAMS, PIECE_HEAD, PROTOCOL, STREAM};
 pub(super) use outgoing::{Out, Room};
 pub use record::{Record, Saved, SavedOutgoing};
 
+use super::delivery::Outcome;
 use super::{
-    ChannelConfig, ChannelId, LinkEvent, MAX_MESSAGE, Message, Mode, Outbox, OutboxConfig, WhenFull,
+    ChannelConfig, ChannelId, LinkEvent, MAX_MESSAGE, Mode, Outbox, OutboxConfig, WhenFull,
 };
 use crate::link::SendError;
 use crate::link::{ChannelCounters, ChannelStats};
@@ -367,11 +368,12 @@ impl Mux {
         }
     }
 
-    /// Does something with all messages of a channel that are not acknowledged.
-    pub(super) fn for_each(&mut self, id: ChannelId, mut act: impl FnMut(&mut Message)) {
+    /// Says what becomes of all copies of a channel that are not acknowledged; or without an
+    /// outcome that nothing does here.
+    pub(super) fn settle_all(&mut self, id: ChannelId, outcome: Option<Outcome>) {
         let Some(Channel { framed, outbox, .. }) = self.channels.get_mut(id.0) else { return };
-        outbox.for_each(&mut act);
-        framed.iter_mut().for_each(|f| f.sender.for_each(&mut act));
+        outbox.settle_all(outcome);
+        framed.iter_mut().for_each(|f| f.sender.settle_all(outcome));
     }
 
     fn framed_channel(&mut self, now: Instant, config: &ChannelConfig, outbox: &Outbox) -> Framed {

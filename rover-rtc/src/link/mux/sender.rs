@@ -470,9 +470,14 @@ impl Sender {
         any
     }
 
-    /// Does something with all messages that are kept.
-    pub(super) fn for_each(&mut self, act: impl FnMut(&mut Message)) {
-        self.flight.iter_mut().flat_map(|h| &mut h.message).for_each(act);
+    /// Says what becomes of all copies that are kept; or without an outcome that nothing does here.
+    pub(super) fn settle_all(&mut self, outcome: Option<Outcome>) {
+        for message in self.flight.iter_mut().flat_map(|h| &mut h.message) {
+            match outcome {
+                Some(outcome) => message.settle(outcome),
+                None => message.delivery = None,
+            }
+        }
     }
 
     /// Up to where everything has been acknowledged.

@@ -9,7 +9,6 @@ use std::time::Duration;
 use harness::{Harness, numbers};
 
 use crate::link::{ChannelConfig, Message};
-use crate::model::client::ClientId;
 use crate::server::Hub;
 use crate::signal::hub_messages::{FromHub, ToHub};
 use crate::signal::signed::SignedMessage;

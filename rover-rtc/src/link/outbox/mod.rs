@@ -4,10 +4,11 @@
 //! counted, bounded, and carried over to a new transport. Applications push, the link takes. What
 //! the link has taken and must keep until it is acknowledged counts against the limits, too.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+mod queue;
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -16,6 +17,9 @@ use super::delivery::Outcome;
 use super::message::Message;
 use crate::link::Drops;
 use crate::link::SendError;
+use crate::util::keyed::Keyed;
+use crate::util::watched::Watched;
+use queue::{LetGo, Queue};
 
 /// What a full outbox does with a new message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,7 +43,7 @@ pub enum WhenFull {
 pub struct OutboxConfig {
     /// Messages it holds. Default 4,096.
     pub max_messages: usize,
-    /// Bytes it holds. Default 4 MiB. One message may always wait, however large.
+    /// Bytes it holds, keys among them. Default 4 MiB. One message may always wait, however large.
     pub max_bytes: usize,
     /// Largest single message in bytes. Default 16 MiB; 256 KiB, what a browser takes unasked, on
     /// a plain channel; 32 KiB on one of datagrams, which can have 65,535 at most.
@@ -62,7 +66,7 @@ impl Default for OutboxConfig {
 /// The outbox of one channel, shared by the application that fills it and the link that empties it.
 #[derive(Debug, Clone)]
 pub struct Outbox {
-    shared: Arc<Mutex<Queue>>,
+    shared: Arc<Watched<Queue>>,
 }
 
 /// A message that waits.
@@ -70,6 +74,12 @@ pub struct Outbox {
 pub(super) struct Queued {
     pub(super) message: Message,
     pub(super) since: Instant,
+}
+
+impl Keyed for Queued {
+    fn key(&self) -> &Bytes {
+        &self.message.key
+    }
 }
 
 /// What became of all that was queued.
@@ -95,42 +105,6 @@ pub struct Pushed {
     pub ordinal: u64,
 }
 
-#[derive(Debug)]
-struct Queue {
-    config: OutboxConfig,
-    mode: Mode,
-    ttl: Option<Duration>,
-    /// What the other side takes.
-    their_limit: usize,
-    messages: VecDeque<Queued>,
-    bytes: usize,
-    /// Messages and bytes that the link has taken and still keeps.
-    held: (usize, usize),
-    /// Of keys: where their message is, counted as `first` counts.
-    keys: HashMap<Bytes, i64>,
-    /// The place of the first message that waits.
-    first: i64,
-    pushed: u64,
-    drops: Drops,
-    /// Messages dropped of those that were queued since the last answer to who waits until all is
-    /// settled, and how many had been pushed by then.
-    lost: u64,
-    answered: u64,
-    /// Messages dropped since the link has asked: it tells the other side that they are missing.
-    missing: u64,
-    closed: bool,
-    waiting: Vec<Waker>,
-    /// Those who wait until no more bytes than this are queued.
-    drained: Vec<(usize, Waker)>,
-    /// Those who wait until all is acknowledged.
-    settled: Vec<Waker>,
-    /// How many have been written to the journal, or could not be.
-    stored: u64,
-    /// Those that could not be, and why; until somebody has asked.
-    failures: VecDeque<(u64, SendError)>,
-    storing: Vec<Waker>,
-}
-
 impl Outbox {
     /// An empty outbox for a channel of these settings.
     #[must_use]
@@ -146,30 +120,7 @@ impl Outbox {
             }
             _ => {}
         }
-        let queue = Queue {
-            config: limits,
-            mode: config.mode,
-            ttl: config.ttl.filter(|_| matches!(config.mode, Mode::Latest | Mode::Datagram)),
-            their_limit: usize::MAX,
-            messages: VecDeque::new(),
-            bytes: 0,
-            held: (0, 0),
-            keys: HashMap::new(),
-            first: 0,
-            pushed: 0,
-            drops: Drops::default(),
-            lost: 0,
-            answered: 0,
-            missing: 0,
-            closed: false,
-            waiting: Vec::new(),
-            drained: Vec::new(),
-            settled: Vec::new(),
-            stored: 0,
-            failures: VecDeque::new(),
-            storing: Vec::new(),
-        };
-        Self { shared: Arc::new(Mutex::new(queue)) }
+        Self { shared: Arc::new(Watched::new(Queue::new(config, limits))) }
     }
 
     /// Adds a message.
@@ -179,31 +130,34 @@ impl Outbox {
     /// [`SendError::Full`] unless others make room, [`SendError::TooLarge`], [`SendError::Key`],
     /// [`SendError::Empty`], or [`SendError::Closed`].
     pub fn try_push(&self, now: Instant, message: Message) -> Result<Pushed, SendError> {
-        self.lock().push(now, &mut Some(message))
+        let mut message = Some(message);
+        // What is refused is dropped without the lock.
+        self.shared.with(|queue| queue.push(now, &mut message))
     }
 
     /// Adds a message that is passed on. If it cannot be taken, it is dropped, its writer and its
     /// reader are told as the cause has it, and only the log need know of the error.
     pub(crate) fn forward(&self, now: Instant, message: Message) -> Result<(), SendError> {
-        let mut queue = self.lock();
         let mut message = Some(message);
-        let Err(error) = queue.push(now, &mut message) else { return Ok(()) };
-        let outcome = match &error {
-            // The reader is going: nothing has become of it here.
-            SendError::Closed => return Err(error),
-            SendError::Full => {
-                queue.drops.full += 1;
-                Outcome::Dropped
-            }
-            SendError::TooLarge { .. } => {
-                queue.drops.too_large += 1;
-                Outcome::Rejected
-            }
-            _ => Outcome::Rejected,
-        };
-        queue.missing += 1;
-        message.iter_mut().for_each(|message| message.settle(outcome));
-        Err(error)
+        self.shared.with(|queue| {
+            let Err(error) = queue.push(now, &mut message) else { return Ok(()) };
+            let outcome = match &error {
+                // The reader is going: nothing has become of it here.
+                SendError::Closed => return Err(error),
+                SendError::Full => {
+                    queue.drops.full += 1;
+                    Outcome::Dropped
+                }
+                SendError::TooLarge { .. } => {
+                    queue.drops.too_large += 1;
+                    Outcome::Rejected
+                }
+                _ => Outcome::Rejected,
+            };
+            queue.missing += 1;
+            queue.let_go(message.take(), outcome);
+            Err(error)
+        })
     }
 
     /// As [`Outbox::try_push`], but pending while there is no room and the policy is to wait. The
@@ -214,48 +168,57 @@ impl Outbox {
         cx: &Context<'_>,
         message: &mut Option<Message>,
     ) -> Poll<Result<Pushed, SendError>> {
-        let mut queue = self.lock();
-        let Some(next) = message.as_ref() else { return Poll::Ready(Err(SendError::Closed)) };
-        let waits = queue.config.when_full == WhenFull::Wait && !queue.closed;
-        let fits = queue.has_room(next.data.len()) || next.data.len() > queue.limit();
-        if waits && !fits && !queue.keys.contains_key(&next.key) {
-            note(&mut queue.waiting, cx);
-            return Poll::Pending;
+        let pushed = self.shared.poll(
+            cx,
+            |queue| &mut queue.waiting,
+            |queue| {
+                let Some(next) = message.as_ref() else {
+                    return Poll::Ready(Err(SendError::Closed));
+                };
+                if queue.must_wait(next) {
+                    return Poll::Pending;
+                }
+                Poll::Ready(queue.push(now, message))
+            },
+        );
+        if pushed.is_ready() {
+            // Refused or not, it is done with.
+            *message = None;
         }
-        let pushed = queue.push(now, message);
-        // Refused or not, it is done with.
-        *message = None;
-        Poll::Ready(pushed)
+        pushed
     }
 
     /// Pending while more than `bytes` have not been sent and the outbox is open.
     pub fn poll_drained(&self, cx: &Context<'_>, bytes: usize) -> Poll<()> {
-        let mut queue = self.lock();
-        if queue.bytes <= bytes || queue.closed {
-            return Poll::Ready(());
-        }
-        let waits = |(b, w): &(usize, Waker)| *b == bytes && w.will_wake(cx.waker());
-        if !queue.drained.iter().any(waits) {
-            queue.drained.push((bytes, cx.waker().clone()));
-        }
-        Poll::Pending
+        self.shared.poll(
+            cx,
+            |queue| queue.drained_to(bytes),
+            |queue| match queue.bytes <= bytes || queue.closed {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            },
+        )
     }
 
     /// Pending until all that was added has been acknowledged by the other side, where the mode has
     /// acknowledgements, or was handed to the transport; or was dropped. Says which, of what was
     /// added since the last answer: the same again until something is added.
     pub fn poll_settled(&self, cx: &Context<'_>) -> Poll<Settled> {
-        let mut queue = self.lock();
-        if queue.messages.is_empty() && queue.held.0 == 0 {
-            queue.answered = queue.pushed;
-            let settled = if queue.lost > 0 { Settled::Dropped } else { Settled::Acknowledged };
-            return Poll::Ready(settled);
-        }
-        if queue.closed {
-            return Poll::Ready(Settled::Closed);
-        }
-        note(&mut queue.settled, cx);
-        Poll::Pending
+        self.shared.poll(
+            cx,
+            |queue| &mut queue.settled,
+            |queue| {
+                if queue.is_settled() {
+                    queue.answered = queue.pushed;
+                    let lost = queue.lost > 0;
+                    Poll::Ready(if lost { Settled::Dropped } else { Settled::Acknowledged })
+                } else if queue.closed {
+                    Poll::Ready(Settled::Closed)
+                } else {
+                    Poll::Pending
+                }
+            },
+        )
     }
 
     /// Pending until so many messages have been written to the journal.
@@ -264,165 +227,173 @@ impl Outbox {
     ///
     /// [`SendError::NotStored`] if the last of them could not be, [`SendError::Closed`].
     pub fn poll_stored(&self, cx: &Context<'_>, ordinal: u64) -> Poll<Result<(), SendError>> {
-        let mut queue = self.lock();
-        if queue.mode != Mode::Durable {
-            return Poll::Ready(Ok(()));
-        }
-        if queue.stored >= ordinal {
-            let failure = queue.failures.iter().position(|f| f.0 == ordinal);
-            let failure = failure.and_then(|i| queue.failures.remove(i));
-            if failure.is_some() && ordinal > queue.answered {
-                // Whoever sent it knows.
-                queue.lost = queue.lost.saturating_sub(1);
-            }
-            return Poll::Ready(failure.map_or(Ok(()), |f| Err(f.1)));
-        }
-        if queue.closed {
-            return Poll::Ready(Err(SendError::Closed));
-        }
-        note(&mut queue.storing, cx);
-        Poll::Pending
+        self.shared.poll(
+            cx,
+            |queue| &mut queue.storing,
+            |queue| {
+                if queue.mode != Mode::Durable {
+                    return Poll::Ready(Ok(()));
+                }
+                if queue.stored >= ordinal {
+                    let failure = queue.failures.iter().position(|f| f.0 == ordinal);
+                    let failure = failure.and_then(|i| queue.failures.remove(i));
+                    if failure.is_some() && ordinal > queue.answered {
+                        // Whoever sent it knows.
+                        queue.lost = queue.lost.saturating_sub(1);
+                    }
+                    return Poll::Ready(failure.map_or(Ok(()), |f| Err(f.1)));
+                }
+                if queue.closed { Poll::Ready(Err(SendError::Closed)) } else { Poll::Pending }
+            },
+        )
     }
 
     /// Closes it: what is queued is still sent, new messages are refused.
     pub fn close(&self) {
-        let mut queue = self.lock();
-        queue.closed = true;
-        queue.wake();
-        queue.wake_settled();
-        queue.storing.drain(..).for_each(Waker::wake);
+        self.shared.with(|queue| {
+            queue.closed = true;
+            queue.wake();
+            queue.aside.woken.append(&mut queue.settled);
+            queue.aside.woken.append(&mut queue.storing);
+        });
     }
 
     /// Messages and bytes that have not been sent.
     #[must_use]
     pub fn len(&self) -> (usize, usize) {
-        let queue = self.lock();
-        (queue.messages.len(), queue.bytes)
+        self.shared.with(|queue| (queue.messages.len(), queue.bytes))
     }
 
     /// Whether nothing waits to be sent.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.lock().messages.is_empty()
+        self.shared.with(|queue| queue.messages.is_empty())
     }
 
     /// Bytes of the message that is next.
     pub(super) fn front_size(&self) -> Option<usize> {
-        self.lock().messages.front().map(|q| q.message.data.len())
+        self.shared.with(|queue| queue.messages.front().map(|q| q.message.data.len()))
     }
 
     /// Messages and bytes that were sent and may have to be sent again.
     #[must_use]
     pub fn held(&self) -> (usize, usize) {
-        self.lock().held
+        self.shared.with(|queue| queue.held)
     }
 
     /// How many messages have been added.
     #[must_use]
     pub fn pushed(&self) -> u64 {
-        self.lock().pushed
+        self.shared.with(|queue| queue.pushed)
     }
 
     /// Messages dropped, by cause.
     #[must_use]
     pub fn drops(&self) -> Drops {
-        self.lock().drops
+        self.shared.with(|queue| queue.drops)
     }
 
     /// What the other side takes at most; what is larger and waits already is dropped. Returns how
     /// many messages were. Those of a durable channel are dropped when they have their numbers.
     pub(super) fn set_their_limit(&self, bytes: usize) -> u64 {
-        let mut queue = self.lock();
-        queue.their_limit = bytes;
-        if queue.mode == Mode::Durable {
-            return 0;
-        }
-        let dropped = queue.drop_all(|q| q.message.data.len() > bytes, Outcome::Rejected);
-        queue.drops.too_large += dropped;
-        if queue.mode.is_kept() {
-            queue.missing += dropped;
-        }
-        dropped
+        self.shared.with(|queue| {
+            queue.their_limit = bytes;
+            if queue.mode == Mode::Durable {
+                return 0;
+            }
+            let dropped = queue.drop_if(|q| q.message.data.len() > bytes, Outcome::Rejected);
+            queue.drops.too_large += dropped;
+            if queue.mode.is_kept() {
+                queue.missing += dropped;
+            }
+            dropped
+        })
     }
 
     /// The link has dropped messages that it had taken: they are larger than the other side takes.
     pub(super) fn lose(&self, messages: usize, bytes: usize) {
-        {
-            let mut queue = self.lock();
+        self.shared.with(|queue| {
             queue.drops.too_large += messages as u64;
             queue.lost += messages as u64;
-        }
+        });
         self.release(messages, bytes);
     }
 
     /// Notes that a message was acknowledged that nobody has got: who passes on said so.
     pub(crate) fn note_rejected(&self) {
-        let mut queue = self.lock();
-        queue.drops.too_large += 1;
-        queue.lost += 1;
+        self.shared.with(|queue| {
+            queue.drops.too_large += 1;
+            queue.lost += 1;
+        });
     }
 
-    /// Does something with all messages that wait.
-    pub(super) fn for_each(&self, act: impl FnMut(&mut Message)) {
-        self.lock().messages.iter_mut().map(|q| &mut q.message).for_each(act);
+    /// Says what becomes of all copies that wait, before it is known; or without an outcome that
+    /// nothing does here.
+    pub(super) fn settle_all(&self, outcome: Option<Outcome>) {
+        self.shared.with(|queue| {
+            let copies = queue.messages.iter_mut().filter_map(|q| q.message.take_delivery());
+            queue.aside.dropped.extend(copies.map(|message| LetGo { message, outcome }));
+        });
     }
 
     /// Takes the oldest message if it has at most `max_bytes`.
     #[must_use]
     pub(super) fn pop_if(&self, now: Instant, max_bytes: usize) -> Option<Queued> {
-        let mut queue = self.lock();
-        queue.expire(now);
-        if queue.messages.front()?.message.data.len() > max_bytes {
-            return None;
-        }
-        let taken = queue.pop();
-        queue.wake();
-        taken
+        self.shared.with(|queue| {
+            queue.expire(now);
+            if queue.messages.front()?.message.data.len() > max_bytes {
+                return None;
+            }
+            let taken = queue.pop();
+            queue.wake();
+            taken
+        })
     }
 
     /// Takes messages for the link to keep, oldest first, until there are so many bytes of them.
     pub(super) fn take(&self, now: Instant, bytes: usize, mut taken: impl FnMut(Queued)) {
-        let mut queue = self.lock();
-        queue.expire(now);
-        let mut sum = 0;
-        while sum < bytes
-            && let Some(next) = queue.pop()
-        {
-            let size = next.message.data.len();
-            // Small ones cost their headers.
-            sum += size + super::mux::PIECE_HEAD;
-            queue.held.0 += 1;
-            queue.held.1 += size;
-            taken(next);
-        }
-        if sum > 0 {
-            queue.wake();
-        }
+        self.shared.with(|queue| {
+            queue.expire(now);
+            let mut sum = 0;
+            while sum < bytes
+                && let Some(next) = queue.pop()
+            {
+                let size = next.message.data.len();
+                // Small ones cost their headers.
+                sum += size + super::mux::PIECE_HEAD;
+                queue.held.0 += 1;
+                queue.held.1 += size;
+                taken(next);
+            }
+            if sum > 0 {
+                queue.wake();
+            }
+        });
     }
 
     /// Whether all of it is on its way, and no more than half is free: it may be full for its
     /// writer.
     pub(super) fn is_used_up(&self) -> bool {
-        let queue = self.lock();
-        queue.messages.is_empty() && !queue.is_roomy()
+        self.shared.with(|queue| queue.messages.is_empty() && !queue.is_roomy())
     }
 
     /// Whether there is something to tell the other side: messages, or that some are missing.
     pub(super) fn has_news(&self) -> bool {
-        let queue = self.lock();
-        !queue.messages.is_empty() || (queue.missing > 0 && queue.mode.is_kept())
+        self.shared
+            .with(|queue| !queue.messages.is_empty() || (queue.missing > 0 && queue.mode.is_kept()))
     }
 
     /// How many messages were dropped since this was last asked.
     pub(super) fn take_missing(&self) -> u64 {
-        std::mem::take(&mut self.lock().missing)
+        self.shared.with(|queue| std::mem::take(&mut queue.missing))
     }
 
     /// Notes messages that an earlier process has left for the link to keep.
     pub(super) fn hold(&self, messages: usize, bytes: usize) {
-        let mut queue = self.lock();
-        queue.held.0 += messages;
-        queue.held.1 += bytes;
+        self.shared.with(|queue| {
+            queue.held.0 += messages;
+            queue.held.1 += bytes;
+        });
     }
 
     /// The link keeps these no more.
@@ -430,260 +401,67 @@ impl Outbox {
         if messages == 0 {
             return;
         }
-        let mut queue = self.lock();
-        queue.held.0 -= messages;
-        queue.held.1 -= bytes;
-        queue.wake();
-        if queue.messages.is_empty() && queue.held.0 == 0 {
-            queue.wake_settled();
-        }
+        self.shared.with(|queue| {
+            queue.held.0 -= messages;
+            queue.held.1 -= bytes;
+            queue.wake();
+        });
     }
 
     /// Puts a message back in front, which the transport did not take.
     pub(super) fn unpop(&self, message: Queued) {
-        let mut queue = self.lock();
-        queue.bytes += message.message.data.len();
-        queue.first -= 1;
-        queue.messages.push_front(message);
+        self.shared.with(|queue| queue.put_first(message));
     }
 
     /// Puts back what the link kept, oldest first, unless there is a newer message of its key.
     pub(super) fn put_back(&self, messages: Vec<Queued>) {
-        let mut queue = self.lock();
-        for mut message in messages.into_iter().rev() {
-            let size = message.message.data.len();
-            queue.held.0 -= 1;
-            queue.held.1 -= size;
-            if queue.keys.contains_key(&message.message.key) {
-                queue.drops.overtaken += 1;
-                message.message.settle(Outcome::Dropped);
-                continue;
+        self.shared.with(|queue| {
+            for message in messages.into_iter().rev() {
+                queue.held.0 -= 1;
+                queue.held.1 -= message.message.data.len();
+                if queue.messages.contains(&message.message.key) {
+                    queue.drops.overtaken += 1;
+                    queue.let_go(Some(message.message), Outcome::Dropped);
+                } else {
+                    queue.put_first(message);
+                }
             }
-            queue.first -= 1;
-            let (key, place) = (message.message.key.clone(), queue.first);
-            queue.keys.insert(key, place);
-            queue.bytes += size;
-            queue.messages.push_front(message);
-        }
+        });
     }
 
     /// The next message in the order of journaling is stored, or could not be.
     pub(super) fn note_stored(&self, result: Result<(), SendError>) {
-        let mut queue = self.lock();
-        queue.stored += 1;
-        if let Err(error) = result {
-            let ordinal = queue.stored;
-            queue.drops.not_stored += 1;
-            queue.lost += 1;
-            queue.failures.push_back((ordinal, error));
-            if queue.failures.len() > MAX_FAILURES {
-                queue.failures.pop_front();
-            }
-        }
-        queue.storing.drain(..).for_each(Waker::wake);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        // No code under the lock can panic halfway through a change.
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Queue {
-    /// Takes the message out of its place, unless it is refused.
-    fn push(&mut self, now: Instant, place: &mut Option<Message>) -> Result<Pushed, SendError> {
-        let Some(message) = place.as_ref() else { return Err(SendError::Closed) };
-        let size = message.data.len();
-        if self.closed {
-            return Err(SendError::Closed);
-        }
-        if size == 0 && self.mode == Mode::Plain {
-            return Err(SendError::Empty);
-        }
-        if size > self.limit() {
-            return Err(SendError::TooLarge { size, limit: self.limit() });
-        }
-        let keyed = self.mode == Mode::Latest;
-        if message.key.len() > MAX_KEY || (!keyed && !message.key.is_empty()) {
-            return Err(SendError::Key);
-        }
-        if keyed
-            && let Some(turn) = self.keys.get(&message.key).copied()
-            && let Some(message) = place.take()
-        {
-            return Ok(self.overtake(now, turn, message));
-        }
-        while !self.has_room(size) {
-            match self.config.when_full {
-                WhenFull::Wait | WhenFull::Refuse => return Err(SendError::Full),
-                WhenFull::DropOldest | WhenFull::KeepLatest if self.messages.is_empty() => {
-                    // All of it is on its way: what is left to drop is the new one.
-                    self.begin();
-                    self.drops.full += 1;
-                    self.lost += 1;
-                    self.missing += 1;
-                    place.take().iter_mut().for_each(|m| m.settle(Outcome::Dropped));
-                    return Ok(Pushed { wake: true, ordinal: self.pushed });
-                }
-                WhenFull::DropOldest => self.drop_oldest(),
-                WhenFull::KeepLatest => {
-                    while !self.messages.is_empty() {
-                        self.drop_oldest();
-                    }
+        self.shared.with(|queue| {
+            queue.stored += 1;
+            if let Err(error) = result {
+                let ordinal = queue.stored;
+                queue.drops.not_stored += 1;
+                queue.lost += 1;
+                queue.failures.push_back((ordinal, error));
+                if queue.failures.len() > MAX_FAILURES {
+                    queue.failures.pop_front();
                 }
             }
-        }
-        let Some(message) = place.take() else { return Err(SendError::Closed) };
-        let wake = self.messages.is_empty();
-        self.begin();
-        self.bytes += size;
-        if keyed {
-            let turn = self.first + self.messages.len() as i64;
-            self.keys.insert(message.key.clone(), turn);
-        }
-        self.messages.push_back(Queued { message, since: now });
-        Ok(Pushed { wake, ordinal: self.pushed })
-    }
-
-    /// Counts a message that is added.
-    fn begin(&mut self) {
-        if self.answered == self.pushed {
-            // What was lost before was told.
-            self.lost = 0;
-        }
-        self.pushed += 1;
-    }
-
-    /// Puts a message in the place of the one of its key, which keeps its turn.
-    fn overtake(&mut self, now: Instant, turn: i64, message: Message) -> Pushed {
-        let position = usize::try_from(turn - self.first).unwrap_or_default();
-        self.begin();
-        if let Some(old) = self.messages.get_mut(position) {
-            self.bytes = self.bytes - old.message.data.len() + message.data.len();
-            old.message.settle(Outcome::Dropped);
-            *old = Queued { message, since: now };
-            self.drops.overtaken += 1;
-        }
-        Pushed { wake: false, ordinal: self.pushed }
-    }
-
-    fn pop(&mut self) -> Option<Queued> {
-        let queued = self.messages.pop_front()?;
-        self.first += 1;
-        self.bytes -= queued.message.data.len();
-        if self.mode == Mode::Latest {
-            self.keys.remove(&queued.message.key);
-        }
-        Some(queued)
-    }
-
-    fn drop_oldest(&mut self) {
-        let Some(mut oldest) = self.pop() else { return };
-        oldest.message.settle(Outcome::Dropped);
-        self.drops.full += 1;
-        self.lost += 1;
-        self.missing += 1;
-    }
-
-    /// Drops what has waited for too long.
-    fn expire(&mut self, now: Instant) {
-        let Some(ttl) = self.ttl else { return };
-        let late = |q: &Queued| now.saturating_duration_since(q.since) > ttl;
-        self.drops.expired += self.drop_all(late, Outcome::Dropped);
-    }
-
-    /// Drops all that waits and is of this kind.
-    fn drop_all(&mut self, is: impl Fn(&Queued) -> bool, outcome: Outcome) -> u64 {
-        if !self.messages.iter().any(&is) {
-            return 0;
-        }
-        let before = self.messages.len();
-        self.messages.retain_mut(|queued| {
-            let drops = is(queued);
-            if drops {
-                queued.message.settle(outcome);
-            }
-            !drops
+            queue.aside.woken.append(&mut queue.storing);
         });
-        let dropped = (before - self.messages.len()) as u64;
-        self.lost += dropped;
-        self.bytes = self.messages.iter().map(|q| q.message.data.len()).sum();
-        self.index();
-        self.wake();
-        dropped
-    }
-
-    /// Finds the places of keys anew.
-    fn index(&mut self) {
-        if self.mode == Mode::Latest {
-            let first = self.first;
-            let keys = self.messages.iter().map(|q| q.message.key.clone());
-            self.keys = keys.enumerate().map(|(i, k)| (k, first + i as i64)).collect();
-        }
-    }
-
-    fn wake(&mut self) {
-        let (bytes, closed) = (self.bytes, self.closed);
-        // Waking for every message would wake a thousand times for one full queue.
-        if closed || self.is_roomy() {
-            self.waiting.drain(..).for_each(Waker::wake);
-        }
-        self.drained.retain(|(most, waker)| {
-            let waits = bytes > *most && !closed;
-            if !waits {
-                waker.wake_by_ref();
-            }
-            waits
-        });
-        if self.messages.is_empty() && self.held.0 == 0 {
-            self.wake_settled();
-        }
-    }
-
-    fn wake_settled(&mut self) {
-        self.settled.drain(..).for_each(Waker::wake);
-    }
-
-    /// Whether half of it is free.
-    fn is_roomy(&self) -> bool {
-        let held = if self.mode == Mode::Latest { (0, 0) } else { self.held };
-        let (messages, bytes) = (self.messages.len() + held.0, self.bytes + held.1);
-        bytes <= self.config.max_bytes / 2 && messages <= self.config.max_messages / 2
-    }
-
-    fn limit(&self) -> usize {
-        self.config.max_message.min(self.their_limit)
-    }
-
-    fn has_room(&self, size: usize) -> bool {
-        // What is on its way must not keep out a newer value.
-        let held = if self.mode == Mode::Latest { (0, 0) } else { self.held };
-        let (messages, bytes) = (self.messages.len() + held.0, self.bytes + held.1);
-        messages == 0
-            || (messages < self.config.max_messages
-                && bytes.saturating_add(size) <= self.config.max_bytes)
-    }
-}
-
-fn note(waiting: &mut Vec<Waker>, cx: &Context<'_>) {
-    if !waiting.iter().any(|w| w.will_wake(cx.waker())) {
-        waiting.push(cx.waker().clone());
     }
 }
 
 /// A datagram is one piece, whose length has 16 bits.
 const MAX_DATAGRAM: usize = u16::MAX as usize;
 
-/// Bytes of a key.
-const MAX_KEY: usize = 255;
-
 /// Failures remembered for those who may ask.
 const MAX_FAILURES: usize = 4096;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+    use std::task::Waker;
+    use std::time::Duration;
+
     use super::*;
     use crate::util::clock;
+    use crate::util::watched::testing::{in_time, waker};
 
     fn of_mode(mode: Mode, when_full: WhenFull) -> Outbox {
         let limits = OutboxConfig { max_messages: 2, max_bytes: 10, max_message: 8, when_full };
@@ -904,5 +682,114 @@ mod tests {
         outbox.close();
         let closed = Poll::Ready(Err(SendError::Closed));
         assert_eq!(outbox.poll_push(now, &context(), &mut waiting), closed);
+    }
+
+    /// Who is woken may use the outbox, and let go of it.
+    #[test]
+    fn wakers_may_use_the_outbox() {
+        in_time(|| {
+            let outbox = of_mode(Mode::Durable, WhenFull::Wait);
+            let run = || {
+                let outbox = outbox.clone();
+                move || {
+                    let _ = (outbox.len(), outbox.try_push(clock::now(), message(1)));
+                }
+            };
+            let wakers = [(); 4].map(|()| waker(run()));
+            let wait = || {
+                let [push, drained, settled, stored] =
+                    wakers.each_ref().map(|w| Context::from_waker(&w.0));
+                let mut third = Some(message(1));
+                let _ = (push2(&outbox), push2(&outbox));
+                assert!(outbox.poll_push(clock::now(), &push, &mut third).is_pending());
+                assert!(outbox.poll_drained(&drained, 0).is_pending());
+                assert!(outbox.poll_settled(&settled).is_pending());
+                assert!(outbox.poll_stored(&stored, u64::MAX).is_pending());
+            };
+            let counts = || wakers.each_ref().map(|w| w.1.load(Ordering::Relaxed));
+            wait();
+            outbox.note_stored(Ok(()));
+            assert_eq!(counts(), [0, 0, 0, 1]);
+            outbox.take(clock::now(), usize::MAX, drop);
+            outbox.release(2, 2);
+            assert_eq!(counts(), [1, 1, 1, 1]);
+            outbox.take(clock::now(), usize::MAX, drop);
+            outbox.release(outbox.held().0, outbox.held().1);
+            wait();
+            outbox.close();
+            assert_eq!(counts(), [2; 4]);
+        });
+    }
+
+    fn push2(outbox: &Outbox) -> Result<bool, SendError> {
+        push(outbox, message(1))
+    }
+
+    /// What a program has lent it may be released by code that uses the outbox.
+    #[test]
+    fn what_is_dropped_may_use_the_outbox() {
+        struct Lent(Outbox);
+        impl AsRef<[u8]> for Lent {
+            fn as_ref(&self) -> &[u8] {
+                &[0; 4]
+            }
+        }
+        impl Drop for Lent {
+            fn drop(&mut self) {
+                let _ = self.0.len();
+            }
+        }
+        in_time(|| {
+            let modes = [Mode::Reliable, Mode::Latest, Mode::Datagram];
+            for (mode, when_full) in modes.into_iter().flat_map(|mode| {
+                [WhenFull::Refuse, WhenFull::DropOldest, WhenFull::KeepLatest].map(|w| (mode, w))
+            }) {
+                let outbox = of_mode(mode, when_full);
+                let now = clock::now();
+                let lent = || Message::binary(Bytes::from_owner(Lent(outbox.clone())));
+                let push = |message| drop(outbox.try_push(now, message));
+                (0..3).for_each(|_| push(lent()));
+                push(lent().with_key(vec![0; 256]));
+                (0..3).for_each(|n| push(lent().with_key(vec![n])));
+                let _ = outbox.pop_if(now + Duration::from_secs(9), 8);
+                push(lent());
+                outbox.set_their_limit(2);
+                push(lent());
+                outbox.set_their_limit(8);
+                let mut taken = Vec::new();
+                push(lent());
+                outbox.take(now, 9, |queued| taken.push(queued));
+                push(lent());
+                if mode == Mode::Latest {
+                    outbox.put_back(taken);
+                }
+                outbox.close();
+                push(lent());
+            }
+        });
+    }
+
+    #[test]
+    fn keys_count_against_the_limit() {
+        let outbox = of_mode(Mode::Latest, WhenFull::Refuse);
+        assert_eq!(push(&outbox, message(1).with_key("12345")), Ok(true));
+        assert_eq!(push(&outbox, message(1).with_key("6789")), Err(SendError::Full));
+        assert_eq!(push(&outbox, message(5).with_key("12345")), Ok(false));
+        assert_eq!(outbox.len(), (1, 5));
+        assert!(pop(&outbox, 9).is_some());
+        assert_eq!(push(&outbox, message(1).with_key("6789")), Ok(true));
+    }
+
+    #[test]
+    fn the_oldest_may_be_behind_newer_ones() {
+        let outbox = of_mode(Mode::Latest, WhenFull::Refuse);
+        let start = clock::now();
+        let second = Duration::from_secs(1);
+        outbox.try_push(start, message(1).with_key("a")).unwrap();
+        outbox.try_push(start, message(2).with_key("b")).unwrap();
+        // It has the first turn still, and is newer than the other one.
+        outbox.try_push(start + second, message(3).with_key("a")).unwrap();
+        let taken = outbox.pop_if(start + second * 3 / 2, 9).unwrap();
+        assert_eq!((taken.message.data.len(), outbox.drops().expired, outbox.len().0), (3, 1, 0));
     }
 }
