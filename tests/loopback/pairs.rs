@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rover_rtc::event::{DisconnectReason, PathKind};
@@ -242,5 +244,39 @@ impl Directory {
 impl Drop for Directory {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Whoever gives up waiting takes the turn of nobody else.
+#[tokio::test]
+async fn a_call_wakes_all_who_wait_for_one() {
+    struct Told(tokio::sync::Notify);
+    impl std::task::Wake for Told {
+        fn wake(self: Arc<Self>) {
+            self.0.notify_one();
+        }
+    }
+    let hub = hub(Default::default()).await;
+    let (one, two) = (rover(&hub.url, "rover-1"), rover(&hub.url, "rover-2"));
+    let told = Arc::new(Told(Default::default()));
+    let waker = told.clone().into();
+    let mut cx = Context::from_waker(&waker);
+    let mut accept = Box::pin(two.accept());
+    let mut noop = Context::from_waker(std::task::Waker::noop());
+    assert!(accept.as_mut().poll(&mut noop).is_pending());
+    assert!(two.poll_accept(&mut cx).is_pending());
+    drop(accept);
+    let called = timeout(SOON, one.dial("rover-2")).await.expect("in time").unwrap();
+    timeout(SOON, told.0.notified()).await.expect("it is told");
+    let Poll::Ready(Some(answered)) = two.poll_accept(&mut cx) else { panic!("no link") };
+    talk(&called, &answered).await;
+    // And the end is told to all of them, also those of a peer that is never called.
+    let unnamed = rover_with(&hub.url, "", |config| config.name = None);
+    for peer in [&two, &unnamed] {
+        assert!(peer.poll_accept(&mut cx).is_pending());
+        peer.close().await;
+        let end = std::future::poll_fn(|cx| peer.poll_accept(cx));
+        assert!(timeout(SOON, end).await.expect("in time").is_none());
+        timeout(SOON, told.0.notified()).await.expect("it is told");
     }
 }

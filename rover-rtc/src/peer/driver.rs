@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `driver.rs` | the loop: sockets, timers, commands |
 //! | `hub_link.rs` | the link with the hub |
-//! | `peer_links.rs` | the links with other peers |
+//! | `peer_links.rs`, `calls.rs` | the links with other peers; those that they have called |
 //! | `network.rs` | sockets, as interfaces come and go |
 //! | `frontend.rs` | what the application sees of a link |
 

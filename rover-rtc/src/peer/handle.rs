@@ -109,11 +109,6 @@ impl PeerLink {
         let _ = self.ask(Request::Close).await;
     }
 
-    /// Waits until the driver has ended.
-    pub(super) async fn closed(&self) {
-        self.commands.closed().await;
-    }
-
     pub(super) async fn ask<T>(
         &self,
         request: impl FnOnce(oneshot::Sender<T>) -> Request,

@@ -19,6 +19,7 @@
 //! ```
 
 mod bind_addresses;
+mod calls;
 mod channel;
 mod driver;
 mod entry;
@@ -35,11 +36,12 @@ mod peer_links;
 mod shared_journal;
 mod signaling;
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, Notify, mpsc};
+use tokio::sync::{Notify, mpsc};
 
 #[cfg(feature = "cli")]
 use crate::config::PeerConfig;
@@ -52,6 +54,7 @@ use crate::recovery::Escalation;
 use crate::rendezvous::DialError;
 use crate::rendezvous::{Rendezvous, RendezvousConfig};
 use crate::util::{clock, random};
+use calls::{Calls, calls};
 pub use channel::{Channel, Received};
 use driver::{Driver, LinkId, Request};
 pub use entry::main;
@@ -70,8 +73,8 @@ use signaling::Signaling;
 #[derive(Debug)]
 pub struct Peer {
     hub_link: PeerLink,
-    /// Boxed, as room is kept for many. A peer without a name is never called.
-    called: Option<Mutex<mpsc::Receiver<Box<PeerLink>>>>,
+    /// A peer without a name is never called.
+    called: Calls,
     fingerprint: Option<Fingerprint>,
     journal: Option<WeakJournal>,
 }
@@ -197,22 +200,13 @@ impl Peer {
     ///
     /// Cancel safe.
     pub async fn accept(&self) -> Option<PeerLink> {
-        let Some(called) = &self.called else {
-            self.hub_link.closed().await;
-            return None;
-        };
-        called.lock().await.recv().await.map(|link| *link)
+        poll_fn(|cx| self.poll_accept(cx)).await
     }
 
-    /// As [`Peer::accept`], for callers with a waker of their own, of whom there may be one at a
-    /// time.
+    /// As [`Peer::accept`], for callers with a waker of their own. All who wait are woken by a
+    /// link, which one of them gets.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Option<PeerLink>> {
-        let Some(called) = &self.called else { return Poll::Pending };
-        match called.try_lock() {
-            Ok(mut called) => called.poll_recv(cx).map(|link| link.map(|link| *link)),
-            // Somebody waits in `accept`.
-            Err(_) => Poll::Pending,
-        }
+        self.called.poll_next(cx)
     }
 
     /// The link with the hub, or, without a hub, with the other peer.
@@ -306,8 +300,8 @@ impl Peer {
             });
         }
         let (sender, receiver) = mpsc::channel(COMMANDS);
-        let (calls, called) = rendezvous.as_ref().map(|_| mpsc::channel(CALLS)).unzip();
-        let peer_links = PeerLinks::new(calls, sender.downgrade());
+        let (caller, called) = calls();
+        let peer_links = PeerLinks::new(caller, sender.downgrade());
         let fingerprint = identity.as_ref().map(|i| i.fingerprint());
         let shared_journal = shared_journal
             .map(|shared_journal| {
@@ -333,7 +327,7 @@ impl Peer {
             directory,
             _guard: guard,
         };
-        Ok((Self { hub_link, called: called.map(Mutex::new), fingerprint, journal }, driver))
+        Ok((Self { hub_link, called, fingerprint, journal }, driver))
     }
 }
 
@@ -380,9 +374,6 @@ impl NamedIdentity {
 }
 
 const COMMANDS: usize = 32;
-
-/// Links that wait to be accepted.
-const CALLS: usize = 16;
 
 /// How long [`Peer::dial`] waits.
 const DIAL_PATIENCE: Duration = Duration::from_secs(30);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::calls::Caller;
 use super::driver::{Command, Driver, LinkId, waker};
 use super::frontend::LinkFrontend;
 use super::handle::PeerLink;
@@ -23,8 +24,8 @@ pub(super) struct PeerLinks {
     pub(super) frontends: HashMap<RemotePeerId, LinkFrontend>,
     /// NamedIdentity waits for a link to come up.
     dialing: HashMap<RemotePeerId, Vec<oneshot::Sender<Result<PeerLink, DialError>>>>,
-    /// Links that others have called, if this peer has a name.
-    called: Option<mpsc::Sender<Box<PeerLink>>>,
+    /// Links that others have called.
+    called: Caller,
     commands: mpsc::WeakSender<Box<Command>>,
     /// Since when signal messages have no link to travel on.
     cut_off: Option<Instant>,
@@ -48,10 +49,7 @@ enum SignalRoute {
 }
 
 impl PeerLinks {
-    pub(super) fn new(
-        called: Option<mpsc::Sender<Box<PeerLink>>>,
-        commands: mpsc::WeakSender<Box<Command>>,
-    ) -> Self {
+    pub(super) fn new(called: Caller, commands: mpsc::WeakSender<Box<Command>>) -> Self {
         Self {
             frontends: HashMap::new(),
             dialing: HashMap::new(),
@@ -279,9 +277,8 @@ impl Driver {
             }
             RemotePeerEvent::Released => return true,
             RemotePeerEvent::Called => {
-                let link = self.peer_links.handle(rendezvous, id).map(Box::new);
-                let called = self.peer_links.called.as_ref().zip(link);
-                if called.is_none_or(|(called, link)| called.try_send(link).is_err()) {
+                let link = self.peer_links.handle(rendezvous, id);
+                if !link.is_some_and(|link| self.peer_links.called.push(link)) {
                     if let Some(withheld) = self.peer_links.refusals.admit(now) {
                         tracing::warn!(withheld, "a call was not taken: nobody asks for calls");
                     }
