@@ -13,7 +13,7 @@ pub(super) struct Calls {
     shared: Arc<Watched<Queue>>,
 }
 
-/// Where the driver puts them. NamedIdentity waits sees the end when it is dropped.
+/// Where the driver puts them. Who waits sees the end when it is dropped.
 #[derive(Debug)]
 pub(super) struct Caller {
     shared: Arc<Watched<Queue>>,

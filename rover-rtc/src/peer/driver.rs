@@ -20,7 +20,7 @@ use super::frontend::{CLOSE_PATIENCE, LinkFrontend};
 use super::handle::PeerLink;
 use super::hub_link::{HubLink, HubLinkStep, HubSession};
 use super::network::Network;
-use super::peer_links::PeerLinks;
+use super::peer_links::{PeerLinks, PeerTurn};
 use super::shared_journal::{HUB_LINK, SharedJournal};
 use super::signaling::SignalingResult;
 use crate::config::PeerConfig;
@@ -291,7 +291,6 @@ impl Driver {
         if self.due.take_if(|t| *t <= now).is_some() {
             moved |= self.hub_link.link.handle_timeout(now);
         }
-        let mut more = moved && self.hub_link.link.pump_some(now);
         match self.hub_link.escalate(now) {
             Some(HubLinkStep::Scan) => {
                 self.follow_interfaces(now);
@@ -305,7 +304,7 @@ impl Driver {
             self.network.turn.handle_timeout(now);
         }
         self.on_turn_events(now);
-        more |= self.turn_peer_links(now);
+        let mut more = self.turn_links(now, moved);
         self.register();
         self.keep_journal();
         self.flush(now);
@@ -316,6 +315,14 @@ impl Driver {
             self.flush(now);
         }
         self.on_hub_events(now);
+    }
+
+    /// Moves signal messages, and hands a portion to each transport; true if there is more, which
+    /// waits until what is ready has been sent.
+    fn turn_links(&mut self, now: Instant, moved: bool) -> bool {
+        let PeerTurn { more, queued } = self.turn_peer_links(now);
+        // Signal messages of this turn are among what has a priority.
+        more | ((moved || queued) && self.hub_link.link.pump_some(now))
     }
 
     /// Tells the links what the journal has kept.
@@ -631,3 +638,6 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// Frames closer together than this are a flow: probes of a path that stands by are not.
 const FLOW: Duration = Duration::from_millis(300);
+
+#[cfg(test)]
+mod tests;

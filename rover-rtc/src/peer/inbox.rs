@@ -125,7 +125,7 @@ impl Inbox {
     }
 
     /// Takes a message of at most so many bytes; true with it if this made room in an inbox that
-    /// had been full. NamedIdentity is told that there is nothing, or nothing more, is woken by the
+    /// had been full. Who is told that there is nothing, or nothing more, is woken by the
     /// next one.
     pub(super) fn poll_take(&self, cx: &Context<'_>, max_bytes: usize) -> Poll<(Received, bool)> {
         let taken = self.poll(cx, |queue| {
@@ -263,7 +263,7 @@ mod tests {
         assert!(wakers.iter().all(|(_, count)| count.load(Ordering::Relaxed) == 1));
     }
 
-    /// NamedIdentity is woken may use the inbox, and let go of it.
+    /// Who is woken may use the inbox, and let go of it.
     #[test]
     fn wakers_may_use_the_inbox() {
         in_time(|| {

@@ -22,7 +22,7 @@ use crate::util::spare::PAUSE;
 #[derive(Debug)]
 pub(super) struct PeerLinks {
     pub(super) frontends: HashMap<RemotePeerId, LinkFrontend>,
-    /// NamedIdentity waits for a link to come up.
+    /// Who waits for a link to come up.
     dialing: HashMap<RemotePeerId, Vec<oneshot::Sender<Result<PeerLink, DialError>>>>,
     /// Links that others have called.
     called: Caller,
@@ -76,6 +76,15 @@ impl PeerLinks {
         let owner = LinkId::Remote(id);
         Some(PeerLink { owner, name, fingerprint, commands, events, directory, _guard: guard })
     }
+}
+
+/// What a turn of the links with other peers leaves to be done.
+#[derive(Debug, Default)]
+pub(super) struct PeerTurn {
+    /// There is more to hand over to their transports.
+    pub(super) more: bool,
+    /// The outbox of the link with the hub has got signal messages.
+    pub(super) queued: bool,
 }
 
 impl Driver {
@@ -171,15 +180,15 @@ impl Driver {
         }
     }
 
-    /// Lets time pass on the links with other peers, and moves signal messages.
-    /// True if there is more to hand over to the transports.
-    pub(super) fn turn_peer_links(&mut self, now: Instant) -> bool {
-        let Some(mut rendezvous) = self.rendezvous.take() else { return false };
+    /// Lets time pass on the links with other peers, and moves signal messages: those for the hub
+    /// are in its link's outbox then.
+    pub(super) fn turn_peer_links(&mut self, now: Instant) -> PeerTurn {
+        let Some(mut rendezvous) = self.rendezvous.take() else { return PeerTurn::default() };
         self.choose_signal_route(now, &mut rendezvous);
         if rendezvous.poll_timeout(now).is_some_and(|t| t <= now) {
             rendezvous.handle_timeout(now);
         }
-        let more = rendezvous.pump_some(now);
+        let mut turn = PeerTurn { more: rendezvous.pump_some(now), queued: false };
         let mut pruned = false;
         while let Some((id, event)) = rendezvous.poll_event() {
             pruned |= self.on_peer_event(now, &mut rendezvous, id, event);
@@ -192,6 +201,7 @@ impl Driver {
                     let text = serde_json::to_string(&request).expect("strings have a JSON form");
                     let outbox = self.hub_link.signal.and_then(|id| self.hub_link.link.outbox(id));
                     let queued = outbox.map(|o| o.try_push(now, Message::text(text)));
+                    turn.queued |= matches!(queued, Some(Ok(_)));
                     if !matches!(queued, Some(Ok(_))) {
                         tracing::debug!("a signal message was not sent: too many are waiting");
                     }
@@ -204,7 +214,6 @@ impl Driver {
                 SignalRoute::None => {}
             }
         }
-        self.hub_link.link.pump(now);
         while let Some(why) = rendezvous.poll_refusal() {
             if let Some(withheld) = self.peer_links.refusals.admit(now) {
                 self.hub_link.frontend.trouble(with_withheld(why, withheld));
@@ -214,7 +223,7 @@ impl Driver {
         if pruned {
             self.prune_sockets(now);
         }
-        more
+        turn
     }
 
     /// Ends all links at once.
@@ -300,7 +309,7 @@ impl Driver {
                     self.pause = Some(now + PAUSE);
                     for reply in self.peer_links.dialing.remove(&id).unwrap_or_default() {
                         let link = self.peer_links.handle(rendezvous, id).ok_or(DialError::Closed);
-                        // NamedIdentity does not wait any more drops the handle with the answer.
+                        // Who does not wait any more drops the handle with the answer.
                         let _ = reply.send(link);
                     }
                 }
@@ -374,7 +383,7 @@ impl Driver {
         let given_up = self.peer_links.dialing.extract_if(|_, replies| replies.is_empty());
         let given_up: Vec<_> = given_up.collect();
         for (id, _) in &given_up {
-            // NamedIdentity has called without waiting has the link still.
+            // Who has called without waiting has the link still.
             if !self.peer_links.frontends.get(id).is_some_and(LinkFrontend::is_held) {
                 rendezvous.hang_up(now, *id);
                 self.forget(*id);

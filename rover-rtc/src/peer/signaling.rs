@@ -36,7 +36,7 @@ pub(super) enum SignalingResult {
 pub(super) struct Signaling {
     client: SignalClient,
     name: Option<String>,
-    /// NamedIdentity this is; a peer without a name need not be anybody.
+    /// Its identity; a peer without a name need not be anybody.
     identity: Option<Arc<Identity>>,
     redundancy: Redundancy,
     /// The session of the transport in use.

@@ -278,7 +278,11 @@ impl Rendezvous {
         let call = self.peer(id).and_then(|peer| peer.call().map(str::to_owned));
         if let Some(call) = call {
             self.write(now, id, call, Content::Bye { acks });
-            self.pump(now);
+        }
+        // Of this link alone: what others have to send has its turn.
+        if let Some(peer) = self.peer(id) {
+            peer.link.pump(now);
+            self.collect(now, id);
         }
     }
 
