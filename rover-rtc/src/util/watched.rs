@@ -52,11 +52,14 @@ impl<T: Watch> Watched<T> {
     pub(crate) fn with<R>(&self, act: impl FnOnce(&mut T) -> R) -> R {
         let mut value = self.lock();
         let result = act(&mut value);
-        let aside = std::mem::take(value.aside());
+        let aside = value.aside();
+        // Mostly there is nothing, and that is to cost nothing.
+        let aside = (!aside.is_empty()).then(|| std::mem::take(aside));
         drop(value);
-        let Aside { woken, dropped } = aside;
-        woken.wake();
-        drop(dropped);
+        if let Some(Aside { woken, dropped }) = aside {
+            woken.wake();
+            drop(dropped);
+        }
         result
     }
 
@@ -120,6 +123,10 @@ impl<T> Few<T> {
         }
     }
 
+    fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
     fn append(&mut self, other: &mut Self) {
         other.first.take().into_iter().for_each(|first| self.push(first));
         self.more.append(&mut other.more);
@@ -143,6 +150,12 @@ impl<T> Extend<T> for Few<T> {
 impl<T> Default for Few<T> {
     fn default() -> Self {
         Self { first: None, more: Vec::new() }
+    }
+}
+
+impl<T> Aside<T> {
+    fn is_empty(&self) -> bool {
+        self.woken.0.is_empty() && self.dropped.is_empty()
     }
 }
 
