@@ -67,8 +67,8 @@ pub struct PeerConfig {
     /// a hub turns out to be another stack. Set that yourself where the application carries the
     /// signaling to another stack.
     pub pace: Pace,
-    /// Bytes of unread messages per channel after which the transport stops taking more, so that
-    /// they stay with the sender. That stops the whole link, both ways. Default 16 MiB.
+    /// Bytes of unread messages per channel after which no more are taken, so that they stay with
+    /// the sender. On a plain channel that stops the whole link, both ways. Default 16 MiB.
     pub inbox_bytes: usize,
     /// Channels that the link can have, whoever opens them. Default 16.
     pub max_channels: usize,
