@@ -96,3 +96,16 @@ pub use rendezvous::DialError;
 #[cfg(feature = "server")]
 pub use server::Server;
 pub use session::SdpError;
+
+/// The examples of the guide, which `cargo test` compiles.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../docs/channels.md")]
+    struct Channels;
+    #[doc = include_str!("../../docs/hub.md")]
+    struct Hub;
+    #[doc = include_str!("../../docs/rust.md")]
+    struct Rust;
+}

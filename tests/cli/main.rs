@@ -1,5 +1,5 @@
-//! The real binary: what it prints, how it ends, what it does when the hub is not there, and
-//! what it keeps to itself.
+//! The real binary: what it prints, how it ends, what it does when the hub is not there, what it
+//! keeps to itself, and what the guide says of it.
 
 #![allow(
     unreachable_pub,
@@ -9,6 +9,9 @@
 )]
 #![allow(clippy::unwrap_used)]
 
+#[path = "../support/docs.rs"]
+mod guide;
+
 #[path = "../support/process.rs"]
 mod process;
 
@@ -17,6 +20,7 @@ mod scratch;
 
 mod arguments;
 mod bench;
+mod docs;
 mod files;
 mod keys;
 mod load;

@@ -11,6 +11,9 @@
 
 mod behaviour;
 mod cross;
+mod docs;
+#[path = "../support/docs.rs"]
+mod guide;
 mod header;
 mod package;
 #[path = "../support/rovers.rs"]

@@ -1,5 +1,5 @@
 //! The Python package as its users meet it: installed by pip into an environment of its own, then
-//! pytest, mypy, and the first lines of its README there. `pytest tests/python` runs the first part
+//! pytest, mypy, and the examples of the guide there. `pytest tests/python` runs the first part
 //! in any environment that has the package.
 
 #![allow(
@@ -12,6 +12,8 @@
 #![cfg(target_os = "linux")]
 
 mod environment;
+#[path = "../support/docs.rs"]
+mod guide;
 #[path = "../support/rovers.rs"]
 mod peers;
 #[path = "../support/process.rs"]
@@ -63,13 +65,28 @@ fn types_are_right() {
     environment::done("stubtest", &mut stubtest, MINUTES);
 }
 
-/// What a reader tries first.
+/// What a reader tries first. Those that need no other machine run as they are; the rest fits the
+/// package's types.
 #[test]
-fn the_first_lines_of_the_readme_run() {
+fn examples_of_the_guide_work() {
     let Some(python) = environment() else { return };
-    let readme = std::fs::read_to_string(root().join("rover-rtc-py/README.md")).unwrap();
-    let (_, code) = readme.split_once("```python\n").expect("the README has an example");
-    let (code, _) = code.split_once("```").unwrap();
-    let mut example = python.strict(["-c", code]);
-    environment::done("the README's example", &mut example, MINUTES / 10);
+    let mut pages = guide::guide();
+    pages.push("rover-rtc-py/README.md".to_owned());
+    let folder = rig::scratch("docs");
+    let mut files = Vec::new();
+    for (number, block) in guide::blocks_in(&pages, &["python"]).iter().enumerate() {
+        let file = folder.join(format!("example_{number}.py"));
+        std::fs::write(&file, &block.text).unwrap();
+        let file = file.to_str().unwrap().to_owned();
+        if block.text.contains("rover_rtc.serve(") {
+            let mut example = python.strict([&file]);
+            environment::done(&block.place, &mut example, MINUTES / 10);
+        }
+        files.push(file);
+    }
+    assert!(files.len() > 4, "{files:?}");
+    let cache = python.cache();
+    let options = ["-m", "mypy", "--check-untyped-defs", "--cache-dir", &cache];
+    let mut mypy = python.command(options.into_iter().chain(files.iter().map(String::as_str)));
+    environment::done("mypy on the guide", &mut mypy, MINUTES);
 }

@@ -11,7 +11,7 @@ pub(crate) mod server;
 
 use std::ffi::OsString;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use rover_rtc::util::init_log;
 use tokio::runtime::Runtime;
 
@@ -77,6 +77,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
         ExitCode::FAILURE
     });
     code.0
+}
+
+/// All commands and their arguments, for the test that compares the guide with them.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
