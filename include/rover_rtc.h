@@ -52,8 +52,8 @@
 #define ROVER_RTC_AGAIN 1
 
 /**
- * An argument is NULL that must not be, or has a value that it cannot have. `rover_rtc_last_error()`
- * says which.
+ * An argument is NULL that must not be, or has a value that it cannot have.
+ * `rover_rtc_last_error()` says which.
  */
 #define ROVER_RTC_INVALID -1
 
@@ -244,9 +244,9 @@
 #define ROVER_RTC_EVENT_CALLED 1
 
 /**
- * `channel` has messages, or has ended. Comes once; again after a `rover_rtc_channel_recv()` that left
- * some, and when one comes after a `rover_rtc_channel_recv()` that found none. Another thread may have
- * taken them meanwhile.
+ * `channel` has messages, or has ended. Comes once; again after a `rover_rtc_channel_recv()` that
+ * left some, and when one comes after a `rover_rtc_channel_recv()` that found none. Another thread
+ * may have taken them meanwhile.
  */
 #define ROVER_RTC_EVENT_READABLE 2
 
@@ -271,8 +271,8 @@
 #define ROVER_RTC_EVENT_STATE 6
 
 /**
- * Another path carries the messages: of kind `value` (a `ROVER_RTC_PATH_...`), because of `other` (a
- * `ROVER_RTC_SWITCH_...`); `text` has its two addresses.
+ * Another path carries the messages: of kind `value` (a `ROVER_RTC_PATH_...`), because of `other`
+ * (a `ROVER_RTC_SWITCH_...`); `text` has its two addresses.
  */
 #define ROVER_RTC_EVENT_PATH_SWITCH 7
 
@@ -323,9 +323,9 @@
 #define ROVER_RTC_EVENT_TROUBLE 16
 
 /**
- * The connection is over; `value` says why, a `ROVER_RTC_DISCONNECT_...`, and so does `text`. A link with
- * the hub, or one that was called here, makes a new one, unless the link itself is over: then
- * `ROVER_RTC_EVENT_CLOSED` follows.
+ * The connection is over; `value` says why, a `ROVER_RTC_DISCONNECT_...`, and so does `text`. A
+ * link with the hub, or one that was called here, makes a new one, unless the link itself is over:
+ * then `ROVER_RTC_EVENT_CLOSED` follows.
  */
 #define ROVER_RTC_EVENT_DISCONNECTED 17
 
@@ -335,8 +335,8 @@
 #define ROVER_RTC_EVENT_CLOSED 18
 
 /**
- * On `channel`, `value` messages of this side were dropped that a `rover_rtc_channel_send...()` had
- * taken, for another reason than a full outbox or their time to live; `text` says why.
+ * On `channel`, `value` messages of this side were dropped that a `rover_rtc_channel_send...()`
+ * had taken, for another reason than a full outbox or their time to live; `text` says why.
  */
 #define ROVER_RTC_EVENT_DROPPED 19
 
@@ -366,8 +366,8 @@
 #define ROVER_RTC_DISCONNECT_FAILED 0
 
 /**
- * The other side has closed the connection: it, or the hub, is being stopped or restarted. The link goes
- * on.
+ * The other side has closed the connection: it, or the hub, is being stopped or restarted. The
+ * link goes on.
  */
 #define ROVER_RTC_DISCONNECT_CLOSED 1
 
@@ -467,9 +467,9 @@
 #define ROVER_RTC_HEALTH_OUTAGE 2
 
 /**
- * A channel of a link. It stays the same across path changes, outages and restarts: while there is no
- * connection, what is sent waits. It belongs to its link, and is invalid when that, or its peer, has
- * been freed. Several threads may use it at the same time.
+ * A channel of a link. It stays the same across path changes, outages and restarts: while there is
+ * no connection, what is sent waits. It belongs to its link, and is invalid when that, or its
+ * peer, has been freed. Several threads may use it at the same time.
  */
 typedef struct rover_rtc_channel rover_rtc_channel;
 
@@ -486,8 +486,8 @@ typedef struct rover_rtc_link rover_rtc_link;
 typedef struct rover_rtc_peer rover_rtc_peer;
 
 /**
- * A hub: it brings peers together, relays between those that have no direct path, and passes messages
- * between its clients. It has threads of its own.
+ * A hub: it brings peers together, relays between those that have no direct path, and passes
+ * messages between its clients. It has threads of its own.
  */
 typedef struct rover_rtc_server rover_rtc_server;
 
@@ -514,8 +514,8 @@ typedef struct {
      */
     uint32_t struct_size;
     /**
-     * What it promises: a `ROVER_RTC_MODE_...`. Default `ROVER_RTC_MODE_RELIABLE`. Both sides have to
-     * set the same.
+     * What it promises: a `ROVER_RTC_MODE_...`. Default `ROVER_RTC_MODE_RELIABLE`. Both sides have
+     * to set the same.
      */
     int32_t mode;
     /**
@@ -532,8 +532,8 @@ typedef struct {
      */
     int32_t when_full;
     /**
-     * Milliseconds that a message may wait to be sent, in modes `LATEST` and `DATAGRAM`. Default 0: no
-     * limit.
+     * Milliseconds that a message may wait to be sent, in modes `LATEST` and `DATAGRAM`. Default
+     * 0: no limit.
      */
     uint32_t ttl_ms;
     /**
@@ -541,12 +541,13 @@ typedef struct {
      */
     int32_t max_retransmits;
     /**
-     * Not 0: messages of a channel of mode `PLAIN` may arrive in another order than sent. Default 0.
+     * Not 0: messages of a channel of mode `PLAIN` may arrive in another order than sent. Default
+     * 0.
      */
     int32_t unordered;
     /**
-     * Not 0: what is received is acknowledged by `rover_rtc_channel_ack()`, in modes `RELIABLE` and
-     * `DURABLE`. Default 0: by taking it.
+     * Not 0: what is received is acknowledged by `rover_rtc_channel_ack()`, in modes `RELIABLE`
+     * and `DURABLE`. Default 0: by taking it.
      */
     int32_t manual_ack;
     /**
@@ -558,14 +559,15 @@ typedef struct {
      */
     uint64_t outbox_bytes;
     /**
-     * Largest message in bytes. Default 0: what the mode has (16 MiB, 256 KiB plain, 32 KiB datagram).
+     * Largest message in bytes. Default 0: what the mode has (16 MiB, 256 KiB plain, 32 KiB
+     * datagram).
      */
     uint64_t max_message;
 } rover_rtc_channel_config;
 
 /**
- * Settings of a peer. Call `rover_rtc_peer_config_init()` first, then change what you need. All texts are
- * UTF-8 and end with a NUL; NULL stands for the default.
+ * Settings of a peer. Call `rover_rtc_peer_config_init()` first, then change what you need. All
+ * texts are UTF-8 and end with a NUL; NULL stands for the default.
  */
 typedef struct {
     /**
@@ -581,18 +583,18 @@ typedef struct {
      */
     const char *server;
     /**
-     * The peer's name, under which others find it: 1 to 64 bytes without white space. Default none: it
-     * can neither call nor be called.
+     * The peer's name, under which others find it: 1 to 64 bytes without white space. Default
+     * none: it can neither call nor be called.
      */
     const char *name;
     /**
-     * Directory for its key, the keys of peers that it has met, and the journal of durable channels. It
-     * is made if it is not there. Default none: a new key each time.
+     * Directory for its key, the keys of peers that it has met, and the journal of durable
+     * channels. It is made if it is not there. Default none: a new key each time.
      */
     const char *state_dir;
     /**
-     * File of the peers that may call and be called. Default none: the key that a name has at the first
-     * meeting is believed from then on.
+     * File of the peers that may call and be called. Default none: the key that a name has at the
+     * first meeting is believed from then on.
      */
     const char *roster;
     /**
@@ -608,7 +610,8 @@ typedef struct {
      */
     size_t ice_server_count;
     /**
-     * Channels of each link that the peer makes: an array. Default none given: one plain channel "test".
+     * Channels of each link that the peer makes: an array. Default none given: one plain channel
+     * "test".
      */
     const rover_rtc_channel_config *channels;
     /**
@@ -648,16 +651,18 @@ typedef struct {
      */
     int32_t relay_only;
     /**
-     * Whether records are sent twice: a `ROVER_RTC_REDUNDANCY_...`. Default `ROVER_RTC_REDUNDANCY_AUTO`.
+     * Whether records are sent twice: a `ROVER_RTC_REDUNDANCY_...`. Default
+     * `ROVER_RTC_REDUNDANCY_AUTO`.
      */
     int32_t redundancy;
     /**
-     * Not 0: the other side is another WebRTC stack, and the program carries offer and answer. Default 0.
+     * Not 0: the other side is another WebRTC stack, and the program carries offer and answer.
+     * Default 0.
      */
     int32_t foreign;
     /**
-     * Milliseconds between probes of the path in use: a dead one is noticed after about three. Default 50,
-     * at least 10.
+     * Milliseconds between probes of the path in use: a dead one is noticed after about three.
+     * Default 50, at least 10.
      */
     uint32_t probe_interval_ms;
     /**
@@ -689,8 +694,8 @@ typedef struct {
      */
     uint32_t max_channels;
     /**
-     * Milliseconds without a path after which a link with another peer is given up, with what waits to be
-     * sent on it. Default 24 hours.
+     * Milliseconds without a path after which a link with another peer is given up, with what
+     * waits to be sent on it. Default 24 hours.
      */
     uint64_t resume_window_ms;
     /**
@@ -708,8 +713,8 @@ typedef struct {
 } rover_rtc_peer_config;
 
 /**
- * Settings of a hub. Call `rover_rtc_server_config_init()` first, then change what you need. All texts
- * are UTF-8 and end with a NUL; NULL stands for the default.
+ * Settings of a hub. Call `rover_rtc_server_config_init()` first, then change what you need. All
+ * texts are UTF-8 and end with a NUL; NULL stands for the default.
  */
 typedef struct {
     /**
@@ -717,8 +722,8 @@ typedef struct {
      */
     uint32_t struct_size;
     /**
-     * Parts of the hub that work at the same time, each in a thread. Default 0: one for each core if no
-     * `udp` is given, else one. At most 64.
+     * Parts of the hub that work at the same time, each in a thread. Default 0: one for each core
+     * if no `udp` is given, else one. At most 64.
      */
     uint32_t shards;
     /**
@@ -726,8 +731,8 @@ typedef struct {
      */
     const char *listen;
     /**
-     * UDP addresses: `address:port`, port 0 for any. Default none given: a random port on this machine's
-     * address, and on loopback.
+     * UDP addresses: `address:port`, port 0 for any. Default none given: a random port on this
+     * machine's address, and on loopback.
      */
     const char *const *udp;
     /**
@@ -735,7 +740,8 @@ typedef struct {
      */
     size_t udp_count;
     /**
-     * Addresses under which others see the UDP addresses, in the same order. Default none: as they are.
+     * Addresses under which others see the UDP addresses, in the same order. Default none: as they
+     * are.
      */
     const char *const *advertise;
     /**
@@ -743,7 +749,8 @@ typedef struct {
      */
     size_t advertise_count;
     /**
-     * Tokens, of which a peer has to show one to get a name. Default none: anybody may have a free name.
+     * Tokens, of which a peer has to show one to get a name. Default none: anybody may have a free
+     * name.
      */
     const char *const *tokens;
     /**
@@ -767,7 +774,8 @@ typedef struct {
      */
     uint32_t max_clients;
     /**
-     * Bytes per second that are relayed in each direction of a call; 0 for no limit. Default 4,000,000.
+     * Bytes per second that are relayed in each direction of a call; 0 for no limit. Default
+     * 4,000,000.
      */
     uint64_t relay_rate;
     /**
@@ -971,8 +979,8 @@ typedef struct {
      */
     size_t size;
     /**
-     * On channels other than plain ones, its number, which rises from message to message, and is the same
-     * when it comes once more after a restart of this process. 0 on plain ones.
+     * On channels other than plain ones, its number, which rises from message to message, and is
+     * the same when it comes once more after a restart of this process. 0 on plain ones.
      */
     uint64_t number;
     /**
@@ -1050,7 +1058,8 @@ typedef struct {
      */
     uint64_t overtaken;
     /**
-     * Half of the messages were acknowledged within so many microseconds; `UINT64_MAX` without any.
+     * Half of the messages were acknowledged within so many microseconds; `UINT64_MAX` without
+     * any.
      */
     uint64_t ack_p50_us;
     /**
@@ -1064,8 +1073,8 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * The version of the library that is used at run time: "major.minor.patch". Static. May be called from
- * callbacks.
+ * The version of the library that is used at run time: "major.minor.patch". Static. May be called
+ * from callbacks.
  */
 const char *rover_rtc_version(void);
 
@@ -1076,19 +1085,20 @@ const char *rover_rtc_status_str(rover_rtc_status status);
 
 /**
  * What the last call of this thread that returned an error (a negative status) had to say. Never
- * NULL; empty before the first error; valid until the next error of this thread. May be called from
- * callbacks.
+ * NULL; empty before the first error; valid until the next error of this thread. May be called
+ * from callbacks.
  */
 const char *rover_rtc_last_error(void);
 
 /**
- * Sets what gets the library's log lines of `level` (a `ROVER_RTC_LOG_...`) and graver ones; NULL ends
- * that. It is called with `user` on any thread, the library's and those that use it, maybe on several at
- * the same time, and must return soon. It may call the functions that say so. Secrets are left out.
+ * Sets what gets the library's log lines of `level` (a `ROVER_RTC_LOG_...`) and graver ones; NULL
+ * ends that. It is called with `user` on any thread, the library's and those that use it, maybe on
+ * several at the same time, and must return soon. It may call the functions that say so. Secrets
+ * are left out.
  *
  * Needs:
- * `callback` can be called with `user` from any thread, for as long as the process runs: a call may be
- * under way when it is replaced.
+ * `callback` can be called with `user` from any thread, for as long as the process runs: a call
+ * may be under way when it is replaced.
  */
 rover_rtc_status rover_rtc_set_log(rover_rtc_log_callback callback,
                                    void *user,
@@ -1122,22 +1132,23 @@ rover_rtc_status rover_rtc_server_config_init(rover_rtc_server_config *config,
                                               size_t size);
 
 /**
- * Starts a peer of the hub in `config` and writes its handle to `peer`. It connects by itself, again
- * and again, until it is freed: a hub that is down is an event, no error. Everything in `config` is
- * copied. Free it with `rover_rtc_peer_free()`.
+ * Starts a peer of the hub in `config` and writes its handle to `peer`. It connects by itself,
+ * again and again, until it is freed: a hub that is down is an event, no error. Everything in
+ * `config` is copied. Free it with `rover_rtc_peer_free()`.
  *
  * After `fork()` a peer is of use in the parent only; the child must not use it.
  *
  * Needs:
- * `config` is NULL or points to a `rover_rtc_peer_config` whose pointers hold; `peer` can be written.
+ * `config` is NULL or points to a `rover_rtc_peer_config` whose pointers hold; `peer` can be
+ * written.
  */
 rover_rtc_status rover_rtc_peer_new(const rover_rtc_peer_config *config,
                                     rover_rtc_peer **peer);
 
 /**
  * Starts a peer without a hub, which offers a connection. `rover_rtc_peer_description()` has the
- * offer, which the program carries to the other side; `rover_rtc_peer_accept_answer()` takes what comes
- * back.
+ * offer, which the program carries to the other side; `rover_rtc_peer_accept_answer()` takes what
+ * comes back.
  *
  * Needs:
  * As of `rover_rtc_peer_new()`.
@@ -1157,24 +1168,24 @@ rover_rtc_status rover_rtc_peer_new_answer(const rover_rtc_peer_config *config,
                                            rover_rtc_peer **peer);
 
 /**
- * Says good-bye on all links, after sending what is queued for at most a second, and ends the peer's
- * thread: when this returns nothing of it runs, its descriptor is closed, and its handles (links and
- * channels too) are refused. Threads that wait for it are told `ROVER_RTC_CLOSED`. NULL is fine, and so
- * is a handle that was freed before.
+ * Says good-bye on all links, after sending what is queued for at most a second, and ends the
+ * peer's thread: when this returns nothing of it runs, its descriptor is closed, and its handles
+ * (links and channels too) are refused. Threads that wait for it are told `ROVER_RTC_CLOSED`. NULL
+ * is fine, and so is a handle that was freed before.
  *
  * May be called from callbacks; it does not wait there.
  */
 void rover_rtc_peer_free(rover_rtc_peer *peer);
 
 /**
- * Begins to close all links, and returns at once: what is queued is sent, for at most a second. The
- * event `ROVER_RTC_EVENT_CLOSED` of the home link says when it is done.
+ * Begins to close all links, and returns at once: what is queued is sent, for at most a second.
+ * The event `ROVER_RTC_EVENT_CLOSED` of the home link says when it is done.
  */
 rover_rtc_status rover_rtc_peer_close(rover_rtc_peer *peer);
 
 /**
- * The offer or answer of a peer without a hub: writes it and a NUL to `buffer`, and to `size`, if that
- * is not NULL, how many bytes that are. `ROVER_RTC_TOO_SMALL` if `capacity` is less;
+ * The offer or answer of a peer without a hub: writes it and a NUL to `buffer`, and to `size`, if
+ * that is not NULL, how many bytes that are. `ROVER_RTC_TOO_SMALL` if `capacity` is less;
  * `ROVER_RTC_NOT_FOUND` for a peer with a hub.
  *
  * Needs:
@@ -1195,8 +1206,8 @@ rover_rtc_status rover_rtc_peer_accept_answer(rover_rtc_peer *peer,
                                               const char *answer);
 
 /**
- * Writes to `link` the link with the hub or, without a hub, with the other side. It is the peer's and
- * lasts as long as the peer.
+ * Writes to `link` the link with the hub or, without a hub, with the other side. It is the peer's
+ * and lasts as long as the peer.
  *
  * Needs:
  * `link` can be written.
@@ -1206,8 +1217,8 @@ rover_rtc_status rover_rtc_peer_home(const rover_rtc_peer *peer,
 
 /**
  * Calls another peer of the hub by its name and waits for nothing: the link is there at once, and
- * comes up when the other peer is there (`ROVER_RTC_EVENT_CHANNEL_OPEN`). What is sent meanwhile waits.
- * If there is a link with it already, whoever called, it is that one.
+ * comes up when the other peer is there (`ROVER_RTC_EVENT_CHANNEL_OPEN`). What is sent meanwhile
+ * waits. If there is a link with it already, whoever called, it is that one.
  *
  * Needs:
  * `name` is a NUL-terminated text; `link` can be written.
@@ -1217,8 +1228,8 @@ rover_rtc_status rover_rtc_peer_call(rover_rtc_peer *peer,
                                      rover_rtc_link **link);
 
 /**
- * The same as `rover_rtc_peer_call()`, under the name that it had first. It waits for nothing either,
- * unlike what is called `dial` in Rust and Python.
+ * The same as `rover_rtc_peer_call()`, under the name that it had first. It waits for nothing
+ * either, unlike what is called `dial` in Rust and Python.
  *
  * Needs:
  * As of `rover_rtc_peer_call()`.
@@ -1228,8 +1239,8 @@ rover_rtc_status rover_rtc_peer_dial(rover_rtc_peer *peer,
                                      rover_rtc_link **link);
 
 /**
- * Writes to `link` the link with the peer of this name, whoever called; `ROVER_RTC_NOT_FOUND` if there
- * is none.
+ * Writes to `link` the link with the peer of this name, whoever called; `ROVER_RTC_NOT_FOUND` if
+ * there is none.
  *
  * Needs:
  * `name` is a NUL-terminated text; `link` can be written.
@@ -1240,8 +1251,8 @@ rover_rtc_status rover_rtc_peer_find_link(const rover_rtc_peer *peer,
 
 /**
  * Writes the fingerprint of the peer's own key, by which others know it: 64 hexadecimal digits in
- * pairs with colons, and a NUL, as of `rover_rtc_peer_description()`. `ROVER_RTC_NOT_FOUND` without a
- * name.
+ * pairs with colons, and a NUL, as of `rover_rtc_peer_description()`. `ROVER_RTC_NOT_FOUND`
+ * without a name.
  *
  * Needs:
  * As of `rover_rtc_peer_description()`.
@@ -1252,9 +1263,9 @@ rover_rtc_status rover_rtc_peer_fingerprint(const rover_rtc_peer *peer,
                                             size_t *size);
 
 /**
- * Writes to `fd` a descriptor that is readable exactly while there are events, and once the peer has
- * been freed. Add it to a poll or epoll set, level-triggered, and do nothing else with it: it is
- * closed with the peer. Each call gives the same one.
+ * Writes to `fd` a descriptor that is readable exactly while there are events, and once the peer
+ * has been freed. Add it to a poll or epoll set, level-triggered, and do nothing else with it: it
+ * is closed with the peer. Each call gives the same one.
  *
  * Needs:
  * `fd` can be written.
@@ -1264,8 +1275,8 @@ rover_rtc_status rover_rtc_peer_fd(const rover_rtc_peer *peer,
 
 /**
  * Waits until there are events: at most `timeout_ms` milliseconds, for ever if that is negative.
- * `ROVER_RTC_OK` if there are some, `ROVER_RTC_AGAIN` if the time is over, `ROVER_RTC_CLOSED` if the peer
- * is freed meanwhile. Needs no descriptor.
+ * `ROVER_RTC_OK` if there are some, `ROVER_RTC_AGAIN` if the time is over, `ROVER_RTC_CLOSED` if
+ * the peer is freed meanwhile. Needs no descriptor.
  *
  * The library works on the thread that waits, so this is the quickest way to what comes: no other
  * thread is woken in between. The thread needs a stack of 256 KiB.
@@ -1280,10 +1291,11 @@ rover_rtc_status rover_rtc_peer_wait_us(const rover_rtc_peer *peer,
                                         int64_t timeout_us);
 
 /**
- * As `rover_rtc_peer_wait_us()`, or until the descriptor `fd` is readable, which is `ROVER_RTC_AGAIN`. For a
- * program with a loop of its own: give it your epoll descriptor, and look into your set when this
- * returns. That is quicker than `rover_rtc_peer_fd()` in the set, by two wake-ups a round trip.
- * `ROVER_RTC_INVALID` if the descriptor cannot be polled, or another thread waits for it here.
+ * As `rover_rtc_peer_wait_us()`, or until the descriptor `fd` is readable, which is
+ * `ROVER_RTC_AGAIN`. For a program with a loop of its own: give it your epoll descriptor, and look
+ * into your set when this returns. That is quicker than `rover_rtc_peer_fd()` in the set, by two
+ * wake-ups a round trip. `ROVER_RTC_INVALID` if the descriptor cannot be polled, or another thread
+ * waits for it here.
  *
  * Needs:
  * `fd` is open until this returns.
@@ -1302,9 +1314,10 @@ rover_rtc_status rover_rtc_peer_next_event(rover_rtc_peer *peer,
                                            rover_rtc_event *event);
 
 /**
- * Sets what is called when there are events after there were none, beside the descriptor: with `user`,
- * on the thread on which the library works (its own, or one in `rover_rtc_peer_wait()`), which waits for
- * it; if there are events already, it is called soon. It may wake another thread, and call the functions that say so. NULL ends that; a call may be under way then, and
+ * Sets what is called when there are events after there were none, beside the descriptor: with
+ * `user`, on the thread on which the library works (its own, or one in `rover_rtc_peer_wait()`),
+ * which waits for it; if there are events already, it is called soon. It may wake another thread,
+ * and call the functions that say so. NULL ends that; a call may be under way then, and
  * `rover_rtc_peer_free()` waits for it.
  *
  * Needs:
@@ -1316,23 +1329,25 @@ rover_rtc_status rover_rtc_peer_set_wake(rover_rtc_peer *peer,
 
 /**
  * Lets go of a link with another peer: closes it in the background, sending what is queued for at
- * most a second, and makes its handles (channels too) invalid. NULL is fine, a handle that was freed
- * before as well, and the home link stays. Not needed before `rover_rtc_peer_free()`; but a link is kept,
- * closed or not, until one of the two, so a program that lives long frees those that have closed.
+ * most a second, and makes its handles (channels too) invalid. NULL is fine, a handle that was
+ * freed before as well, and the home link stays. Not needed before `rover_rtc_peer_free()`; but a
+ * link is kept, closed or not, until one of the two, so a program that lives long frees those that
+ * have closed.
  *
  * May be called from callbacks.
  */
 void rover_rtc_link_free(rover_rtc_link *link);
 
 /**
- * Begins to close a link, and returns at once; `ROVER_RTC_EVENT_CLOSED` follows. What has been received
- * can still be taken, until `rover_rtc_link_free()`.
+ * Begins to close a link, and returns at once; `ROVER_RTC_EVENT_CLOSED` follows. What has been
+ * received can still be taken, until `rover_rtc_link_free()`.
  */
 rover_rtc_status rover_rtc_link_close(rover_rtc_link *link);
 
 /**
- * Writes the other peer's name and a NUL to `buffer`, and to `size`, if that is not NULL, how many bytes
- * that are; the hub's name is empty. `ROVER_RTC_TOO_SMALL` if `capacity` is less: 65 is enough.
+ * Writes the other peer's name and a NUL to `buffer`, and to `size`, if that is not NULL, how many
+ * bytes that are; the hub's name is empty. `ROVER_RTC_TOO_SMALL` if `capacity` is less: 65 is
+ * enough.
  *
  * Needs:
  * `buffer` has `capacity` bytes; `size` is NULL or can be written.
@@ -1343,8 +1358,8 @@ rover_rtc_status rover_rtc_link_name(const rover_rtc_link *link,
                                      size_t *size);
 
 /**
- * Writes the fingerprint of the other peer's key, as of `rover_rtc_link_name()`: 96 bytes are enough.
- * `ROVER_RTC_NOT_FOUND` for the hub, and as long as it is not known.
+ * Writes the fingerprint of the other peer's key, as of `rover_rtc_link_name()`: 96 bytes are
+ * enough. `ROVER_RTC_NOT_FOUND` for the hub, and as long as it is not known.
  *
  * Needs:
  * As of `rover_rtc_link_name()`.
@@ -1355,8 +1370,8 @@ rover_rtc_status rover_rtc_link_fingerprint(const rover_rtc_link *link,
                                             size_t *size);
 
 /**
- * Writes to `channel` the channel of this label: one of the settings, or one that the other side has
- * opened. `ROVER_RTC_NOT_FOUND` if there is none.
+ * Writes to `channel` the channel of this label: one of the settings, or one that the other side
+ * has opened. `ROVER_RTC_NOT_FOUND` if there is none.
  *
  * Needs:
  * `label` is a NUL-terminated text; `channel` can be written.
@@ -1386,8 +1401,9 @@ rover_rtc_status rover_rtc_link_stats(const rover_rtc_link *link,
                                       rover_rtc_link_statistics *statistics);
 
 /**
- * Writes the paths of the link to the array `paths`, which has room for `*count`, and to `count` how
- * many there are: maybe more than fit. Set the first one's `struct_size` before, to the size of each.
+ * Writes the paths of the link to the array `paths`, which has room for `*count`, and to `count`
+ * how many there are: maybe more than fit. Set the first one's `struct_size` before, to the size
+ * of each.
  *
  * Needs:
  * `paths` points to `*count` structs of the size that the first one says, or `*count` is 0.
@@ -1397,9 +1413,10 @@ rover_rtc_status rover_rtc_link_paths(const rover_rtc_link *link,
                                       size_t *count);
 
 /**
- * Queues a binary message of `size` bytes, which are copied. Never blocks. `ROVER_RTC_AGAIN` if there is
- * no room: `ROVER_RTC_EVENT_SEND_READY` follows when half of the outbox is free. `ROVER_RTC_OK` says that
- * it is queued, not that it has arrived; on a durable channel, that it is on its way to the disk.
+ * Queues a binary message of `size` bytes, which are copied. Never blocks. `ROVER_RTC_AGAIN` if
+ * there is no room: `ROVER_RTC_EVENT_SEND_READY` follows when half of the outbox is free.
+ * `ROVER_RTC_OK` says that it is queued, not that it has arrived; on a durable channel, that it is
+ * on its way to the disk.
  *
  * Needs:
  * `data` points to `size` bytes, or `size` is 0.
@@ -1432,13 +1449,13 @@ rover_rtc_status rover_rtc_channel_send_keyed(rover_rtc_channel *channel,
                                               size_t size);
 
 /**
- * As `rover_rtc_channel_send()`, without a copy: for large messages. With `ROVER_RTC_OK` the bytes belong
- * to the library, which calls `release` with `user` when it needs them no more: once, from any thread,
- * maybe before this returns. They must not change until then, which may be long after they were sent: a
- * message is kept until it is acknowledged. It may free memory, and call the functions that say so.
- * Without `ROVER_RTC_OK` they stay the program's, and nothing is called. If `release` is NULL they have to
- * last until `rover_rtc_peer_free()`, not called from a callback, has returned; on a durable channel, as long
- * as the process.
+ * As `rover_rtc_channel_send()`, without a copy: for large messages. With `ROVER_RTC_OK` the bytes
+ * belong to the library, which calls `release` with `user` when it needs them no more: once, from
+ * any thread, maybe before this returns. They must not change until then, which may be long after
+ * they were sent: a message is kept until it is acknowledged. It may free memory, and call the
+ * functions that say so. Without `ROVER_RTC_OK` they stay the program's, and nothing is called. If
+ * `release` is NULL they have to last until `rover_rtc_peer_free()`, not called from a callback,
+ * has returned; on a durable channel, as long as the process.
  *
  * Needs:
  * As of `rover_rtc_channel_send()`, until `release` is called; that can be called from any thread.
@@ -1450,18 +1467,19 @@ rover_rtc_status rover_rtc_channel_send_owned(rover_rtc_channel *channel,
                                               void *user);
 
 /**
- * Takes the next message: its bytes go to `buffer`, which has `capacity` bytes, and what is to be known
- * of it to `message`, whose `struct_size` is set before. Never blocks, allocates nothing.
+ * Takes the next message: its bytes go to `buffer`, which has `capacity` bytes, and what is to be
+ * known of it to `message`, whose `struct_size` is set before. Never blocks, allocates nothing.
  *
- * `ROVER_RTC_AGAIN`: there is none (any more), and `ROVER_RTC_EVENT_READABLE` follows when there is.
- * `ROVER_RTC_TOO_SMALL`: nothing was taken, and `message->size` says how much room is needed.
+ * `ROVER_RTC_AGAIN`: there is none (any more), and `ROVER_RTC_EVENT_READABLE` follows when there
+ * is. `ROVER_RTC_TOO_SMALL`: nothing was taken, and `message->size` says how much room is needed.
  * `ROVER_RTC_CLOSED`: there will be none any more.
  *
  * Taking a message acknowledges it, unless the channel's settings leave that to
  * `rover_rtc_channel_ack()`.
  *
  * Needs:
- * `buffer` has `capacity` bytes; `message` points to a `rover_rtc_message` of the size that it says.
+ * `buffer` has `capacity` bytes; `message` points to a `rover_rtc_message` of the size that it
+ * says.
  */
 rover_rtc_status rover_rtc_channel_recv(rover_rtc_channel *channel,
                                         uint8_t *buffer,
@@ -1469,31 +1487,33 @@ rover_rtc_status rover_rtc_channel_recv(rover_rtc_channel *channel,
                                         rover_rtc_message *message);
 
 /**
- * Acknowledges the message of this number, on a channel whose settings leave that to the program. The
- * sender keeps a message until it, and all before it, are acknowledged. `ROVER_RTC_NOT_FOUND` if no such
- * message waits for it.
+ * Acknowledges the message of this number, on a channel whose settings leave that to the program.
+ * The sender keeps a message until it, and all before it, are acknowledged. `ROVER_RTC_NOT_FOUND`
+ * if no such message waits for it.
  */
 rover_rtc_status rover_rtc_channel_ack(rover_rtc_channel *channel,
                                        uint64_t number);
 
 /**
- * Waits until all messages queued so far on a durable channel are on disk, for at most `timeout_ms`
- * milliseconds; then `ROVER_RTC_AGAIN`. On other channels there is nothing to wait for.
+ * Waits until all messages queued so far on a durable channel are on disk, for at most
+ * `timeout_ms` milliseconds; then `ROVER_RTC_AGAIN`. On other channels there is nothing to wait
+ * for.
  */
 rover_rtc_status rover_rtc_channel_wait_stored(const rover_rtc_channel *channel,
                                                uint32_t timeout_ms);
 
 /**
  * Waits until the other side has acknowledged all messages queued so far, for at most `timeout_ms`
- * milliseconds; then `ROVER_RTC_AGAIN`. On channels without acknowledgements, until all are on their way.
- * `ROVER_RTC_DROPPED` if some were dropped instead, of those that were queued since the last answer.
+ * milliseconds; then `ROVER_RTC_AGAIN`. On channels without acknowledgements, until all are on
+ * their way. `ROVER_RTC_DROPPED` if some were dropped instead, of those that were queued since the
+ * last answer.
  */
 rover_rtc_status rover_rtc_channel_wait_acknowledged(const rover_rtc_channel *channel,
                                                      uint32_t timeout_ms);
 
 /**
- * Writes the channel's label and a NUL to `buffer`, and to `size`, if that is not NULL, how many bytes
- * that are. `ROVER_RTC_TOO_SMALL` if `capacity` is less: 256 is enough.
+ * Writes the channel's label and a NUL to `buffer`, and to `size`, if that is not NULL, how many
+ * bytes that are. `ROVER_RTC_TOO_SMALL` if `capacity` is less: 256 is enough.
  *
  * Needs:
  * `buffer` has `capacity` bytes; `size` is NULL or can be written.
@@ -1535,15 +1555,15 @@ rover_rtc_status rover_rtc_server_new(const rover_rtc_server_config *config,
                                       rover_rtc_server **server);
 
 /**
- * Says good-bye to the clients and ends the hub's threads: when this returns nothing of it runs. NULL
- * is fine, and so is a handle that was freed before. May be called from callbacks; it does not wait
- * there.
+ * Says good-bye to the clients and ends the hub's threads: when this returns nothing of it runs.
+ * NULL is fine, and so is a handle that was freed before. May be called from callbacks; it does
+ * not wait there.
  */
 void rover_rtc_server_free(rover_rtc_server *server);
 
 /**
- * Writes where HTTP listens, `address:port`, and a NUL to `buffer`, and to `size`, if that is not NULL,
- * how many bytes that are. `ROVER_RTC_TOO_SMALL` if `capacity` is less: 64 is enough.
+ * Writes where HTTP listens, `address:port`, and a NUL to `buffer`, and to `size`, if that is not
+ * NULL, how many bytes that are. `ROVER_RTC_TOO_SMALL` if `capacity` is less: 64 is enough.
  *
  * Needs:
  * `buffer` has `capacity` bytes; `size` is NULL or can be written.
@@ -1555,8 +1575,9 @@ rover_rtc_status rover_rtc_server_address(const rover_rtc_server *server,
 
 /**
  * Writes how the hub fares, as of `rover_rtc_server_address()`: a JSON object of numbers (clients,
- * connected, relayed, ...) and the names of its registered clients, the same as `GET /v1/status` tells.
- * up to 10,000 of them. `ROVER_RTC_CLOSED` if the hub has ended, or is too busy to say within a second.
+ * connected, relayed, ...) and the names of its registered clients, the same as `GET /v1/status`
+ * tells. up to 10,000 of them. `ROVER_RTC_CLOSED` if the hub has ended, or is too busy to say
+ * within a second.
  *
  * Needs:
  * As of `rover_rtc_server_address()`.
@@ -1567,8 +1588,8 @@ rover_rtc_status rover_rtc_server_status(const rover_rtc_server *server,
                                          size_t *size);
 
 /**
- * Writes to `clients` how many clients the hub has, and to `connected` how many of them are connected.
- * Each may be NULL.
+ * Writes to `clients` how many clients the hub has, and to `connected` how many of them are
+ * connected. Each may be NULL.
  *
  * Needs:
  * Each is NULL or can be written.
