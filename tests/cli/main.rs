@@ -23,6 +23,7 @@ mod bench;
 mod docs;
 mod files;
 mod keys;
+mod layers;
 mod load;
 mod output;
 mod restarts;

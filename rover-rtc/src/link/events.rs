@@ -1,10 +1,10 @@
 //! What the transports of a link say, and what the link makes of it.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
 use str0m::channel::ChannelId as SctpChannelId;
 
+use super::channel::event::queue;
 use super::{
     Attached, Channel, ChannelConfig, ChannelId, Link, LinkEvent, Message, Mode, RESERVED, Stream,
     TransportEvent,
@@ -201,23 +201,4 @@ impl Link {
         self.current.as_mut()?.streams[index] = Stream { id: Some(id), open: true };
         Some(LinkEvent::ChannelOpen { id: ChannelId(index), label, new })
     }
-}
-
-/// Adds an event. A skip of a few bytes is a gap: those of a channel between which nothing else has
-/// come are one.
-pub(super) fn queue(events: &mut VecDeque<LinkEvent>, event: LinkEvent) {
-    if let LinkEvent::Gap { channel, lost } = event {
-        // There is one of each channel at most.
-        let gaps = events.iter_mut().rev().map_while(|event| match event {
-            LinkEvent::Gap { channel, lost } => Some((channel, lost)),
-            _ => None,
-        });
-        for (before, sum) in gaps {
-            if *before == channel {
-                *sum = sum.zip(lost).map(|(sum, lost)| sum.saturating_add(lost));
-                return;
-            }
-        }
-    }
-    events.push_back(event);
 }

@@ -7,9 +7,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `mod.rs` | the verbs: open, dial, answer, feed, poll |
-//! | `channel.rs`, `message.rs` | what a channel promises; a message and its acknowledgement |
-//! | `delivery.rs` | what becomes of the copies of a message that a hub passes on |
-//! | `outbox.rs` | what waits to be sent, shared with the application |
+//! | `channel/` | what a channel promises, a message and its acknowledgement, the outbox; events |
 //! | `pump.rs`, `admission.rs` | from outboxes to SCTP, and how much at a time |
 //! | `closing.rs` | the last acknowledgements, before good-bye |
 //! | `mux/` | framed channels: numbers, acknowledgements, replay |
@@ -19,14 +17,10 @@
 mod admission;
 mod channel;
 mod closing;
-mod delivery;
-mod error;
 mod events;
 mod frame_streams;
 pub(crate) mod measured;
-mod message;
 mod mux;
-mod outbox;
 mod pump;
 mod state;
 mod stats;
@@ -41,97 +35,25 @@ use str0m::IceCreds;
 use str0m::channel::ChannelId as SctpChannelId;
 
 pub use admission::Admission;
-pub use channel::{ChannelConfig, ChannelId, Mode, Priority};
-pub(crate) use delivery::{Fanout, Outcome, Source, Unsettled};
-pub use error::{LabelError, SendError};
-pub use message::Message;
+pub(crate) use channel::delivery::{Fanout, Outcome, Source, Unsettled};
+pub use channel::error::{LabelError, SendError};
+pub use channel::event::LinkEvent;
+pub use channel::outbox::{Outbox, OutboxConfig, Pushed, Settled, WhenFull};
+pub use channel::stats::{ChannelCounters, ChannelStats, Drops};
+pub use channel::{
+    ChannelConfig, ChannelId, MAX_MESSAGE, Message, Mode, Priority, RESERVED, STATUS,
+};
 pub use mux::{FinalAck, Record, Saved, SavedOutgoing};
-pub use outbox::{Outbox, OutboxConfig, Pushed, Settled, WhenFull};
 pub use state::LinkState;
-pub use stats::{ChannelCounters, ChannelStats, Drops, LinkStats};
+pub use stats::LinkStats;
 
 pub use transport::{Transport, TransportEvent};
 
-use crate::path::{Handled, Packet, Path, PathEvent, PathId, PathStats, Transmit};
+use crate::path::{Handled, Packet, Path, PathId, PathStats, Transmit};
 use crate::session::SdpError;
 use crate::util::spare::spare;
 use frame_streams::FrameStreams;
 use mux::{Channel, Mux, Out};
-
-/// What every label of this library's own channels begins with.
-pub const RESERVED: &str = "rover-rtc/";
-
-/// The channel on which a hub tells its status.
-pub const STATUS: &str = "rover-rtc/status";
-
-/// Largest message of a framed channel, in bytes, unless configured: 16 MiB.
-pub const MAX_MESSAGE: usize = 16 * 1024 * 1024;
-
-/// What a link tells its driver.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum LinkEvent {
-    /// A message arrived.
-    Message(ChannelId, Message),
-    /// A channel can be used on the transport of now. `new` if the other side opened it.
-    ChannelOpen {
-        /// The channel.
-        id: ChannelId,
-        /// Its name.
-        label: String,
-        /// Whether it was not known before.
-        new: bool,
-    },
-    /// A channel was closed by the other side.
-    ChannelClosed(ChannelId),
-    /// A message of several pieces is coming in.
-    Progress {
-        /// The channel.
-        channel: ChannelId,
-        /// Bytes that are here.
-        bytes: usize,
-        /// Bytes of the message.
-        total: usize,
-    },
-    /// Messages of the other side will not come: it has dropped so many pieces, or lost its state,
-    /// and nobody knows how many.
-    Gap {
-        /// The channel.
-        channel: ChannelId,
-        /// How many pieces, if that is known.
-        lost: Option<u64>,
-    },
-    /// Messages of this side were dropped that it had taken to send: nobody gets them.
-    Dropped {
-        /// The channel.
-        channel: ChannelId,
-        /// How many.
-        messages: u64,
-        /// Why, in words for people.
-        why: String,
-    },
-    /// The link goes on on a new transport.
-    Resumed {
-        /// Messages that are sent once more.
-        replayed: u64,
-    },
-    /// The other side has begun anew: its process was restarted.
-    PeerRestarted,
-    /// A path lives, but nothing is acknowledged: the transport is to be replaced.
-    Stuck,
-    /// Something is wrong, in words for people.
-    Trouble(String),
-    /// ICE, as str0m sees it; for the log.
-    Ice(str0m::IceConnectionState),
-    /// DTLS is up.
-    Connected,
-    /// Something happened to the paths.
-    Path(PathEvent),
-    /// The transport that was being negotiated has failed.
-    DialFailed(Option<String>),
-    /// The transport is over; the text says why, if anything but the other side's good-bye.
-    TransportClosed(Option<String>),
-}
 
 /// Channels over a transport.
 #[derive(Debug)]

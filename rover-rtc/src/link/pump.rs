@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::delivery::Outcome;
+use super::channel::delivery::Outcome;
 use super::mux::Room;
 use super::{Admission, Attached, ChannelId, Link, Out};
 use crate::path::Path;

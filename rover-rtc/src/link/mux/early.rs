@@ -222,7 +222,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::link::message::Origin;
+    use crate::link::channel::message::Origin;
 
     fn piece(number: u64) -> Piece {
         let odd = number % 2 == 1;

@@ -2,7 +2,8 @@
 
 use bytes::{Buf, Bytes};
 
-use crate::link::message::Origin;
+use crate::link::channel::PIECE_HEAD;
+use crate::link::channel::message::Origin;
 
 /// The SCTP stream that carries frames: its label, and the DCEP protocol that says so.
 pub(in crate::link) const STREAM: &str = "rover-rtc/link";
@@ -21,8 +22,6 @@ pub(super) const CONTAINER: usize = 4 * PIECE + 128;
 
 /// Bytes of a data frame before its pieces.
 pub(super) const DATA_HEAD: usize = 13;
-/// Bytes before a piece, without key, origin and length of the whole.
-pub(in crate::link) const PIECE_HEAD: usize = 3;
 
 const HELLO: u8 = 1;
 const OPEN: u8 = 2;

@@ -9,11 +9,11 @@ use super::exchange::Exchange;
 use super::frame::{Data, Entry, Frame, Reader};
 use super::receiver::{Arrival, Receiver, When};
 use super::{Channel, ChannelConfig, ChannelId, LinkEvent, Mux, Record, too_large};
-use crate::link::ChannelCounters;
+use crate::link::channel::event::queue;
+use crate::link::channel::message::Origin;
+use crate::link::channel::stats::ChannelCounters;
 use crate::link::channel::{Mode, Priority};
-use crate::link::events::queue;
-use crate::link::message::Origin;
-use crate::link::{RESERVED, STATUS};
+use crate::link::channel::{RESERVED, STATUS};
 use crate::util::limiter::with_withheld;
 
 impl Mux {

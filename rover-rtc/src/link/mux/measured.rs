@@ -6,7 +6,9 @@ use bytes::Bytes;
 
 use super::frame::{DataWriter, Frame, PIECE, PieceRef, Reader};
 use super::{Mux, Out, Room};
-use crate::link::{ChannelConfig, LinkEvent, Message, Mode, Outbox, OutboxConfig};
+use crate::link::channel::event::LinkEvent;
+use crate::link::channel::outbox::{Outbox, OutboxConfig};
+use crate::link::channel::{ChannelConfig, Message, Mode};
 
 /// Appends a data frame with this many whole messages to a container.
 pub fn encode(container: &mut Vec<u8>, count: usize, message: &[u8]) {

@@ -31,16 +31,16 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 pub use closing::FinalAck;
-pub(super) use frame::{DATAGRAMS, PIECE_HEAD, PROTOCOL, STREAM};
+pub(super) use frame::{DATAGRAMS, PROTOCOL, STREAM};
 pub(super) use outgoing::{Out, Room};
 pub use record::{Record, Saved, SavedOutgoing};
 
-use super::delivery::Outcome;
-use super::{
-    ChannelConfig, ChannelId, LinkEvent, MAX_MESSAGE, Mode, Outbox, OutboxConfig, WhenFull,
-};
-use crate::link::SendError;
-use crate::link::{ChannelCounters, ChannelStats};
+use super::channel::delivery::Outcome;
+use super::channel::error::SendError;
+use super::channel::event::LinkEvent;
+use super::channel::outbox::{Outbox, OutboxConfig, WhenFull};
+use super::channel::stats::{ChannelCounters, ChannelStats};
+use super::channel::{ChannelConfig, ChannelId, MAX_MESSAGE, Mode};
 use crate::util::limiter::Limiter;
 use crate::util::random;
 use crate::util::spare::add;

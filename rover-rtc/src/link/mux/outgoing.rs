@@ -7,7 +7,7 @@ use super::exchange::Exchange;
 use super::frame::{CONTAINER, DATA_HEAD, DataWriter, Frame, PIECE, PieceRef};
 use super::{Channel, LinkEvent, Mux, Record};
 use crate::link::channel::Mode;
-use crate::link::delivery::Outcome;
+use crate::link::channel::delivery::Outcome;
 
 /// What is to be written next.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use super::early::{Early, Next, RUN_COST};
 use super::frame::{Entry, Frame, PIECE, Piece};
 use super::sender::{PIECE_COST, pieces};
 use crate::link::channel::Mode;
-use crate::link::message::{Acks, Message, Origin, Receipt};
+use crate::link::channel::message::{Acks, Message, Origin, Receipt};
 
 /// What came of a frame.
 #[derive(Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::link::message::Message;
+use crate::link::channel::message::Message;
 
 /// What a link asks its journal to keep.
 ///

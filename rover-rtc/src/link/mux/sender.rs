@@ -7,11 +7,11 @@ use std::time::Instant;
 use super::closing::FinalAck;
 use super::frame::{DATA_HEAD, DataWriter, Entry, Frame, PIECE, PieceRef};
 use super::receiver::{ACK_BYTES, ACK_PIECES};
-use crate::link::ChannelCounters;
 use crate::link::channel::Mode;
-use crate::link::delivery::Outcome;
-use crate::link::message::Message;
-use crate::link::outbox::{Outbox, Queued};
+use crate::link::channel::delivery::Outcome;
+use crate::link::channel::message::Message;
+use crate::link::channel::outbox::{Outbox, Queued};
+use crate::link::channel::stats::ChannelCounters;
 
 /// The sending side of one channel.
 #[derive(Debug)]

@@ -23,7 +23,7 @@ use crate::identity::KnownPeers;
 use crate::model::client::{Client, ClientId};
 use crate::model::propagated::Propagated;
 use crate::path::demux::Demux;
-use crate::path::{Packet, Transmit};
+use crate::path::{Packet, Transmit, frame};
 use crate::server::broker::Broker;
 use crate::server::broker::status_broadcast::StatusBroadcast;
 use crate::server::broker::subscriptions::Subscriptions;
@@ -170,9 +170,13 @@ impl Hub {
         datagram: &[u8],
     ) {
         let source = (local, remote);
-        let packet = Packet::parse(datagram);
-        let found = packet.as_ref().and_then(|packet| self.demux.find(source, packet));
-        let Some((id, packet)) = found.zip(packet) else {
+        let Some(packet) = Packet::parse(datagram) else {
+            return match frame::is_frame(datagram) {
+                true => self.relay.refuse(),
+                false => self.refused += 1,
+            };
+        };
+        let Some(id) = self.demux.find(source, &packet) else {
             self.refused += 1;
             return;
         };

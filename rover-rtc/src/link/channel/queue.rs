@@ -3,12 +3,11 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::{OutboxConfig, Pushed, Queued, WhenFull};
-use crate::link::Drops;
-use crate::link::channel::{ChannelConfig, Mode};
-use crate::link::delivery::Outcome;
-use crate::link::error::SendError;
-use crate::link::message::Message;
+use super::delivery::Outcome;
+use super::error::SendError;
+use super::outbox::{OutboxConfig, Pushed, Queued, WhenFull};
+use super::stats::Drops;
+use super::{ChannelConfig, Message, Mode};
 use crate::util::keyed::KeyedQueue;
 use crate::util::watched::{Aside, Wakers, Watch};
 

@@ -1,12 +1,32 @@
 //! What a channel is: its name, its promise, its place among others.
 
+pub(super) mod delivery;
+pub(super) mod error;
+pub(super) mod event;
+pub(super) mod message;
+pub(super) mod outbox;
+mod queue;
+pub(super) mod stats;
+
 use std::time::Duration;
 
 use str0m::channel::{ChannelConfig as SctpChannelConfig, Reliability};
 
-use super::RESERVED;
-use super::error::LabelError;
-use super::outbox::OutboxConfig;
+use error::LabelError;
+pub use message::Message;
+use outbox::OutboxConfig;
+
+/// What every label of this library's own channels begins with.
+pub const RESERVED: &str = "rover-rtc/";
+
+/// The channel on which a hub tells its status.
+pub const STATUS: &str = "rover-rtc/status";
+
+/// Largest message of a framed channel, in bytes, unless configured: 16 MiB.
+pub const MAX_MESSAGE: usize = 16 * 1024 * 1024;
+
+/// Bytes that a piece of a message costs beside its content, at least: PROTOCOL.md.
+pub(in crate::link) const PIECE_HEAD: usize = 3;
 
 /// Names a channel within its link, on whichever transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,7 +80,7 @@ impl Mode {
         matches!(self, Self::Reliable | Self::Durable)
     }
 
-    pub(super) fn code(self) -> u8 {
+    pub(in crate::link) fn code(self) -> u8 {
         match self {
             Self::Reliable => 1,
             Self::Durable => 2,
@@ -70,7 +90,7 @@ impl Mode {
         }
     }
 
-    pub(super) fn from_code(code: u8) -> Option<Self> {
+    pub(in crate::link) fn from_code(code: u8) -> Option<Self> {
         let framed = [Self::Reliable, Self::Durable, Self::Latest, Self::Datagram];
         framed.into_iter().find(|m| m.code() == code)
     }
@@ -91,13 +111,13 @@ pub enum Priority {
 }
 
 impl Priority {
-    pub(super) const ALL: [Self; 3] = [Self::High, Self::Normal, Self::Low];
+    pub(in crate::link) const ALL: [Self; 3] = [Self::High, Self::Normal, Self::Low];
 
-    pub(super) fn code(self) -> u8 {
+    pub(in crate::link) fn code(self) -> u8 {
         self as u8
     }
 
-    pub(super) fn from_code(code: u8) -> Self {
+    pub(in crate::link) fn from_code(code: u8) -> Self {
         Self::ALL.get(usize::from(code)).copied().unwrap_or(Self::Low)
     }
 }
@@ -172,7 +192,7 @@ impl ChannelConfig {
         Ok(())
     }
 
-    pub(super) fn sctp(&self) -> SctpChannelConfig {
+    pub(in crate::link) fn sctp(&self) -> SctpChannelConfig {
         let reliability = self.max_retransmits.map_or(Reliability::Reliable, |retransmits| {
             Reliability::MaxRetransmits { retransmits }
         });
@@ -182,10 +202,10 @@ impl ChannelConfig {
 }
 
 /// What a browser takes unasked.
-pub(super) const PLAIN_MESSAGE: usize = crate::session::DEFAULT_MAX_MESSAGE_SIZE as usize;
+pub(in crate::link) const PLAIN_MESSAGE: usize = crate::session::DEFAULT_MAX_MESSAGE_SIZE as usize;
 
 /// A datagram is one SCTP message: the more packets it takes, the surer it is lost.
-pub(super) const DATAGRAM_MESSAGE: usize = 32 * 1024;
+pub(in crate::link) const DATAGRAM_MESSAGE: usize = 32 * 1024;
 
 /// Longest label, in bytes.
 const MAX_LABEL: usize = 255;

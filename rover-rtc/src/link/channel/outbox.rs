@@ -4,22 +4,20 @@
 //! counted, bounded, and carried over to a new transport. Applications push, the link takes. What
 //! the link has taken and must keep until it is acknowledged counts against the limits, too.
 
-mod queue;
-
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::channel::{ChannelConfig, Mode, PLAIN_MESSAGE};
 use super::delivery::Outcome;
+use super::error::SendError;
 use super::message::Message;
-use crate::link::Drops;
-use crate::link::SendError;
+use super::queue::{LetGo, Queue};
+use super::stats::Drops;
+use super::{ChannelConfig, MAX_MESSAGE, Mode, PIECE_HEAD, PLAIN_MESSAGE};
 use crate::util::keyed::Keyed;
 use crate::util::watched::Watched;
-use queue::{LetGo, Queue};
 
 /// What a full outbox does with a new message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -57,7 +55,7 @@ impl Default for OutboxConfig {
         Self {
             max_messages: 4096,
             max_bytes: 4 * 1024 * 1024,
-            max_message: super::MAX_MESSAGE,
+            max_message: MAX_MESSAGE,
             when_full: WhenFull::default(),
         }
     }
@@ -71,9 +69,9 @@ pub struct Outbox {
 
 /// A message that waits.
 #[derive(Debug, Clone)]
-pub(super) struct Queued {
-    pub(super) message: Message,
-    pub(super) since: Instant,
+pub(in crate::link) struct Queued {
+    pub(in crate::link) message: Message,
+    pub(in crate::link) since: Instant,
 }
 
 impl Keyed for Queued {
@@ -271,7 +269,7 @@ impl Outbox {
     }
 
     /// Bytes of the message that is next.
-    pub(super) fn front_size(&self) -> Option<usize> {
+    pub(in crate::link) fn front_size(&self) -> Option<usize> {
         self.shared.with(|queue| queue.messages.front().map(|q| q.message.data.len()))
     }
 
@@ -295,7 +293,7 @@ impl Outbox {
 
     /// What the other side takes at most; what is larger and waits already is dropped. Returns how
     /// many messages were. Those of a durable channel are dropped when they have their numbers.
-    pub(super) fn set_their_limit(&self, bytes: usize) -> u64 {
+    pub(in crate::link) fn set_their_limit(&self, bytes: usize) -> u64 {
         self.shared.with(|queue| {
             queue.their_limit = bytes;
             if queue.mode == Mode::Durable {
@@ -311,7 +309,7 @@ impl Outbox {
     }
 
     /// The link has dropped messages that it had taken: they are larger than the other side takes.
-    pub(super) fn lose(&self, messages: usize, bytes: usize) {
+    pub(in crate::link) fn lose(&self, messages: usize, bytes: usize) {
         self.shared.with(|queue| {
             queue.drops.too_large += messages as u64;
             queue.lost += messages as u64;
@@ -329,7 +327,7 @@ impl Outbox {
 
     /// Says what becomes of all copies that wait, before it is known; or without an outcome that
     /// nothing does here.
-    pub(super) fn settle_all(&self, outcome: Option<Outcome>) {
+    pub(in crate::link) fn settle_all(&self, outcome: Option<Outcome>) {
         self.shared.with(|queue| {
             let copies = queue.messages.iter_mut().filter_map(|q| q.message.take_delivery());
             queue.aside.dropped.extend(copies.map(|message| LetGo { message, outcome }));
@@ -338,7 +336,7 @@ impl Outbox {
 
     /// Takes the oldest message if it has at most `max_bytes`.
     #[must_use]
-    pub(super) fn pop_if(&self, now: Instant, max_bytes: usize) -> Option<Queued> {
+    pub(in crate::link) fn pop_if(&self, now: Instant, max_bytes: usize) -> Option<Queued> {
         self.shared.with(|queue| {
             queue.expire(now);
             if queue.messages.front()?.message.data.len() > max_bytes {
@@ -351,7 +349,7 @@ impl Outbox {
     }
 
     /// Takes messages for the link to keep, oldest first, until there are so many bytes of them.
-    pub(super) fn take(&self, now: Instant, bytes: usize, mut taken: impl FnMut(Queued)) {
+    pub(in crate::link) fn take(&self, now: Instant, bytes: usize, mut taken: impl FnMut(Queued)) {
         self.shared.with(|queue| {
             queue.expire(now);
             let mut sum = 0;
@@ -360,7 +358,7 @@ impl Outbox {
             {
                 let size = next.message.data.len();
                 // Small ones cost their headers.
-                sum += size + super::mux::PIECE_HEAD;
+                sum += size + PIECE_HEAD;
                 queue.held.0 += 1;
                 queue.held.1 += size;
                 taken(next);
@@ -373,23 +371,23 @@ impl Outbox {
 
     /// Whether all of it is on its way, and no more than half is free: it may be full for its
     /// writer.
-    pub(super) fn is_used_up(&self) -> bool {
+    pub(in crate::link) fn is_used_up(&self) -> bool {
         self.shared.with(|queue| queue.messages.is_empty() && !queue.is_roomy())
     }
 
     /// Whether there is something to tell the other side: messages, or that some are missing.
-    pub(super) fn has_news(&self) -> bool {
+    pub(in crate::link) fn has_news(&self) -> bool {
         self.shared
             .with(|queue| !queue.messages.is_empty() || (queue.missing > 0 && queue.mode.is_kept()))
     }
 
     /// How many messages were dropped since this was last asked.
-    pub(super) fn take_missing(&self) -> u64 {
+    pub(in crate::link) fn take_missing(&self) -> u64 {
         self.shared.with(|queue| std::mem::take(&mut queue.missing))
     }
 
     /// Notes messages that an earlier process has left for the link to keep.
-    pub(super) fn hold(&self, messages: usize, bytes: usize) {
+    pub(in crate::link) fn hold(&self, messages: usize, bytes: usize) {
         self.shared.with(|queue| {
             queue.held.0 += messages;
             queue.held.1 += bytes;
@@ -397,7 +395,7 @@ impl Outbox {
     }
 
     /// The link keeps these no more.
-    pub(super) fn release(&self, messages: usize, bytes: usize) {
+    pub(in crate::link) fn release(&self, messages: usize, bytes: usize) {
         if messages == 0 {
             return;
         }
@@ -409,12 +407,12 @@ impl Outbox {
     }
 
     /// Puts a message back in front, which the transport did not take.
-    pub(super) fn unpop(&self, message: Queued) {
+    pub(in crate::link) fn unpop(&self, message: Queued) {
         self.shared.with(|queue| queue.put_first(message));
     }
 
     /// Puts back what the link kept, oldest first, unless there is a newer message of its key.
-    pub(super) fn put_back(&self, messages: Vec<Queued>) {
+    pub(in crate::link) fn put_back(&self, messages: Vec<Queued>) {
         self.shared.with(|queue| {
             for message in messages.into_iter().rev() {
                 queue.held.0 -= 1;
@@ -430,7 +428,7 @@ impl Outbox {
     }
 
     /// The next message in the order of journaling is stored, or could not be.
-    pub(super) fn note_stored(&self, result: Result<(), SendError>) {
+    pub(in crate::link) fn note_stored(&self, result: Result<(), SendError>) {
         self.shared.with(|queue| {
             queue.stored += 1;
             if let Err(error) = result {

@@ -46,7 +46,7 @@ impl Message {
     }
 
     /// What a copy owes its writer, by itself: the content stays.
-    pub(super) fn take_delivery(&mut self) -> Option<Self> {
+    pub(in crate::link) fn take_delivery(&mut self) -> Option<Self> {
         let delivery = Some(self.delivery.take()?);
         Some(Self { delivery, ..Self::default() })
     }
@@ -98,7 +98,7 @@ pub(crate) struct Receipt {
 }
 
 impl Receipt {
-    pub(super) fn new(acks: Acks, number: u64) -> Self {
+    pub(in crate::link) fn new(acks: Acks, number: u64) -> Self {
         Self { acks, number }
     }
 
@@ -109,7 +109,7 @@ impl Receipt {
 
 /// Acknowledgements given, wherever a message has gone meanwhile; the link collects them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Acks {
+pub(in crate::link) struct Acks {
     shared: Arc<Mutex<Given>>,
 }
 
@@ -121,20 +121,20 @@ struct Given {
 
 impl Acks {
     /// Who is woken when there is one.
-    pub(super) fn set_waker(&self, waker: Option<Waker>) {
+    pub(in crate::link) fn set_waker(&self, waker: Option<Waker>) {
         // Not dropped under the lock either: that may run code of whoever made it.
         let before = std::mem::replace(&mut self.lock().waker, waker);
         drop(before);
     }
 
     /// An empty one, which wakes the same.
-    pub(super) fn renewed(&self) -> Self {
+    pub(in crate::link) fn renewed(&self) -> Self {
         let renewed = Self::default();
         renewed.set_waker(self.lock().waker.clone());
         renewed
     }
 
-    pub(super) fn take(&self) -> Vec<u64> {
+    pub(in crate::link) fn take(&self) -> Vec<u64> {
         std::mem::take(&mut self.lock().numbers)
     }
 
