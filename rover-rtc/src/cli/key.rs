@@ -17,7 +17,7 @@ use rover_rtc::util::state_dir;
   rover-rtc key --name rover-1 --state /var/lib/rover >> fleet.txt")]
 pub(crate) struct KeyOptions {
     #[command(flatten)]
-    place: Place,
+    location: KeyLocation,
 }
 
 /// Forgets the key of another rover, which was really replaced: the next one that comes under its
@@ -31,12 +31,12 @@ pub(crate) struct ForgetOptions {
     #[arg(value_name = "NAME")]
     other: String,
     #[command(flatten)]
-    place: Place,
+    location: KeyLocation,
 }
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = true)]
-struct Place {
+struct KeyLocation {
     /// The rover, as in `peer --name`
     #[arg(long)]
     name: Option<String>,
@@ -45,7 +45,7 @@ struct Place {
     state: Option<PathBuf>,
 }
 
-impl Place {
+impl KeyLocation {
     fn dir(&self) -> Result<PathBuf, Box<dyn Error>> {
         if let Some(name) = self.name.as_deref().filter(|name| !valid_name(name)) {
             return Err(format!("{name:?} is no name of a rover").into());
@@ -59,13 +59,13 @@ impl Place {
 /// Prints a fingerprint, behind the name if there is one.
 #[allow(clippy::print_stdout, reason = "the command line")]
 pub(crate) fn show(options: &KeyOptions) -> Result<ExitCode, Box<dyn Error>> {
-    let dir = options.place.dir()?;
+    let dir = options.location.dir()?;
     // A rover that runs has locked its key, but may be asked for it.
     let key = match Identity::fingerprint_in(&dir)? {
         Some(key) => key,
         None => Identity::load_or_create(&dir)?.fingerprint(),
     };
-    match &options.place.name {
+    match &options.location.name {
         Some(name) => println!("{name} {key}"),
         None => println!("{key}"),
     }
@@ -75,7 +75,7 @@ pub(crate) fn show(options: &KeyOptions) -> Result<ExitCode, Box<dyn Error>> {
 /// Removes a name from the known ones; the exit code is 1 if it is not among them.
 #[allow(clippy::print_stdout, reason = "the command line")]
 pub(crate) fn forget(options: &ForgetOptions) -> Result<ExitCode, Box<dyn Error>> {
-    let dir = options.place.dir()?;
+    let dir = options.location.dir()?;
     // Who runs would write down again what it knows. A hub has no key, and no lock.
     let lock = Identity::fingerprint_in(&dir)?.map(|_| Identity::load_or_create(&dir));
     if let Some(Err(IdentityError::InUse { path })) = lock {

@@ -25,8 +25,10 @@ mod verify;
 pub use error::IdentityError;
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use keys::Identity;
+#[cfg(feature = "server")]
+pub(crate) use known::Bound;
 pub use known::KnownPeers;
-pub(crate) use known::{Bound, Terms};
+pub(crate) use known::Terms;
 pub use table::TableError;
 pub use trust::{Origin, Trust, TrustError};
 pub use verify::{VerifyError, verify};

@@ -35,7 +35,9 @@ use str0m::IceCreds;
 use str0m::channel::ChannelId as SctpChannelId;
 
 pub use admission::Admission;
-pub(crate) use channel::delivery::{Fanout, Outcome, Source, Unsettled};
+pub(crate) use channel::delivery::Outcome;
+#[cfg(feature = "server")]
+pub(crate) use channel::delivery::{Fanout, Source, Unsettled};
 pub use channel::error::{LabelError, SendError};
 pub use channel::event::LinkEvent;
 pub use channel::outbox::{Outbox, OutboxConfig, Pushed, Settled, WhenFull};

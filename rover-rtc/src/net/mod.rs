@@ -24,6 +24,7 @@ mod batch;
 mod delay;
 mod error;
 mod fault;
+#[cfg(feature = "server")]
 mod prefix;
 mod recv;
 mod set;
@@ -39,6 +40,7 @@ pub use crate::util::interfaces::{
 };
 pub use error::NetworkError;
 pub use fault::{FaultRule, FaultState, Faults, Verdict};
+#[cfg(feature = "server")]
 pub(crate) use prefix::Prefix;
 pub use recv::RecvBatch;
 pub use set::{SendFailure, SocketSet};

@@ -7,6 +7,8 @@ use super::frame;
 /// What a datagram is.
 #[derive(Debug)]
 #[non_exhaustive]
+// There is one at a time, on the stack, and it is handed down by reference.
+#[allow(clippy::large_enum_variant)]
 pub enum Packet<'a> {
     /// A STUN message, and its bytes for the agent, which parses by itself.
     Stun(StunMessage<'a>, &'a [u8]),

@@ -43,7 +43,6 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
-#[cfg(feature = "cli")]
 use crate::config::PeerConfig;
 use crate::error::WebrtcError;
 use crate::identity::{Fingerprint, Identity, KnownPeers, valid_name};

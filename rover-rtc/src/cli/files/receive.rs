@@ -37,7 +37,7 @@ pub(crate) async fn receive(
                 let mut may = options.from.iter();
                 let welcome = options.from.is_empty() || may.any(|from| from == link.name());
                 let (dir, show, counter) = (dir.clone(), show.clone(), counter.clone());
-                links.spawn(Desk::serve(link, welcome, dir, show, counter));
+                links.spawn(Reception::serve(link, welcome, dir, show, counter));
             }
             Some(()) = counted.recv() => files += 1,
             Some(_) = links.join_next() => {}
@@ -53,7 +53,7 @@ pub(crate) async fn receive(
 }
 
 /// What is received on one link.
-struct Desk {
+struct Reception {
     name: String,
     /// Whether this rover may send.
     welcome: bool,
@@ -76,7 +76,7 @@ struct Current {
     progress: Option<Progress>,
 }
 
-impl Desk {
+impl Reception {
     async fn serve(
         link: PeerLink,
         welcome: bool,
@@ -87,7 +87,7 @@ impl Desk {
         let mut events = link.events();
         let name = link.name().to_owned();
         let Some(channel) = link.channel(LABEL) else { return };
-        let mut desk = Self {
+        let mut reception = Self {
             name: name.clone(),
             welcome,
             dir,
@@ -102,21 +102,21 @@ impl Desk {
         loop {
             tokio::select! {
                 message = channel.recv() => match message {
-                    Some(message) => desk.take(message).await,
+                    Some(message) => reception.take(message).await,
                     None => break,
                 },
                 event = events.recv() => match event {
                     None | Some(Event::Closed) => break,
                     Some(event) => {
                         let note = event_note(&name, &event);
-                        note.into_iter().for_each(|note| desk.show.note(&note));
+                        note.into_iter().for_each(|note| reception.show.note(&note));
                     }
                 },
             }
         }
-        if let Some(current) = desk.current {
+        if let Some(current) = reception.current {
             drop(current.progress);
-            desk.show.note(&format!("{name} is gone: {} is not complete", current.file.name));
+            reception.show.note(&format!("{name} is gone: {} is not complete", current.file.name));
         }
     }
 

@@ -29,7 +29,7 @@ pub(crate) async fn send(options: SendOptions) -> Result<ExitCode, Box<dyn std::
     }
     let show = Arc::new(Show::new(options.json));
     let peer = connect(&options.connect, &show).await?;
-    let mut sender = Sender { peer: &peer, to: &options.to, show: &show, line: None };
+    let mut sender = Sender { peer: &peer, to: &options.to, show: &show, link: None };
     let sending = sender.all(&options.files);
     let code = tokio::select! {
         done = sending => match done {
@@ -50,11 +50,11 @@ struct Sender<'a> {
     peer: &'a Peer,
     to: &'a str,
     show: &'a Show,
-    line: Option<Line>,
+    link: Option<OpenLink>,
 }
 
 /// A link that is up.
-struct Line {
+struct OpenLink {
     channel: Channel,
     events: Events,
     /// Ends the link when it is dropped.
@@ -64,7 +64,7 @@ struct Line {
 /// Why an attempt came to nothing.
 enum Failure {
     /// The link is over.
-    Line,
+    Link,
     /// The other side has lost the thread, or was restarted.
     Again,
     /// The file is not what it was.
@@ -95,18 +95,18 @@ impl Sender<'_> {
         let shown = path.display().to_string();
         let mut tries = 0;
         loop {
-            if self.line.is_none() {
-                self.line = Some(self.call().await?);
+            if self.link.is_none() {
+                self.link = Some(self.call().await?);
             }
-            let Some(line) = &mut self.line else { continue };
-            let attempt = Attempt { id: random::number(), to: self.to, show: self.show, line };
+            let Some(link) = &mut self.link else { continue };
+            let attempt = Attempt { id: random::number(), to: self.to, show: self.show, link };
             let failure = match attempt.run(path).await {
                 Ok(()) => return Ok(true),
                 Err(failure) => failure,
             };
             match failure {
-                Failure::Line => {
-                    self.line = None;
+                Failure::Link => {
+                    self.link = None;
                     self.show.note(&format!("The link with {} has ended: calling again", self.to));
                     sleep_until((clock::now() + CALL_PAUSE).into()).await;
                 }
@@ -136,14 +136,14 @@ impl Sender<'_> {
     }
 
     /// Calls the other rover, for as long as it takes.
-    async fn call(&self) -> Result<Line, WebrtcError> {
+    async fn call(&self) -> Result<OpenLink, WebrtcError> {
         self.show.note(&format!("Calling {}", self.to));
         loop {
             match self.peer.dial_within(self.to, FOR_EVER).await {
                 Ok(link) => {
                     let (events, channel) = (link.events(), link.channel(LABEL));
                     let channel = channel.ok_or(WebrtcError::Closed)?;
-                    return Ok(Line { channel, events, _link: link });
+                    return Ok(OpenLink { channel, events, _link: link });
                 }
                 Err(WebrtcError::Dial(
                     DialError::TimedOut { .. } | DialError::Bye(_) | DialError::GivenUp(_),
@@ -159,7 +159,7 @@ struct Attempt<'a> {
     id: u64,
     to: &'a str,
     show: &'a Show,
-    line: &'a mut Line,
+    link: &'a mut OpenLink,
 }
 
 impl Attempt<'_> {
@@ -201,7 +201,7 @@ impl Attempt<'_> {
             let part = Part { id: self.id, offset: source.offset - data.len() as u64, data };
             self.send(part.message()).await?;
             // What waits here is not there yet.
-            let waiting = self.line.channel.queued().1 as u64;
+            let waiting = self.link.channel.queued().1 as u64;
             self.show.at(progress, source.offset.saturating_sub(waiting));
         }
         Ok(())
@@ -213,13 +213,13 @@ impl Attempt<'_> {
 
     /// Sends a message, and listens while there is no room for it.
     async fn send(&mut self, message: rover_rtc::Message) -> Result<(), Failure> {
-        let channel = self.line.channel.clone();
+        let channel = self.link.channel.clone();
         let mut sending = std::pin::pin!(channel.send_message(message));
         tokio::select! {
             biased;
             // Nothing is to be said now: whatever it is, it is of an earlier state of things.
             said = self.hear() => Err(said.err().unwrap_or(Failure::Again)),
-            sent = &mut sending => sent.map_err(|_| Failure::Line),
+            sent = &mut sending => sent.map_err(|_| Failure::Link),
         }
     }
 
@@ -227,8 +227,8 @@ impl Attempt<'_> {
     async fn hear(&mut self) -> Result<Say, Failure> {
         loop {
             tokio::select! {
-                message = self.line.channel.recv() => {
-                    let Some(message) = message else { return Err(Failure::Line) };
+                message = self.link.channel.recv() => {
+                    let Some(message) = message else { return Err(Failure::Link) };
                     message.ack();
                     match Heard::of(&message) {
                         // What an earlier attempt has led to is of no interest.
@@ -241,8 +241,8 @@ impl Attempt<'_> {
                         Some(Heard::Part(_)) | None => {}
                     }
                 }
-                event = self.line.events.recv() => match event {
-                    None | Some(Event::Closed) => return Err(Failure::Line),
+                event = self.link.events.recv() => match event {
+                    None | Some(Event::Closed) => return Err(Failure::Link),
                     Some(Event::PeerRestarted) => return Err(Failure::Again),
                     Some(event) => {
                         let note = event_note(self.to, &event);

@@ -9,12 +9,12 @@ use rover_rtc::util::clock;
 use tokio::sync::mpsc;
 
 use super::client::Client;
-use super::crew::Shared;
 use super::fleet::Fleet;
+use super::shared::Shared;
 
-/// Who is to be at a place.
+/// A client that is to be there.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(super) struct Slot {
     /// Among all that are measured; one that will not read is none of them.
     pub(super) index: Option<usize>,
     /// The channel.
@@ -36,7 +36,7 @@ struct Attempt {
 /// Connects all; some at a time. An error says what the last trouble was.
 pub(super) async fn join_all(
     shared: &Shared,
-    seats: &[Seat],
+    slots: &[Slot],
     fleet: &mut Fleet,
 ) -> Result<(), String> {
     let options = &shared.options;
@@ -44,7 +44,7 @@ pub(super) async fn join_all(
     let signaling = signaling.map_err(|e| e.to_string())?;
     let (tell, mut answers) = mpsc::unbounded_channel();
     let dial = |now: Instant, place: usize, fleet: &mut Fleet| {
-        let Seat { index, label } = &seats[place];
+        let Slot { index, label } = &slots[place];
         let (client, offer) = Client::new(now, options, label, index.is_some())?;
         fleet.put(place, client);
         let (signaling, tell, ready) = (signaling.clone(), tell.clone(), fleet.ready());
@@ -55,7 +55,7 @@ pub(super) async fn join_all(
         Ok::<_, String>(())
     };
     let at_once = (AT_ONCE / options.threads).max(1);
-    let mut waiting = 0..seats.len();
+    let mut waiting = 0..slots.len();
     let mut attempts: Vec<Attempt> = Vec::new();
     loop {
         let now = clock::now();

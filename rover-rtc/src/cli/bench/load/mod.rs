@@ -4,29 +4,31 @@
 //! | file | what it does |
 //! |---|---|
 //! | `options.rs` | the arguments |
+//! | `shared.rs` | what all threads share |
 //! | `run.rs` | from the first client to the report |
-//! | `crew.rs` | the thread that has a share of the clients |
+//! | `worker.rs` | the thread that has a share of the clients |
 //! | `join.rs` | from places to clients whose channels can be used |
 //! | `fleet.rs` | the clients of a thread, and what wakes each |
 //! | `client.rs` | one client: a link on a socket of its own |
 //! | `pace.rs` | which client sends when |
-//! | `book.rs` | what comes, while it comes |
+//! | `recorder.rs` | what comes, while it comes |
 //! | `tally.rs` | what came of what was sent |
 //! | `hub.rs` | CPU time and memory of the hub's process |
 //! | `report.rs`, `progress.rs` | what is shown |
 
-mod book;
 mod client;
-mod crew;
 mod fleet;
 mod hub;
 mod join;
 mod options;
 mod pace;
 mod progress;
+mod recorder;
 mod report;
 mod run;
+mod shared;
 mod tally;
+mod worker;
 
 pub(super) use options::LoadOptions;
 pub(super) use run::main;

@@ -12,13 +12,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
 use super::super::measure::cpu_seconds;
-use super::crew::{Crew, News, Order, Shared};
 use super::hub::Process;
 use super::options::LoadOptions;
 use super::pace::Pace;
 use super::progress::Progress;
 use super::report::{Cost, Report};
+use super::shared::Shared;
 use super::tally::Tally;
+use super::worker::{Command, Worker, WorkerEvent};
 
 type Failure = Box<dyn Error>;
 
@@ -46,15 +47,15 @@ pub(in crate::cli::bench) async fn main(options: &LoadOptions) -> Result<ExitCod
         sent: AtomicU64::new(0),
         received: AtomicU64::new(0),
     });
-    let (orders, heard) = watch::channel(Order::Join);
-    let (told, mut news) = mpsc::unbounded_channel();
-    let mut crews = Vec::new();
+    let (commands, heard) = watch::channel(Command::Join);
+    let (told, mut events) = mpsc::unbounded_channel();
+    let mut workers = Vec::new();
     for thread in 0..options.threads {
-        let (orders, news) = (heard.clone(), told.clone());
-        crews.push(Crew { shared: shared.clone(), thread, orders, news }.start()?);
+        let (commands, events) = (heard.clone(), told.clone());
+        workers.push(Worker { shared: shared.clone(), thread, commands, events }.start()?);
     }
     let mut progress = Progress::new();
-    let connect_seconds = connect(&shared, &mut news, &mut progress).await?;
+    let connect_seconds = connect(&shared, &mut events, &mut progress).await?;
     let memory_connected = memory();
 
     let begin = clock::now() + HEAD_START;
@@ -62,7 +63,7 @@ pub(in crate::cli::bench) async fn main(options: &LoadOptions) -> Result<ExitCod
     let end = warm + options.window();
     let head_start = i64::try_from(HEAD_START.as_nanos()).unwrap_or_default();
     if !options.idle {
-        orders.send_replace(Order::Begin(begin, clock::unix_nanos() + head_start));
+        commands.send_replace(Command::Begin(begin, clock::unix_nanos() + head_start));
     }
     let meter = || {
         let received = shared.received.load(Ordering::Relaxed);
@@ -79,14 +80,14 @@ pub(in crate::cli::bench) async fn main(options: &LoadOptions) -> Result<ExitCod
     let mut tally = Tally::default();
     let mut measured = if options.idle { options.threads } else { 0 };
     while measured < options.threads {
-        match news.recv().await.ok_or("a thread has ended")? {
-            News::Measured(more) => tally.add(more),
-            News::Failed(why) => return Err(why.into()),
-            News::Trouble(why) => {
+        match events.recv().await.ok_or("a thread has ended")? {
+            WorkerEvent::Measured(more) => tally.add(more),
+            WorkerEvent::Failed(why) => return Err(why.into()),
+            WorkerEvent::Trouble(why) => {
                 progress.note(&why);
                 continue;
             }
-            News::Joined => continue,
+            WorkerEvent::Joined => continue,
         }
         measured += 1;
     }
@@ -106,9 +107,9 @@ pub(in crate::cli::bench) async fn main(options: &LoadOptions) -> Result<ExitCod
         eprintln!("holding {} clients until Ctrl-C", options.clients + options.unread);
         stop.await;
     }
-    orders.send_replace(Order::Leave);
-    for crew in crews {
-        crew.join().map_err(|_| "a thread has failed")?;
+    commands.send_replace(Command::Leave);
+    for worker in workers {
+        worker.join().map_err(|_| "a thread has failed")?;
     }
     Ok(report.code())
 }
@@ -116,7 +117,7 @@ pub(in crate::cli::bench) async fn main(options: &LoadOptions) -> Result<ExitCod
 /// Waits until all clients are connected; returns how many seconds it took.
 async fn connect(
     shared: &Shared,
-    news: &mut mpsc::UnboundedReceiver<News>,
+    events: &mut mpsc::UnboundedReceiver<WorkerEvent>,
     progress: &mut Progress,
 ) -> Result<f64, Failure> {
     let LoadOptions { clients, unread, threads, .. } = shared.options;
@@ -125,13 +126,13 @@ async fn connect(
     let mut look = tokio::time::interval(LOOK_INTERVAL);
     while waiting > 0 {
         tokio::select! {
-            told = news.recv() => match told.ok_or("a thread has ended")? {
-                News::Failed(why) => {
+            told = events.recv() => match told.ok_or("a thread has ended")? {
+                WorkerEvent::Failed(why) => {
                     progress.clear();
                     return Err(why.into());
                 }
-                News::Trouble(why) => progress.note(&why),
-                News::Joined | News::Measured(_) => waiting -= 1,
+                WorkerEvent::Trouble(why) => progress.note(&why),
+                WorkerEvent::Joined | WorkerEvent::Measured(_) => waiting -= 1,
             },
             _ = look.tick() => progress.at(|| {
                 format!("{} of {all} clients connected", shared.joined.load(Ordering::Relaxed))

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rover_rtc::Message;
@@ -11,29 +11,16 @@ use rover_rtc::util::clock;
 use tokio::sync::{mpsc, watch};
 
 use super::super::measure::message;
-use super::book::Book;
 use super::fleet::Fleet;
-use super::join::{Seat, join_all};
+use super::join::{Slot, join_all};
 use super::options::LoadOptions;
-use super::pace::Pace;
+use super::recorder::Recorder;
+use super::shared::Shared;
 use super::tally::Tally;
-
-/// What all threads share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) options: LoadOptions,
-    pub(super) pace: Pace,
-    /// Tells the channels of this run from those of others on the same hub.
-    pub(super) run: u64,
-    pub(super) joined: AtomicUsize,
-    /// Messages so far.
-    pub(super) sent: AtomicU64,
-    pub(super) received: AtomicU64,
-}
 
 /// What the threads are to do.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Order {
+pub(super) enum Command {
     /// Connect, and wait.
     Join,
     /// Send, from this time on; with it the same in nanoseconds of the Unix time.
@@ -44,7 +31,7 @@ pub(super) enum Order {
 
 /// What a thread tells.
 #[derive(Debug)]
-pub(super) enum News {
+pub(super) enum WorkerEvent {
     Joined,
     Measured(Tally),
     /// A client has lost its connection.
@@ -54,15 +41,15 @@ pub(super) enum News {
 
 /// One of the threads.
 #[derive(Debug)]
-pub(super) struct Crew {
+pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     /// Its number.
     pub(super) thread: usize,
-    pub(super) orders: watch::Receiver<Order>,
-    pub(super) news: mpsc::UnboundedSender<News>,
+    pub(super) commands: watch::Receiver<Command>,
+    pub(super) events: mpsc::UnboundedSender<WorkerEvent>,
 }
 
-impl Crew {
+impl Worker {
     /// Starts the thread.
     pub(super) fn start(self) -> io::Result<std::thread::JoinHandle<()>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -71,29 +58,29 @@ impl Crew {
     }
 
     async fn run(self) {
-        let seats = self.seats();
-        let mut fleet = Fleet::new(seats.len());
-        if let Err(why) = join_all(&self.shared, &seats, &mut fleet).await {
-            return self.tell(News::Failed(why));
+        let slots = self.slots();
+        let mut fleet = Fleet::new(slots.len());
+        if let Err(why) = join_all(&self.shared, &slots, &mut fleet).await {
+            return self.tell(WorkerEvent::Failed(why));
         }
-        self.tell(News::Joined);
-        let order = self.hold(&mut fleet, |order| !matches!(order, Order::Join)).await;
-        if let Some(Order::Begin(at, unix)) = order {
-            let indices: Vec<_> = seats.iter().filter_map(|seat| seat.index).collect();
+        self.tell(WorkerEvent::Joined);
+        let command = self.hold(&mut fleet, |command| !matches!(command, Command::Join)).await;
+        if let Some(Command::Begin(at, unix)) = command {
+            let indices: Vec<_> = slots.iter().filter_map(|seat| seat.index).collect();
             let tally = self.measure(&mut fleet, &indices, at, unix).await;
-            self.tell(News::Measured(tally));
+            self.tell(WorkerEvent::Measured(tally));
         }
-        // Who gave the orders may have given up.
-        self.hold(&mut fleet, |order| matches!(order, Order::Leave)).await;
+        // Who gave the commands may have given up.
+        self.hold(&mut fleet, |command| matches!(command, Command::Leave)).await;
         fleet.close(clock::now());
     }
 
-    fn tell(&self, news: News) {
-        let _ = self.news.send(news);
+    fn tell(&self, event: WorkerEvent) {
+        let _ = self.events.send(event);
     }
 
     /// This thread's clients: those that are measured, then those that will not read.
-    fn seats(&self) -> Vec<Seat> {
+    fn slots(&self) -> Vec<Slot> {
         let LoadOptions { clients, threads, unread, idle, .. } = self.shared.options;
         let pairs = self.shared.options.pairs();
         // The hub's status comes to the clients of this channel; pairs are better off without.
@@ -103,23 +90,23 @@ impl Crew {
         };
         let own = |group: usize| group % threads == self.thread;
         let measured = (0..clients).filter(|i| own(if idle { *i } else { i / 2 }));
-        let measured = measured.map(|i| Seat { index: Some(i), label: label(i / 2) });
+        let measured = measured.map(|i| Slot { index: Some(i), label: label(i / 2) });
         let unread = (0..unread).filter(|u| own(u % pairs));
-        measured.chain(unread.map(|u| Seat { index: None, label: label(u % pairs) })).collect()
+        measured.chain(unread.map(|u| Slot { index: None, label: label(u % pairs) })).collect()
     }
 
     /// Keeps the clients alive until there is such an order; `None` if there will be none.
-    async fn hold(&self, fleet: &mut Fleet, is: impl Fn(&Order) -> bool) -> Option<Order> {
-        let mut orders = self.orders.clone();
+    async fn hold(&self, fleet: &mut Fleet, is: impl Fn(&Command) -> bool) -> Option<Command> {
+        let mut commands = self.commands.clone();
         loop {
-            let order = *orders.borrow_and_update();
-            if is(&order) {
-                return Some(order);
+            let command = *commands.borrow_and_update();
+            if is(&command) {
+                return Some(command);
             }
             fleet.serve(&mut |_, _| ());
             self.tell_failures(fleet);
             tokio::select! {
-                changed = orders.changed() => changed.ok()?,
+                changed = commands.changed() => changed.ok()?,
                 () = fleet.wait(clock::now() + LOOK_INTERVAL) => {}
             }
         }
@@ -127,7 +114,7 @@ impl Crew {
 
     fn tell_failures(&self, fleet: &mut Fleet) {
         for why in fleet.take_failures() {
-            self.tell(News::Trouble(format!("a client has lost its connection: {why}")));
+            self.tell(WorkerEvent::Trouble(format!("a client has lost its connection: {why}")));
         }
     }
 
@@ -135,14 +122,14 @@ impl Crew {
         let Shared { pace, options, .. } = &*self.shared;
         let share = indices.len() as f64 / options.clients as f64;
         let tally = Tally::with_capacity((pace.counted() as f64 * share) as u64 + 1);
-        let mut book = Book::new(self.shared.clone(), unix, tally, indices.len());
-        let sent = self.drive(fleet, indices, at, &mut book.taker(indices)).await;
+        let mut recorder = Recorder::new(self.shared.clone(), unix, tally, indices.len());
+        let sent = self.drive(fleet, indices, at, &mut recorder.taker(indices)).await;
         let stragglers = clock::now() + STRAGGLERS;
         let mut until = stragglers;
         loop {
             let now = clock::now();
-            fleet.serve(&mut book.taker(indices));
-            if until == stragglers && book.lacks(&sent) == 0 {
+            fleet.serve(&mut recorder.taker(indices));
+            if until == stragglers && recorder.lacks(&sent) == 0 {
                 // What comes twice may be on its way.
                 until = now + AFTER;
             }
@@ -152,8 +139,8 @@ impl Crew {
             fleet.wait(until.min(now + LOOK_INTERVAL)).await;
         }
         self.tell_failures(fleet);
-        let lost = book.lacks(&sent);
-        let mut tally = book.into_tally();
+        let lost = recorder.lacks(&sent);
+        let mut tally = recorder.into_tally();
         tally.faults.lost = lost;
         for (index, sent) in indices.iter().zip(sent) {
             tally.faults.unsent += pace.total(*index) - sent;

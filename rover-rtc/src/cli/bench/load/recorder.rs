@@ -7,12 +7,12 @@ use rover_rtc::Message;
 use rover_rtc::util::clock;
 
 use super::super::measure::parse;
-use super::crew::Shared;
+use super::shared::Shared;
 use super::tally::{Sequence, Tally};
 
 /// What came, and how far each client has got, in the order of the thread's clients.
 #[derive(Debug)]
-pub(super) struct Book {
+pub(super) struct Recorder {
     shared: Arc<Shared>,
     /// Of the Unix time, in nanoseconds.
     begin: i64,
@@ -20,7 +20,7 @@ pub(super) struct Book {
     sequences: Vec<Sequence>,
 }
 
-impl Book {
+impl Recorder {
     /// For a thread with this many clients.
     pub(super) fn new(shared: Arc<Shared>, begin: i64, tally: Tally, clients: usize) -> Self {
         let sequences = (0..clients).map(|_| Sequence::default()).collect();
