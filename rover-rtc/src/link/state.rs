@@ -1,8 +1,9 @@
 //! Whether messages can flow on a link.
 
 /// Whether messages can flow on a link.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, serde::Serialize)]
 #[non_exhaustive]
+#[serde(rename_all = "snake_case")]
 pub enum LinkState {
     /// It has not been up yet.
     #[default]

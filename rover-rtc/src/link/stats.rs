@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::link::{ChannelStats, LinkState};
 use crate::path::{PathStats, StunStats, SwitchCause};
 use crate::util::histogram::Histogram;
+use crate::util::seconds::{maybe_seconds, seconds};
 
-/// One link as seen now.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// One link as seen now. Serialised, durations are seconds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct LinkStats {
     /// The paths of its transport.
@@ -43,15 +46,37 @@ pub struct LinkStats {
     pub outages: u64,
     /// How long none has been able to flow by now; `None` while they flow, and before the first
     /// transport is up.
+    #[serde(serialize_with = "maybe_seconds")]
     pub outage: Option<Duration>,
     /// The last outage that has ended.
+    #[serde(serialize_with = "maybe_seconds")]
     pub last_outage: Option<Duration>,
     /// The longest of them that has ended.
+    #[serde(serialize_with = "seconds")]
     pub longest_outage: Duration,
     /// All that have ended, together.
+    #[serde(serialize_with = "seconds")]
     pub outage_time: Duration,
     /// How long they were.
     pub outage_lengths: Histogram,
     /// Retransmissions forced by a step of the transport's clock.
     pub warps: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statistics_are_serialised_with_durations_in_seconds() {
+        let mut outage_lengths = Histogram::default();
+        outage_lengths.record(Duration::from_millis(1500));
+        let longest_outage = Duration::from_millis(1500);
+        let stats = LinkStats { longest_outage, outage_lengths, ..LinkStats::default() };
+        let json = serde_json::to_value(&stats).unwrap();
+        assert_eq!((&json["longest_outage"], &json["outage"]), (&1.5.into(), &().into()));
+        assert_eq!(json["outage_lengths"]["count"], 1);
+        assert_eq!(json["outage_lengths"]["longest"], 1.5);
+        assert!(json["state"].is_string(), "{json}");
+    }
 }

@@ -15,8 +15,9 @@ use crate::util::spare::spare;
 pub struct PathId(pub(super) u32);
 
 /// Whether a path carries datagrams to the other side and answers back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
+#[serde(rename_all = "snake_case")]
 pub enum PathState {
     /// No probe has been answered yet.
     Unproven,

@@ -7,8 +7,9 @@ use super::one::{Path, PathId};
 use super::{PathEvent, PathSet};
 
 /// Why another path carries the records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
+#[serde(rename_all = "snake_case")]
 pub enum SwitchCause {
     /// The first one of the transport.
     First,

@@ -3,10 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::{Path, PathKind, PathState};
+use crate::util::seconds::maybe_seconds;
 
 /// What the path layer sent and saw.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct StunStats {
     /// Probes sent.
@@ -28,7 +31,7 @@ pub struct StunStats {
 }
 
 /// One path as seen now.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct PathStats {
     /// The local socket.
@@ -42,6 +45,7 @@ pub struct PathStats {
     /// Whether it carries the records.
     pub selected: bool,
     /// Smoothed round-trip time.
+    #[serde(serialize_with = "maybe_seconds")]
     pub rtt: Option<Duration>,
     /// Share of probes lost, 0 to 1, both directions together.
     pub loss: f64,

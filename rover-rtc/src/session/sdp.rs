@@ -70,7 +70,13 @@ pub fn read(sdp: &str, policy: CandidatePolicy) -> Result<RemoteSdp, SdpError> {
         } else if let Some(v) = line.strip_prefix("a=ice-pwd:") {
             pass.get_or_insert(v);
         } else if let Some(v) = line.strip_prefix("a=max-message-size:") {
-            max_message = v.trim().parse().unwrap_or(max_message);
+            max_message = match v.trim().parse().unwrap_or(max_message) {
+                // RFC 8841 section 6.1: any size. str0m would take none.
+                0 => u32::MAX,
+                most => most,
+            };
+            text.push_str(&format!("a=max-message-size:{max_message}\r\n"));
+            continue;
         }
         text.push_str(line);
         text.push_str("\r\n");
@@ -194,6 +200,7 @@ mod tests {
         };
         assert_eq!(most("a=max-message-size:262144\r\n"), 262_144);
         assert_eq!([most(""), most("a=max-message-size:x\r\n")], [65_536; 2]);
+        assert_eq!(most("a=max-message-size:0\r\n"), u32::MAX);
     }
 
     #[test]

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
+
 /// Counts durations from a microsecond to days, in classes each 19 % wider than the one before.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Histogram {
@@ -64,6 +67,19 @@ impl fmt::Debug for Histogram {
         let Self { count, longest, .. } = self;
         let (p50, p99) = (self.quantile(0.5), self.quantile(0.99));
         write!(f, "{count} (p50 {p50:?}, p99 {p99:?}, longest {longest:?})")
+    }
+}
+
+/// Count, quantiles and the longest, in seconds.
+impl Serialize for Histogram {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let seconds = |share| self.quantile(share).map(|duration| duration.as_secs_f64());
+        let mut map = serializer.serialize_struct("Histogram", 4)?;
+        map.serialize_field("count", &self.count)?;
+        map.serialize_field("p50", &seconds(0.5))?;
+        map.serialize_field("p99", &seconds(0.99))?;
+        map.serialize_field("longest", &self.longest.as_secs_f64())?;
+        map.end()
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod limiter;
 mod log;
 pub mod name;
 pub mod random;
+pub(crate) mod seconds;
 mod signal;
 pub(crate) mod spare;
 pub(crate) mod token_bucket;

@@ -47,8 +47,9 @@ impl ChannelId {
 
 /// What a channel promises. All but [`Mode::Plain`] are spoken in frames of this library
 /// (`PROTOCOL.md`), so the other side must speak them, too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize)]
 #[non_exhaustive]
+#[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Each message exactly once and in order, across path changes, new transports and outages, as
     /// long as both processes live. For commands, events, logs.

@@ -1,10 +1,12 @@
 //! Counters of a channel.
 
+use serde::Serialize;
+
 use super::Mode;
 use crate::util::histogram::Histogram;
 
 /// One channel as seen now.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ChannelStats {
     /// Its name.
@@ -24,7 +26,7 @@ pub struct ChannelStats {
 }
 
 /// What is counted of a channel.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ChannelCounters {
     /// Messages handed to the transport, replays not counted.
@@ -42,7 +44,7 @@ pub struct ChannelCounters {
 }
 
 /// Messages dropped before they were sent, by cause.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Drops {
     /// The outbox was full.
