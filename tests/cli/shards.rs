@@ -18,7 +18,7 @@ fn ports(program: &Program) -> Vec<u16> {
 }
 
 #[test]
-fn each_driver_has_its_port_and_clients_of_all_meet() {
+fn each_shard_has_its_port_and_clients_of_all_meet() {
     let mut hub = start("--udp 127.0.0.1:0 --drivers 3");
     let http = hub.after("Connect a browser to http://");
     let mut bound = ports(&hub);

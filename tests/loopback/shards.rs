@@ -60,7 +60,7 @@ async fn connected(hub: &Hub, count: usize) {
 }
 
 #[tokio::test]
-async fn each_driver_has_its_sockets_and_sessions() {
+async fn each_shard_has_its_sockets_and_sessions() {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let config = ServerConfig { listen: any, udp: vec![any], shards: 3, ..ServerConfig::default() };
     let server = Server::bind(config.clone()).await.unwrap();
@@ -122,7 +122,7 @@ async fn a_port_in_a_row_that_is_taken_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rovers_of_two_drivers_call_each_other() {
+async fn rovers_of_two_shards_call_each_other() {
     let hub = hub().await;
     let [one, two, _] = names(&hub).await;
     let url = format!("http://{}", hub.http);
@@ -133,7 +133,7 @@ async fn rovers_of_two_drivers_call_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rovers_of_two_drivers_reach_each_other_through_the_hub_only() {
+async fn rovers_of_two_shards_reach_each_other_through_the_hub_only() {
     if no_ipv6() {
         return;
     }

@@ -15,7 +15,7 @@
 //!
 //! # fn main() -> Result<(), rover_rtc::WebrtcError> {
 //! let peer = pull::Peer::connect(PeerConfig::new("http://127.0.0.1:3000"))?;
-//! let test = peer.home().channel("test").expect("a default channel");
+//! let test = peer.hub_link().channel("test").expect("a default channel");
 //! test.try_send(Message::text("hello, hub"))?;
 //! while peer.wait(None) {
 //!     while let Some(event) = peer.next() {

@@ -8,7 +8,7 @@ use std::{io, net::IpAddr};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Interface {
-    /// The name, such as `wlan0`; what [`UdpSocket::bind`](super::UdpSocket::bind) takes
+    /// The name, such as `wlan0`; what [`UdpSocket::bind`](crate::net::UdpSocket::bind) takes
     pub name: String,
     /// The number that the kernel gave the interface
     pub index: u32,

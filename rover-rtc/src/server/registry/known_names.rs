@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_drivers_bind_is_written() {
+    fn all_that_shards_bind_is_written() {
         let dir = Scratch::created();
         let known = KnownNames::new(load(&dir));
         let name = |shard: usize, n: usize| format!("rover-{shard}-{n}");

@@ -167,7 +167,7 @@ impl Registry {
                 client: None,
                 called: None,
                 mailbox: Mailbox::default(),
-                signals: TokenBucket::new(now, LETTERS, LETTERS_PER_SECOND),
+                signals: TokenBucket::new(now, SIGNALS, SIGNALS_PER_SECOND),
                 waits: VecDeque::new(),
                 gone_since: Some(now),
             };
@@ -308,8 +308,8 @@ const MAX_WAITS: usize = 16;
 
 /// Signal messages that an owner may send at once, and on average: a call takes some, with
 /// candidates that follow one by one.
-const LETTERS: f64 = 100.0;
-const LETTERS_PER_SECOND: f64 = 10.0;
+const SIGNALS: f64 = 100.0;
+const SIGNALS_PER_SECOND: f64 = 10.0;
 
 #[cfg(test)]
 mod tests;

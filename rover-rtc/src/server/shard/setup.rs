@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_says_nothing_gets_a_driver_for_each_core() {
+    fn who_says_nothing_gets_a_shard_for_each_core() {
         let cores = available_parallelism().map_or(1, usize::from).min(MAX_SHARDS);
         let of = |udp: &[&str], shards| {
             let udp = udp.iter().map(|a| a.parse().unwrap()).collect();
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn each_driver_has_its_port() {
+    fn each_shard_has_its_port() {
         let first = |port| SocketAddr::from(([10, 0, 0, 5], port));
         assert_eq!(moved(first(40_000), 3), Some(first(40_003)));
         assert_eq!(

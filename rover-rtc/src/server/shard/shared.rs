@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_tells_its_driver() {
+    fn a_session_tells_its_shard() {
         let shared = HubShared::new(3);
         for shard in 0..3 {
             let session = format!("0123abcd{}", shared.session_suffix(shard).unwrap());

@@ -152,7 +152,7 @@ fn a_hub_that_ends_acknowledges_what_has_arrived_and_no_more() {
 }
 
 #[test]
-fn what_nobody_gets_waits_for_another_drivers_client() {
+fn what_nobody_gets_waits_for_another_shards_client() {
     let mut harness = Harness::new(2, |_| ());
     let a = harness.join(&[commands()]);
     harness.run(SECOND);
@@ -285,7 +285,7 @@ fn readers_that_come_and_go_get_nothing_out_of_order() {
 
 /// A shard that panics, and with it the messages that it was just reading.
 #[test]
-fn what_a_driver_has_not_read_when_it_panics_is_not_acknowledged() {
+fn what_a_shard_has_not_read_when_it_panics_is_not_acknowledged() {
     let mut harness = Harness::new(2, |_| ());
     let [a, b] = [(); 2].map(|()| harness.join(&[commands()]));
     harness.run(SECOND);
@@ -454,7 +454,7 @@ fn what_cannot_be_lost_waits_for_room() {
 }
 
 #[test]
-fn who_is_told_that_a_channel_is_open_before_other_drivers_are_misses_nothing_kept() {
+fn who_is_told_that_a_channel_is_open_before_other_shards_are_misses_nothing_kept() {
     let mut harness = Harness::new(2, |_| ());
     let a = harness.join(&[commands()]);
     harness.run(SECOND);
@@ -479,7 +479,7 @@ fn who_is_told_that_a_channel_is_open_before_other_drivers_are_misses_nothing_ke
 }
 
 #[test]
-fn peers_of_two_drivers_find_each_other() {
+fn peers_of_two_shards_find_each_other() {
     let mut harness = Harness::new(2, |_| ());
     let [one, two] = harness.names();
     let x = harness.join_named(&one);
@@ -564,7 +564,7 @@ fn datagrams_do_not_wait_for_room() {
 }
 
 #[test]
-fn numbers_are_those_of_all_drivers() {
+fn numbers_are_those_of_all_shards() {
     let mut harness = Harness::new(3, |config| config.max_clients = 4);
     let [one, two] = harness.names();
     let named = [&one, &two].map(|name| harness.join_named(name));

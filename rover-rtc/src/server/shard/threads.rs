@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_driver_that_panics_ends_the_hub() {
+    async fn a_shard_that_panics_ends_the_hub() {
         let setup = Arc::new(ShardSetup::new(config()).unwrap());
         let (_doors, commands) = CommandRouter::new(setup.shared.clone());
         let lines = ShardQueues::among(3);
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hub_that_is_dropped_ends_its_drivers() {
+    async fn a_hub_that_is_dropped_ends_its_shards() {
         let server = Server::bind(config()).await.unwrap();
         let udp = server.udp_addresses().to_vec();
         let running = tokio::spawn(run(server, std::future::pending()));
