@@ -82,7 +82,10 @@ impl<T: Watch> Watched<T> {
         let mut waker = Some(cx.waker().clone());
         self.with(|value| {
             let polled = act(value);
-            if polled.is_pending() {
+            // Of what has cloned it before, too, if `will_wake` did not know it above: a clone may
+            // have another virtual table than the original, and clones have the same. Without
+            // this, who is polled often and never woken would be listed once for each time.
+            if polled.is_pending() && waker.as_ref().is_some_and(|w| !waiting(value).contains(w)) {
                 waker.take().into_iter().for_each(|waker| waiting(value).add(waker));
             }
             polled
@@ -238,6 +241,22 @@ mod tests {
             |s| &mut s.waiting,
             |s| if s.open { Poll::Ready(()) } else { Poll::Pending },
         )
+    }
+
+    #[test]
+    fn who_is_polled_often_is_listed_once() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let watched = Watched::new(State::default());
+        runtime.block_on(std::future::poll_fn(|cx| {
+            for _ in 0..1000 {
+                assert!(poll(&watched, cx.waker()).is_pending());
+                assert!(poll(&watched, &cx.waker().clone()).is_pending());
+            }
+            Poll::Ready(())
+        }));
+        let listed = watched.with(|state| state.waiting.0.iter().count());
+        // As itself, and as its clone.
+        assert!(listed <= 2, "{listed}");
     }
 
     #[test]
