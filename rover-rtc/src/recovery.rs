@@ -50,7 +50,7 @@ pub enum Action {
     Dial,
 }
 
-/// Where a link stands on the escalation.
+/// How far a link's escalation has come.
 #[derive(Debug)]
 pub struct Escalation {
     config: RecoveryConfig,

@@ -1,15 +1,15 @@
 //! The events of a link, for any number of readers.
 //!
-//! JournalLookup grows with what a reader has not read yet, and not before: most links are quiet,
+//! Memory grows with what a reader has not read yet, and not before: most links are quiet,
 //! and a peer may have many.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use crate::event::Event;
 use crate::util::spare::add;
-use crate::util::watched::{Aside, Wakers, Watch, Watched};
+use crate::util::watched::{Aside, Watch, Watched};
 
 /// Where the driver puts events. Readers see the end when it is dropped.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ struct ReaderPosition {
     id: u64,
     /// The number of the event that it reads next.
     next: u64,
-    waiting: Wakers,
+    waiting: Option<Waker>,
 }
 
 impl EventBroadcast {
@@ -114,7 +114,7 @@ impl Subscription {
             let id = ring.next_reader;
             ring.next_reader += 1;
             let next = ring.first + ring.events.len() as u64;
-            add(&mut ring.readers, ReaderPosition { id, next, waiting: Wakers::default() });
+            add(&mut ring.readers, ReaderPosition { id, next, waiting: None });
             id
         });
         EventReader { ring: self.ring.clone(), id }
@@ -122,9 +122,19 @@ impl Subscription {
 }
 
 impl EventReader {
-    /// The next event.
+    /// The next event. One task reads at a time: the one that has waited before waits no longer.
     pub(super) fn poll_recv(&self, cx: &Context<'_>) -> Poll<Result<Event, NoEvent>> {
-        self.ring.poll(cx, |ring| ring.waiting(self.id), |ring| ring.poll_next(self.id))
+        // Cloned and dropped without the lock.
+        let mut waker = Some(cx.waker().clone());
+        self.ring.with(|ring| {
+            let polled = ring.poll_next(self.id);
+            if polled.is_pending()
+                && let Some(position) = ring.readers.iter_mut().find(|p| p.id == self.id)
+            {
+                std::mem::swap(&mut position.waiting, &mut waker);
+            }
+            polled
+        })
     }
 }
 
@@ -157,14 +167,6 @@ impl EventRing {
         Poll::Ready(Ok(event))
     }
 
-    /// Where a reader waits; one that is unknown does not wait.
-    fn waiting(&mut self, reader: u64) -> &mut Wakers {
-        match self.readers.iter_mut().find(|p| p.id == reader) {
-            Some(position) => &mut position.waiting,
-            None => &mut self.aside.woken,
-        }
-    }
-
     /// Whether nobody has read the last event, and this one says all that it does: a large message
     /// that arrives while nobody looks must not push out what happened before.
     fn is_overtaken_by(&self, event: &Event) -> bool {
@@ -178,7 +180,7 @@ impl EventRing {
     /// Wakes all readers: a waker may be all that keeps one.
     fn wake(&mut self) {
         let Self { readers, aside, .. } = self;
-        readers.iter_mut().for_each(|position| aside.woken.append(&mut position.waiting));
+        aside.woken.extend(readers.iter_mut().filter_map(|position| position.waiting.take()));
     }
 
     /// Drops what all readers have read.
@@ -213,6 +215,26 @@ mod tests {
 
     fn trouble(number: usize) -> Event {
         Event::Trouble(number.to_string())
+    }
+
+    /// Each poll brings another waker: a task for each, which gives up.
+    #[test]
+    fn a_reader_keeps_one_waker() {
+        struct Task;
+        impl std::task::Wake for Task {
+            fn wake(self: Arc<Self>) {}
+        }
+        let broadcast = EventBroadcast::new();
+        let reader = broadcast.subscription().reader();
+        let tasks: Vec<_> = std::iter::repeat_with(|| Arc::new(Task)).take(100).collect();
+        for task in &tasks {
+            let polled = reader.poll_recv(&Context::from_waker(&task.clone().into()));
+            assert!(polled.is_pending());
+        }
+        let kept = tasks.iter().filter(|task| Arc::strong_count(task) > 1).count();
+        assert_eq!(kept, 1);
+        drop(broadcast);
+        assert!(tasks.iter().all(|task| Arc::strong_count(task) == 1), "all are done with");
     }
 
     #[tokio::test]
@@ -297,7 +319,7 @@ mod tests {
             let readers = [wait(), wait()];
             // Another waker takes the position of the first, which is then dropped.
             for reader in &readers {
-                let cx = Context::from_waker(std::task::Waker::noop());
+                let cx = Context::from_waker(Waker::noop());
                 assert!(reader.poll_recv(&cx).is_pending());
             }
             broadcast.send(trouble(1));

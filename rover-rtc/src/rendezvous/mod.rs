@@ -11,10 +11,11 @@
 //! | file | what it does |
 //! |---|---|
 //! | `mod.rs` | the verbs: dial, hang up, feed, poll |
-//! | `peer.rs` | one other peer: its escalation's steps, its transports |
-//! | `orphan.rs` | a call that outlives the link on which it came |
+//! | `remote_peer.rs` | one other peer: its escalation's steps, its transports |
+//! | `orphaned_call.rs` | a call that outlives the link on which it came |
 //! | `receive.rs` | signal messages in: who may say what about which call |
 //! | `send.rs` | signal messages out, and what the hub says |
+//! | `goodbye.rs` | how links end |
 //! | `local_addresses.rs` | addresses of this side, as they come and go |
 
 mod error;
@@ -306,7 +307,7 @@ impl Rendezvous {
     /// Lets time pass: transports' timers and escalations' steps.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.drop_early(now);
-        // a remote peer that takes the place of one that ends here has its turn the next time.
+        // A remote peer that takes the place of one that ends here has its turn the next time.
         for position in 0.. {
             let Some(peer) = self.peers.get_mut(position) else { break };
             let id = peer.id;

@@ -82,11 +82,8 @@ impl<T: Watch> Watched<T> {
         let mut waker = Some(cx.waker().clone());
         self.with(|value| {
             let polled = act(value);
-            // Of what has cloned it before, too, if `will_wake` did not know it above: a clone may
-            // have another virtual table than the original, and clones have the same. Without
-            // this, who is polled often and never woken would be listed once for each time.
-            if polled.is_pending() && waker.as_ref().is_some_and(|w| !waiting(value).contains(w)) {
-                waker.take().into_iter().for_each(|waker| waiting(value).add(waker));
+            if polled.is_pending() {
+                waiting(value).add(&mut waker);
             }
             polled
         })
@@ -99,12 +96,17 @@ impl<T: Watch> Watched<T> {
 }
 
 impl Wakers {
-    pub(crate) fn contains(&self, waker: &Waker) -> bool {
+    fn contains(&self, waker: &Waker) -> bool {
         self.0.iter().any(|known| known.will_wake(waker))
     }
 
-    pub(crate) fn add(&mut self, waker: Waker) {
-        self.0.push(waker);
+    /// Takes a clone of a waker out of its place, unless there is one already. `contains` may not
+    /// have known the original: a clone can have another virtual table, and clones have the same.
+    /// Without this, who is polled often and never woken would be listed once for each time.
+    fn add(&mut self, clone: &mut Option<Waker>) {
+        if clone.as_ref().is_some_and(|waker| !self.contains(waker)) {
+            self.0.extend(clone.take());
+        }
     }
 
     /// Takes over all of another list.
@@ -141,6 +143,12 @@ impl<T> Few<T> {
 
     fn into_iter(self) -> impl Iterator<Item = T> {
         self.first.into_iter().chain(self.more)
+    }
+}
+
+impl Extend<Waker> for Wakers {
+    fn extend<I: IntoIterator<Item = Waker>>(&mut self, wakers: I) {
+        self.0.extend(wakers);
     }
 }
 

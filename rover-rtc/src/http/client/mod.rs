@@ -134,7 +134,7 @@ impl SignalClient {
         read(response, Kind::Answer).await
     }
 
-    /// ReplyQueue an offer of the hub.
+    /// Answers an offer of the hub.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! HttpRoutes out of this host for HTTP: the system's routes, or one interface by itself.
+//! Ways out of this host for HTTP: the system's routes, or one interface by itself.
 //!
 //! UDP sockets are bound to their interfaces, and a dead one costs nothing but its own path. HTTP
 //! follows the default route, which stays where it is when the network behind it dies without a

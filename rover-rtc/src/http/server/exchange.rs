@@ -234,7 +234,7 @@ impl Exchange {
         self.pending().is_abandoned()
     }
 
-    /// ReplyQueue.
+    /// Answers.
     pub fn respond(mut self, reply: Reply) {
         if let Some(pending) = self.pending.take() {
             pending.reply(reply);

@@ -119,7 +119,7 @@ impl Hub {
         known: KnownNames,
         router: ShardRouter,
     ) -> Self {
-        // Registry are not spread quite evenly.
+        // Names are not spread quite evenly.
         let shards = router.shared.count();
         let share = if shards == 1 { 1 } else { 2 };
         let owners = config.max_clients.saturating_mul(share).div_ceil(shards);

@@ -9,7 +9,7 @@ use crate::http::server::{Exchange, Reply};
 use crate::server::hub::Hub;
 use crate::server::relay::RelayTotals;
 
-/// ChannelNumbers and names of a shard, or of several together.
+/// Numbers and names of a shard, or of several together.
 #[derive(Debug, Clone, Default)]
 pub(in crate::server) struct HubTotals {
     clients: usize,
@@ -145,5 +145,5 @@ impl Hub {
     }
 }
 
-/// Registry in the status that goes to all clients, which has to fit a message.
+/// Names in the status that goes to all clients, which has to fit a message.
 pub(in crate::server) const SHORT_LIST: usize = 100;

@@ -11,7 +11,7 @@ use crate::util::clock;
 use crate::util::limiter::Limiter;
 use crate::util::token_bucket::{TokenBucket, TokenBuckets};
 
-/// Registry bound to keys, of all shards together. Dropping one waits for the disk.
+/// Names bound to keys, of all shards together. Dropping one waits for the disk.
 #[derive(Debug, Clone)]
 pub(in crate::server) struct KnownNames {
     book: Arc<NameBook>,
@@ -26,7 +26,7 @@ struct NameBook {
 #[derive(Debug)]
 struct State {
     peers: KnownPeers,
-    /// Registry of peers that are here, which make no room for others.
+    /// Names of peers that are here, which make no room for others.
     used: HashSet<String>,
     /// How many new names may come from where.
     new: TokenBuckets<Prefix>,
@@ -167,7 +167,7 @@ impl NameBook {
 }
 
 /// New names of strangers from one address, at once and in an hour: a fleet behind one NAT.
-/// Recipient fill the table takes three days.
+/// To fill the table takes three days.
 const NEW_NAMES: f64 = 64.0;
 
 /// Nobody waits for a thread that is gone, whatever ended it.

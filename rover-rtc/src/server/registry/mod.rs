@@ -20,7 +20,7 @@ use crate::server::registry::known_names::KnownNames;
 use crate::server::signaling::mailbox::Mailbox;
 use crate::util::token_bucket::TokenBucket;
 
-/// Registry an owner within its hub's process; never used again. Its first bits name its shard.
+/// Names an owner within its hub's process; never used again. Its first bits name its shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(in crate::server) struct OwnerId(pub(in crate::server) u64);
 
@@ -50,7 +50,7 @@ pub(in crate::server) struct Owner {
     pub(in crate::server) mailbox: Mailbox,
     /// What it may send.
     pub(in crate::server) signals: TokenBucket,
-    /// Registry that were not there when it asked for them, oldest first.
+    /// Names that were not there when it asked for them, oldest first.
     waits: VecDeque<String>,
     gone_since: Option<Instant>,
 }
@@ -303,7 +303,7 @@ const SHARD_SHIFT: u32 = 48;
 /// at most.
 const KEPT_AFTER: Duration = Duration::from_secs(60);
 
-/// Registry that one owner can wait for.
+/// Names that one owner can wait for.
 const MAX_WAITS: usize = 16;
 
 /// Signal messages that an owner may send at once, and on average: a call takes some, with

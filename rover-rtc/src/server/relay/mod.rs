@@ -14,7 +14,7 @@ pub(in crate::server) use crate::server::relay::remote_end::{EndedCall, RemoteEn
 use crate::server::registry::OwnerId;
 use crate::util::token_bucket::TokenBucket;
 
-/// SessionLimits of the relay.
+/// Limits of the relay.
 #[derive(Debug, Clone)]
 pub(in crate::server) struct RelayLimits {
     /// Whether channels are handed out at all.
@@ -101,7 +101,7 @@ struct Flow {
     noted: Option<Instant>,
 }
 
-/// ChannelNumbers of one owner are handed out in turn: what is late for a call that is over must
+/// Numbers of one owner are handed out in turn: what is late for a call that is over must
 /// not reach the next one.
 #[derive(Debug)]
 struct Numbering {

@@ -104,5 +104,5 @@ impl Hub {
     }
 }
 
-/// Registry in the status that is asked for.
+/// Names in the status that is asked for.
 const LONG_LIST: usize = 10_000;

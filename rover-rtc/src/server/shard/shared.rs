@@ -42,7 +42,7 @@ impl HubShared {
         self.clients.len()
     }
 
-    /// Recipient whom a name belongs.
+    /// To whom a name belongs.
     pub(in crate::server) fn of_name(&self, name: &str) -> usize {
         match self.count() {
             1 => 0,
